@@ -1,0 +1,36 @@
+# Every target sets itself up in .venv; nothing but Python 3.11 and make is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+export MPLBACKEND := Agg
+export SCIPY_ARRAY_API := 1
+
+.PHONY: demo test test-slow lint format bench clean
+
+.venv/.ready-%: pyproject.toml setup.cfg constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	touch $@
+
+demo: .venv/.ready-plot
+	$(BIN)/python examples/demo.py
+
+test: .venv/.ready-test
+	$(BIN)/python -m pytest -n 2
+
+test-slow: .venv/.ready-test
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/.ready-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/.ready-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/.ready-bench
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv build dist *.egg-info demo_output

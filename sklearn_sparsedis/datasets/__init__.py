@@ -1,0 +1,3 @@
+"""Data with known factors, supports and tasks."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Pure tensor mathematics: proximal operators, losses, duality gaps."""
+
+__all__: list[str] = []

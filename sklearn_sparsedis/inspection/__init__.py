@@ -1,0 +1,3 @@
+"""Plots and reports on fitted estimators."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""How well a representation recovers known factors."""
+
+__all__: list[str] = []

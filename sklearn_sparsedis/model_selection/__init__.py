@@ -1,0 +1,3 @@
+"""Splitting and evaluation by task and by episode."""
+
+__all__: list[str] = []

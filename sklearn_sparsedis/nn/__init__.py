@@ -1,0 +1,3 @@
+"""Encoders, and heads that solve an inner problem."""
+
+__all__: list[str] = []

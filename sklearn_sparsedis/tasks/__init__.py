@@ -1,0 +1,3 @@
+"""Batches of tasks and samplers of episodes."""
+
+__all__: list[str] = []

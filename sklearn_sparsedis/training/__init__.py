@@ -1,0 +1,3 @@
+"""The skorch net and its callbacks."""
+
+__all__: list[str] = []

@@ -1,0 +1,85 @@
+"""The layers of the package: who may import whom, and what stays out of the light ones."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sklearn_sparsedis
+
+ROOT = Path(sklearn_sparsedis.__file__).parent
+PACKAGE = ROOT.name
+
+# layer -> layers of this package that it may import (itself always)
+LAYERS = {
+    "exceptions": set(),
+    "functional": set(),
+    "solvers": {"functional"},
+    "implicit": {"solvers", "functional"},
+    "nn": {"implicit", "functional"},
+    "tasks": set(),
+    "metrics": set(),
+    "datasets": set(),
+    "model_selection": {"tasks", "metrics"},
+    "training": {"nn", "tasks", "metrics", "exceptions"},
+    "inspection": {"metrics", "model_selection"},
+    "_validation": {"exceptions"},
+}
+# layer -> third parties that it may import besides the standard library
+THIRD_PARTIES = {
+    "exceptions": set(),
+    "functional": {"torch"},
+    "solvers": {"torch"},
+    "implicit": {"torch"},
+    "nn": {"torch"},
+    "tasks": {"torch", "numpy"},
+    "training": {"torch", "numpy", "skorch", "tqdm"},
+    "metrics": {"numpy", "scipy", "sklearn"},
+    "datasets": {"numpy", "scipy", "sklearn", "PIL", "h5py"},
+    "model_selection": {"numpy", "scipy", "sklearn", "joblib"},
+    "inspection": {"numpy", "scipy", "sklearn", "matplotlib"},
+}
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def _layer(path):
+    part = path.relative_to(ROOT).parts[0]
+    return part.removesuffix(".py")
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_follow_the_layers(path):
+    layer = _layer(path)
+    if layer not in LAYERS:  # estimators and the package itself stand on top
+        return
+    for name in _imports(path):
+        parts = name.split(".")
+        if parts[0] == PACKAGE:
+            assert len(parts) > 1, f"{layer} imports the package itself"
+            assert parts[1] in LAYERS[layer] | {layer}, f"{layer} imports {name}"
+        elif parts[0] not in sys.stdlib_module_names and layer in THIRD_PARTIES:
+            assert parts[0] in THIRD_PARTIES[layer], f"{layer} imports {name}"
+
+
+def test_matplotlib_is_imported_by_plots_only():
+    code = f"import sys, {PACKAGE}; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_all_is_sorted_and_resolves():
+    for path in sorted(ROOT.rglob("__init__.py")):
+        name = ".".join([PACKAGE, *path.parent.relative_to(ROOT).parts])
+        module = __import__(name, fromlist=["__all__"])
+        assert module.__all__ == sorted(module.__all__), name
+        assert all(hasattr(module, public) for public in module.__all__), name
