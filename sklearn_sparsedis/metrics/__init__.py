@@ -1,3 +1,6 @@
 """How well a representation recovers known factors."""
 
-__all__: list[str] = []
+from sklearn_sparsedis.metrics._linear import linear_recovery_score
+from sklearn_sparsedis.metrics._matching import match_latents, mean_corrcoef_score
+
+__all__ = ["linear_recovery_score", "match_latents", "mean_corrcoef_score"]
