@@ -1,3 +1,9 @@
-"""Inner problems as differentiable functions: exact derivatives of their solutions."""
+"""Differentiable solutions: one autograd Function an inner problem."""
 
-__all__: list[str] = []
+from sklearn_sparsedis.implicit._lasso import lasso, lasso_gram
+from sklearn_sparsedis.implicit._ridge import ridge, ridge_gram
+
+# differentiable solution of each penalty on Gram statistics, all with one signature
+LEAST_SQUARES = {"l1": lasso_gram, "l2": ridge_gram}
+
+__all__ = ["LEAST_SQUARES", "lasso", "lasso_gram", "ridge", "ridge_gram"]
