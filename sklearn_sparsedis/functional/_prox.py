@@ -17,4 +17,4 @@ def soft_threshold(x: Tensor, threshold: Tensor | float) -> Tensor:
     threshold : float or Tensor that broadcasts with x
         Not negative.
     """
-    return (x - threshold).clamp_min(0) - (-x - threshold).clamp_min(0)
+    return x - x.clamp(-threshold, threshold)

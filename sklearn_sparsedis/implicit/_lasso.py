@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from sklearn_sparsedis.functional import factor_support, solve_support, strength_like
-from sklearn_sparsedis.solvers import SolveResult, solve_lasso, solve_lasso_gram
+from sklearn_sparsedis.functional import centred_gram, factor_support, solve_support, strength_like
+from sklearn_sparsedis.solvers import SolveResult, solve_lasso_gram
+from sklearn_sparsedis.solvers._lasso import solve_from_statistics
+from sklearn_sparsedis.solvers._ridge import one_or_each
 
 __all__ = ["lasso", "lasso_gram"]
 
@@ -46,7 +48,7 @@ def lasso(
     -----
     The gradient is exact where the support does not change in a neighbourhood. A variable with
     w_j = 0 counts as unused, also where |Z_j'(y - Zw)|/n equals alpha. A singular H follows the
-    rule of `functional.factor_support`: v is close to the solution of least norm. The memory does
+    rule of `functional.solve_support`: v is the least-squares solution of least norm. The memory does
     not depend on the number of iterations.
 
     References
@@ -54,8 +56,10 @@ def lasso(
     .. [1] Lachapelle et al., "Synergies between Disentanglement and Sparsity", ICML 2023.
     """
     strength = strength_like(alpha, Z).expand(y.shape[:-1])
-    result = solve_lasso(Z.detach(), y.detach(), strength.detach(), **options)
-    coef = _Lasso.apply(Z, y, strength, result.coef)
+    with torch.no_grad():
+        statistics = centred_gram(Z, y, centre=False)
+        result = solve_from_statistics(Z, y, strength, statistics, options)
+    coef = _Lasso.apply(Z, y, strength, result.coef, statistics.gram)
     return (coef, result) if return_result else coef
 
 
@@ -93,8 +97,8 @@ def lasso_gram(
     -----
     As in `lasso`.
     """
-    strength = strength_like(alpha, corr)
-    strength = strength.expand(corr.shape[:-1])
+    batch = corr.shape[:-1]
+    gram, strength = one_or_each(gram, batch), strength_like(alpha, corr).expand(batch)
     result = solve_lasso_gram(
         gram.detach(), corr.detach(), y_sq.detach(), strength.detach(), **options
     )
@@ -131,20 +135,20 @@ class _Lasso(torch.autograd.Function):
     """As _LassoGram, with the gradient in Z written out: its rank is two."""
 
     @staticmethod
-    def forward(Z: Tensor, y: Tensor, alpha: Tensor, solution: Tensor) -> Tensor:
+    def forward(Z: Tensor, y: Tensor, alpha: Tensor, solution: Tensor, gram: Tensor) -> Tensor:
         return solution.clone()
 
     @staticmethod
     def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], inputs[1], output)
+        ctx.save_for_backward(inputs[0], inputs[1], output, inputs[4])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        Z, y, coef = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        Z, y, coef, gram = ctx.saved_tensors
         batch, (n, m) = Z.shape[:-2], Z.shape[-2:]
         Z, y, w = Z.reshape(-1, n, m), y.reshape(-1, n), coef.reshape(-1, m)
-        v = _adjoint(Z.mT @ Z / n, w, grad.reshape(w.shape))
+        v = _adjoint(gram, w, grad.reshape(w.shape))
         both = torch.stack([v, w], -1)
         Zv, Zw = (Z @ both / n).unbind(-1)
         left = torch.stack([y / n - Zw, -Zv], -1)
@@ -153,13 +157,13 @@ class _Lasso(torch.autograd.Function):
             Zv.reshape(*batch, n),
             -(v * w.sign()).sum(-1).reshape(batch),
             None,
+            None,
         )
 
 
 def _adjoint(gram: Tensor, coef: Tensor, grad: Tensor) -> Tensor:
-    support = coef != 0
     gram = gram if gram.ndim == 2 else gram.reshape(-1, *gram.shape[-2:])
-    return solve_support(gram, factor_support(gram, support), grad)
+    return solve_support(factor_support(gram, coef != 0), grad, least_norm=True)
 
 
 def gram_gradient(gram: Tensor, v: Tensor, w: Tensor) -> Tensor:

@@ -1,14 +1,16 @@
 """Batched Lasso: active-set Newton steps, safeguarded by coordinate descent."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import (
+    GramStatistics,
     centred_gram,
     factor_support,
-    gram_matvec,
     lasso_duality_gap,
     lasso_objective,
     residual_square,
@@ -19,10 +21,12 @@ from sklearn_sparsedis.functional import (
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._feature_sign import SignState, feature_sign_steps
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers._ridge import solve_ridge_gram
+from sklearn_sparsedis.solvers._ridge import one_or_each, solve_ridge_gram
 
-__all__ = ["solve_lasso", "solve_lasso_gram"]
+__all__ = ["solve_from_statistics", "solve_lasso", "solve_lasso_gram"]
 
+# entries of the Gram matrices that one core's share of the cache holds
+CACHED = 500_000
 # one block of iterations: coordinate sweeps, then Newton steps, then one look at the gaps
 SWEEPS = 4
 NEWTON_STEPS = 3
@@ -76,13 +80,19 @@ def solve_lasso(
     """
     with torch.no_grad():
         statistics = centred_gram(Z, y, centre=False)
-        result = solve_lasso_gram(
-            *statistics[:3], alpha, tol=tol, max_iter=max_iter, coef_init=coef_init
-        )
-        residual = y - (Z @ result.coef[..., None])[..., 0]
-        strength = strength_like(alpha, Z)
-        objective = lasso_objective(residual.square().mean(-1), result.coef, strength)
-        return replace(result, objective=objective)
+        options = {"tol": tol, "max_iter": max_iter, "coef_init": coef_init}
+        return solve_from_statistics(Z, y, alpha, statistics, options)
+
+
+def solve_from_statistics(
+    Z: Tensor, y: Tensor, alpha: Tensor | float, statistics: GramStatistics, options: dict[str, Any]
+) -> SolveResult:
+    """`solve_lasso` for callers that have the statistics; the objective is the data's."""
+    result = solve_lasso_gram(*statistics[:3], alpha, **options)
+    residual = y - (Z @ result.coef[..., None])[..., 0]
+    strength = strength_like(alpha, Z)
+    objective = lasso_objective(residual.square().mean(-1), result.coef, strength)
+    return replace(result, objective=objective)
 
 
 @torch.no_grad()
@@ -128,14 +138,15 @@ def solve_lasso_gram(
     batch, m = corr.shape[:-1], corr.shape[-1]
     q, y2 = corr.reshape(-1, m), y_sq.reshape(-1)
     strength = strength_like(alpha, q).expand(batch).reshape(-1)
-    G = gram if gram.ndim == 2 else gram.expand(*batch, m, m).reshape(-1, m, m)
+    G = one_or_each(gram, batch)
+    cold = coef_init is None
     start = torch.zeros_like(q) if coef_init is None else coef_init.reshape(-1, m).to(q.dtype)
     free = strength == 0
     some_free = any_true(free)
     if some_free:  # solved below; here they are done at once, with the solution zero
         strength = torch.where(free, q.abs().amax(-1), strength)
         start = torch.where(free[:, None], torch.zeros_like(start), start)
-    state = _solve(_Problem(G, q, y2, strength), start, tol, max_iter)
+    state = _solve_in_parts(_Problem(G, q, y2, strength), start, cold, tol, max_iter)
     if some_free:
         plain = solve_ridge_gram(G, q, y2, 0.0)
         state = _chosen(free, replace(state, **_fields(plain)), state)
@@ -162,12 +173,14 @@ class _Problem:
     y_sq: Tensor
     alpha: Tensor
 
-    def part(self, index: Tensor) -> "_Problem":
+    def part(self, index: Tensor | slice) -> "_Problem":
         gram = self.gram if self.gram.ndim == 2 else self.gram[index]
         return _Problem(gram, self.corr[index], self.y_sq[index], self.alpha[index])
 
     def gradient(self, coef: Tensor) -> Tensor:
-        return self.corr - gram_matvec(self.gram, coef)
+        if self.gram.ndim == 2:
+            return torch.addmm(self.corr, coef, self.gram, alpha=-1)
+        return torch.baddbmm(self.corr[:, None], coef[:, None], self.gram, alpha=-1)[:, 0]
 
 
 @dataclass
@@ -180,12 +193,12 @@ class _State:
     gap: Tensor
     n_iter: Tensor
 
-    def part(self, index: Tensor) -> "_State":
+    def part(self, index: Tensor | slice) -> "_State":
         return _State(*(value[index] for value in vars(self).values()))
 
-    def put(self, index: Tensor, other: "_State") -> None:
-        for name, value in vars(other).items():
-            getattr(self, name).index_copy_(0, index, value)
+    def put(self, index: Tensor, other: "_State") -> "_State":
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return _State(*(mine.index_copy(0, index, theirs) for mine, theirs in pairs))
 
 
 def _evaluate(problem: _Problem, coef: Tensor, n_iter: Tensor) -> _State:
@@ -198,20 +211,51 @@ def _evaluate(problem: _Problem, coef: Tensor, n_iter: Tensor) -> _State:
     return _State(coef, gradient, objective, gap, n_iter)
 
 
-def _solve(problem: _Problem, start: Tensor, tol: float, max_iter: int) -> _State:
+def _solve_in_parts(
+    problem: _Problem, start: Tensor, cold: bool, tol: float, max_iter: int
+) -> _State:
+    """On the CPU, as many problems at a time as have Gram matrices that fit its cache."""
+    size = max(1, CACHED // problem.gram.shape[-1] ** 2)
+    if start.device.type != "cpu" or len(start) <= size:
+        return _solve(problem, start, cold, tol, max_iter)
+    parts = [
+        _solve(problem.part(part), start[part], cold, tol, max_iter)
+        for part in (slice(i, i + size) for i in range(0, len(start), size))
+    ]
+    return _State(*(torch.cat(values) for values in zip(*(vars(p).values() for p in parts))))
+
+
+def _solve(problem: _Problem, start: Tensor, cold: bool, tol: float, max_iter: int) -> _State:
     zeros = torch.zeros(len(start), dtype=torch.int64, device=start.device)
     state = _evaluate(problem, start, zeros)
+    active = state.gap > tol
     n_iter, blocks = 0, 0
-    while n_iter < max_iter and any_true(state.gap > tol):
+    while n_iter < max_iter and any_true(active):
+        sweep = cold or blocks > 0
         step = _search if blocks == BLOCKS_OF_NEWTON else _block
-        if start.device.type == "cpu":  # leave out what is done
-            left = torch.nonzero(state.gap > tol)[:, 0]
-            state.put(left, step(problem.part(left), state.part(left), tol, blocks > 0))
-        else:
-            state = step(problem, state, tol, blocks > 0)
-        n_iter += NEWTON_STEPS + SWEEPS * (blocks > 0)
+        new = _on_active(step, problem, state, active, tol, sweep)
+        n_iter += NEWTON_STEPS + SWEEPS * sweep
         blocks += 1
+        active = new.gap > tol
+        if blocks > BLOCKS_OF_NEWTON:  # a block that changed nothing would never change anything
+            active = active & ((new.gap != state.gap) | (new.objective != state.objective))
+        state = new
     return state
+
+
+def _on_active(
+    step: Callable[..., _State],
+    problem: _Problem,
+    state: _State,
+    active: Tensor,
+    tol: float,
+    sweep: bool,
+) -> _State:
+    """One block of iterations; on the CPU, only of the problems that are not done."""
+    if active.device.type != "cpu" or not any_true(~active):
+        return step(problem, state, tol, sweep)
+    index = torch.nonzero(active)[:, 0]
+    return state.put(index, step(problem.part(index), state.part(index), tol, sweep))
 
 
 def _block(problem: _Problem, state: _State, tol: float, sweep: bool) -> _State:
@@ -258,23 +302,23 @@ def _chosen(choice: Tensor, one: _State, other: _State) -> _State:
 def _newton_step(problem: _Problem, state: _State) -> Tensor:
     """Stationary point on the support and signs that a proximal step from here would give."""
     diagonal = problem.gram.diagonal(dim1=-2, dim2=-1)
-    step = state.coef * diagonal + state.gradient
+    step = torch.addcmul(state.gradient, state.coef, diagonal)
     support = step.abs() > problem.alpha[:, None]
     factor = factor_support(problem.gram, support)
-    rhs = problem.corr - problem.alpha[:, None] * step.sign()
-    return solve_support(problem.gram, factor, torch.where(support, rhs, torch.zeros_like(rhs)))
+    rhs = torch.addcmul(problem.corr, problem.alpha[:, None], step.sign(), value=-1)
+    return solve_support(factor, rhs, state.coef)
 
 
 def _sweep(problem: _Problem, state: _State) -> Tensor:
     """Coordinate descent, all problems at once."""
-    coef, gradient = state.coef.mT.contiguous(), state.gradient.clone()
-    diagonal = problem.gram.diagonal(dim1=-2, dim2=-1).expand_as(gradient).mT
-    safe = torch.where(diagonal > 0, diagonal, torch.ones_like(diagonal))
+    coef, gradient = list(state.coef.unbind(1)), state.gradient.clone()
+    diagonal = problem.gram.diagonal(dim1=-2, dim2=-1)
+    # a zero feature has the gradient zero, and stays at zero
+    inverse = torch.where(diagonal > 0, 1 / diagonal, torch.zeros_like(diagonal)).unbind(-1)
+    columns, rows, diagonals = gradient.unbind(1), problem.gram.unbind(-2), diagonal.unbind(-1)
     for _ in range(SWEEPS):
-        for j in range(len(coef)):
-            old = coef[j]
-            new = soft_threshold(gradient[:, j] + diagonal[j] * old, problem.alpha) / safe[j]
-            new = torch.where(diagonal[j] > 0, new, torch.zeros_like(new))
-            gradient -= (new - old)[:, None] * problem.gram[..., j, :]
-            coef[j] = new
-    return coef.mT
+        for j, old in enumerate(coef):
+            best = torch.addcmul(columns[j], diagonals[j], old)
+            coef[j] = soft_threshold(best, problem.alpha) * inverse[j]
+            gradient.addcmul_(rows[j], (coef[j] - old)[:, None], value=-1)
+    return torch.stack(coef, 1)
