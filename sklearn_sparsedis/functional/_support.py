@@ -10,7 +10,7 @@ from sklearn_sparsedis.functional._sync import any_true
 __all__ = ["SupportFactor", "factor_support", "gram_matvec", "solve_support"]
 
 # on the CPU, supports smaller than this share of the variables are gathered before factoring
-GATHER_SHARE = 0.8
+GATHER_SHARE = 0.95
 GATHER_SIZE = 12
 # shift of the diagonal, relative to its largest entry
 SHIFT = {torch.float64: 1e-10, torch.float32: 1e-5}

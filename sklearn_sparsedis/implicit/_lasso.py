@@ -48,8 +48,8 @@ def lasso(
     -----
     The gradient is exact where the support does not change in a neighbourhood. A variable with
     w_j = 0 counts as unused, also where |Z_j'(y - Zw)|/n equals alpha. A singular H follows the
-    rule of `functional.solve_support`: v is the least-squares solution of least norm. The memory does
-    not depend on the number of iterations.
+    rule of `functional.solve_support`: v is the least-squares solution of least norm. The
+    memory does not depend on the number of iterations.
 
     References
     ----------

@@ -14,7 +14,6 @@ from sklearn_sparsedis.functional import (
     lasso_duality_gap,
     lasso_objective,
     residual_square,
-    soft_threshold,
     solve_support,
     strength_like,
 )
@@ -26,9 +25,9 @@ from sklearn_sparsedis.solvers._ridge import one_or_each, solve_ridge_gram
 __all__ = ["solve_from_statistics", "solve_lasso", "solve_lasso_gram"]
 
 # entries of the Gram matrices that one core's share of the cache holds
-CACHED = 500_000
+CACHED = 2_000_000
 # one block of iterations: coordinate sweeps, then Newton steps, then one look at the gaps
-SWEEPS = 4
+SWEEPS = 8
 NEWTON_STEPS = 3
 # after so many blocks, the problems left are those where Newton steps run into ever new supports
 BLOCKS_OF_NEWTON = 4
@@ -222,7 +221,7 @@ def _solve_in_parts(
         _solve(problem.part(part), start[part], cold, tol, max_iter)
         for part in (slice(i, i + size) for i in range(0, len(start), size))
     ]
-    return _State(*(torch.cat(values) for values in zip(*(vars(p).values() for p in parts))))
+    return _State(*(torch.cat(values) for values in zip(*(vars(p).values() for p in parts), strict=True)))
 
 
 def _solve(problem: _Problem, start: Tensor, cold: bool, tol: float, max_iter: int) -> _State:
@@ -263,13 +262,27 @@ def _block(problem: _Problem, state: _State, tol: float, sweep: bool) -> _State:
     if sweep:
         trial = _evaluate(problem, _sweep(problem, state), state.n_iter)
         state = _better(state, trial, tol, SWEEPS)
-    trial = state
-    for _ in range(NEWTON_STEPS):
-        trial = _evaluate(problem, _newton_step(problem, trial), state.n_iter)
-        state = _better(state, trial, tol, 1)
-        if state.gap.device.type == "cpu" and not any_true(state.gap > tol):
-            break
-    return state
+    # everywhere, also where sweeps were enough: it makes the solution, and its gradient, exact
+    trial = _evaluate(problem, _newton_step(problem, state), state.n_iter)
+    return _newton_steps(problem, _better(state, trial, tol, 1), trial, tol, NEWTON_STEPS - 1)
+
+
+def _newton_steps(
+    problem: _Problem, state: _State, trial: _State, tol: float, n_steps: int
+) -> _State:
+    """Newton steps from `trial`, each kept in `state` where it is better."""
+    if not n_steps:
+        return state
+    if state.gap.device.type == "cpu":  # leave out what is done
+        active = state.gap > tol
+        if any_true(~active):
+            index = torch.nonzero(active)[:, 0]
+            if not len(index):
+                return state
+            chosen = (x.part(index) for x in (problem, state, trial))
+            return state.put(index, _newton_steps(*chosen, tol, n_steps))
+    trial = _evaluate(problem, _newton_step(problem, trial), state.n_iter)
+    return _newton_steps(problem, _better(state, trial, tol, 1), trial, tol, n_steps - 1)
 
 
 def _search(problem: _Problem, state: _State, tol: float, sweep: bool) -> _State:
@@ -316,9 +329,11 @@ def _sweep(problem: _Problem, state: _State) -> Tensor:
     # a zero feature has the gradient zero, and stays at zero
     inverse = torch.where(diagonal > 0, 1 / diagonal, torch.zeros_like(diagonal)).unbind(-1)
     columns, rows, diagonals = gradient.unbind(1), problem.gram.unbind(-2), diagonal.unbind(-1)
+    upper, lower = problem.alpha, -problem.alpha
     for _ in range(SWEEPS):
         for j, old in enumerate(coef):
             best = torch.addcmul(columns[j], diagonals[j], old)
-            coef[j] = soft_threshold(best, problem.alpha) * inverse[j]
+            # soft-thresholding, in as few kernels as it takes
+            coef[j] = (best - best.clamp(lower, upper)) * inverse[j]
             gradient.addcmul_(rows[j], (coef[j] - old)[:, None], value=-1)
     return torch.stack(coef, 1)
