@@ -9,9 +9,10 @@ from sklearn_sparsedis.functional._sync import any_true
 
 __all__ = ["SupportFactor", "factor_support", "gram_matvec", "solve_support"]
 
-# on the CPU, supports smaller than this share of the variables are gathered before factoring
+# on the CPU, supports smaller than this share of the variables are gathered before factoring, if
+# factoring is so much work (in T m^3) that this pays
 GATHER_SHARE = 0.95
-GATHER_SIZE = 12
+GATHER_WORK = 500_000
 # shift of the diagonal, relative to its largest entry
 SHIFT = {torch.float64: 1e-10, torch.float32: 1e-5}
 # a pivot of less than so many shifts may hide an eigenvalue that is zero
@@ -46,7 +47,7 @@ class SupportFactor(NamedTuple):
     def restrict(self, x: Tensor) -> Tensor:
         """Values on the rows of the systems: (T, m) to (T, k), zero outside the support."""
         x = x if self.gathered is None else x.gather(1, self.gathered)
-        return torch.where(self.inside, x, torch.zeros_like(x))
+        return torch.where(self.inside, x, 0.0)
 
     def extend(self, x: Tensor, m: int) -> Tensor:
         """Inverse of `restrict`, zero outside the support."""
@@ -56,7 +57,8 @@ class SupportFactor(NamedTuple):
 
     def multiply(self, x: Tensor) -> Tensor:
         """G_SS x, shape (T, k), for x that is zero outside the support."""
-        return torch.bmm(self.system, x[:, :, None])[:, :, 0] - self.shift * x
+        # a row times a matrix, because a matrix times a column takes twice as long
+        return torch.baddbmm((-self.shift * x)[:, None], x[:, None], self.system)[:, 0]
 
     def substitute(self, rhs: Tensor) -> Tensor:
         """(G_SS + delta I)^-1 rhs, shape (T, k)."""
@@ -90,16 +92,16 @@ def factor_support(gram: Tensor, support: Tensor) -> SupportFactor:
         inside = torch.arange(index.shape[1], device=index.device) < used
         gram = _submatrices(gram, index)
     both = inside[:, :, None] & inside[:, None, :]
-    system = torch.where(both, gram, torch.zeros((), dtype=gram.dtype, device=gram.device))
-    system.diagonal(dim1=-2, dim2=-1).add_(torch.where(inside, shift, torch.ones_like(shift)))
+    system = torch.where(both, gram, 0.0)
+    system.diagonal(dim1=-2, dim2=-1).add_(torch.where(inside, shift, 1.0))
     cholesky, _ = torch.linalg.cholesky_ex(system)
     return SupportFactor(system, cholesky, shift, inside, index)
 
 
 def _gathered(support: Tensor) -> Tensor | None:
     """Variables of each support, filled up with variable 0 to the length of the longest."""
-    m = support.shape[1]
-    if support.device.type != "cpu" or m < GATHER_SIZE or not len(support):
+    T, m = support.shape
+    if support.device.type != "cpu" or T * m**3 < GATHER_WORK:
         return None
     position = support.cumsum(1)
     largest = max(1, int(position[:, -1].max()))
@@ -107,7 +109,7 @@ def _gathered(support: Tensor) -> Tensor | None:
         return None
     # what is not in the support goes to one more column, which is dropped
     position = torch.where(support, position - 1, largest)
-    index = position.new_zeros(len(support), largest + 1)
+    index = position.new_zeros(T, largest + 1)
     variables = torch.arange(m).expand_as(position)
     return index.scatter_(1, position, variables)[:, :largest]
 
