@@ -13,7 +13,7 @@ __all__ = ["SupportFactor", "factor_support", "gram_matvec", "solve_support"]
 # factoring is so much work (in T m^3) that this pays
 GATHER_SHARE = 0.95
 GATHER_WORK = 500_000
-# shift of the diagonal, relative to its largest entry
+# shift of the diagonal, relative to its entries
 SHIFT = {torch.float64: 1e-10, torch.float32: 1e-5}
 # a pivot of less than so many shifts may hide an eigenvalue that is zero
 SMALL_PIVOT = 1e4
@@ -27,11 +27,11 @@ class SupportFactor(NamedTuple):
     Attributes
     ----------
     system : Tensor of shape (T, k, k)
-        G_SS + delta I, with the identity outside the support.
+        G_SS + D, with the identity outside the support.
     cholesky : Tensor of shape (T, k, k)
         Lower factors of `system`.
-    shift : Tensor of shape (T, 1)
-        delta.
+    shift : Tensor of shape (T, k)
+        Diagonal of D.
     inside : Tensor of bool, shape (T, k)
         Which of the k rows belong to the support.
     gathered : Tensor of int64, shape (T, k), or None
@@ -61,7 +61,7 @@ class SupportFactor(NamedTuple):
         return torch.baddbmm((-self.shift * x)[:, None], x[:, None], self.system)[:, 0]
 
     def substitute(self, rhs: Tensor) -> Tensor:
-        """(G_SS + delta I)^-1 rhs, shape (T, k)."""
+        """(G_SS + D)^-1 rhs, shape (T, k)."""
         half = torch.linalg.solve_triangular(self.cholesky, rhs[:, :, None], upper=False)
         return torch.linalg.solve_triangular(self.cholesky.mT, half, upper=True)[:, :, 0]
 
@@ -72,11 +72,11 @@ def gram_matvec(gram: Tensor, x: Tensor) -> Tensor:
 
 
 def factor_support(gram: Tensor, support: Tensor) -> SupportFactor:
-    """Factor G_SS + delta I for each problem.
+    """Factor G_SS + D for each problem.
 
-    delta is 1e-10 (float64) or 1e-5 (float32) of the largest diagonal entry of G, so that a
-    singular G_SS (collinear features, more of them than rows) has a factor too; `solve_support`
-    removes its effect.
+    D is 1e-10 (float64) or 1e-5 (float32) of the diagonal of G, so that a singular G_SS (collinear
+    features, more of them than rows) has a factor too, whatever the features' scales;
+    `solve_support` removes its effect.
 
     Parameters
     ----------
@@ -85,12 +85,12 @@ def factor_support(gram: Tensor, support: Tensor) -> SupportFactor:
     """
     index = _gathered(support)
     inside = support
-    shift = SHIFT[gram.dtype] * gram.diagonal(dim1=-2, dim2=-1).amax(-1, keepdim=True)
-    shift = shift.expand(len(support), 1) + torch.finfo(gram.dtype).tiny
+    diagonal = gram.diagonal(dim1=-2, dim2=-1)
+    shift = SHIFT[gram.dtype] * torch.where(diagonal > 0, diagonal, 1.0).expand(support.shape)
     if index is not None:
         used = support.sum(1, keepdim=True)
         inside = torch.arange(index.shape[1], device=index.device) < used
-        gram = _submatrices(gram, index)
+        gram, shift = _submatrices(gram, index), shift.gather(1, index)
     both = inside[:, :, None] & inside[:, None, :]
     system = torch.where(both, gram, 0.0)
     system.diagonal(dim1=-2, dim2=-1).add_(torch.where(inside, shift, 1.0))
@@ -137,8 +137,9 @@ def solve_support(
         Where the refinement starts; zero by default. Where G_SS is singular, the solution keeps
         the part of `start` that G_SS does not see.
     least_norm : bool
-        Whether a singular system gets its least-squares solution of least norm, x = pinv(G_SS) rhs
-        with eigenvalues below delta taken as zero, also where no x solves it exactly.
+        Whether a singular system gets its least-squares solution of least norm, also where no x
+        solves it exactly: pinv(G_SS) rhs, each variable in units of its feature's root mean
+        square, with eigenvalues below 1e-10 (1e-5) in these units taken as zero.
 
     Returns
     -------
@@ -146,10 +147,11 @@ def solve_support(
 
     Notes
     -----
-    Two steps of refinement remove the effect of delta: its relative size in an eigenvalue e
-    becomes (delta/e)^2. For `least_norm`, where a pivot is small (everywhere on an accelerator,
-    which is not asked), four steps with the filtered inverse G^3 (G + delta I)^-4 are taken
-    instead: zero on the null space, 1/e up to a share 4 delta/e elsewhere.
+    In those units D is delta I. Two steps of refinement remove its effect: its share in an
+    eigenvalue e becomes (delta/e)^2. For `least_norm`, where a pivot is small (everywhere on an
+    accelerator, which is not asked), four steps with the filtered inverse
+    ((G + D)^-1 G)^3 (G + D)^-1 are taken instead: zero on the null space, 1/e up to a share of
+    4 delta/e elsewhere.
     """
     m = rhs.shape[1]
     b = factor.restrict(rhs)

@@ -36,7 +36,7 @@ def lasso(
 
     Parameters
     ----------
-    Z : Tensor of shape (*batch, n, m)
+    Z : Tensor of shape (*batch, n, m), or (n, m) for all problems
     y : Tensor of shape (*batch, n)
     alpha : float or Tensor of shape (*batch,)
     return_result : bool
@@ -61,6 +61,9 @@ def lasso(
     ----------
     .. [1] Lachapelle et al., "Synergies between Disentanglement and Sparsity", ICML 2023.
     """
+    if Z.ndim < y.ndim + 1:
+        statistics = centred_gram(Z, y, centre=False)
+        return lasso_gram(*statistics[:3], alpha, return_result=return_result, **options)
     strength = strength_like(alpha, Z).expand(y.shape[:-1])
     with torch.no_grad():
         statistics = centred_gram(Z, y, centre=False)

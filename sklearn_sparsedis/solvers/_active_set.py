@@ -24,8 +24,8 @@ CACHED = 2_000_000
 # one block of iterations: coordinate sweeps, then Newton steps, then one look at the gaps
 SWEEPS = 8
 NEWTON_STEPS = 3
-# after so many blocks, the problems left are those where Newton steps run into ever new supports
-BLOCKS_OF_NEWTON = 4
+# steps of feature-sign search between two looks at the gaps
+SEARCH_STEPS = 8
 
 
 @dataclass
@@ -124,12 +124,12 @@ def _solve(
     spent += 1 + NEWTON_STEPS
     active, blocks = state.gap > tol, 1
     while spent < max_iter and any_true(active):
-        step = _search if blocks == BLOCKS_OF_NEWTON else _block
+        step = SEARCHES.get(blocks, _block)
         new = _on_active(step, problem, state, active, tol)
         spent += NEWTON_STEPS + SWEEPS
         blocks += 1
         active = new.gap > tol
-        if blocks > BLOCKS_OF_NEWTON:  # a block that changed nothing would never change anything
+        if blocks > max(SEARCHES):  # a block that changed nothing would never change anything
             active = active & ((new.gap != state.gap) | (new.objective != state.objective))
         state = new
     return state, None
@@ -190,12 +190,36 @@ def _newton_steps(
 
 
 def _search(problem: LassoProblem, state: LassoState, tol: float) -> LassoState:
-    """Feature-sign search from zero to its end, for the few problems that need it."""
-    m = problem.corr.shape[-1]
+    """Feature-sign search, from the iterate."""
+    unknown = torch.zeros_like(state.gap, dtype=torch.bool)
+    search = SignState(state.coef, state.coef.sign(), unknown)
+    return _search_steps(problem, state, search, tol, 2 * state.coef.shape[1])
+
+
+def _search_from_zero(problem: LassoProblem, state: LassoState, tol: float) -> LassoState:
+    """Feature-sign search from zero, where rounding stopped the one from the iterate."""
     zeros = torch.zeros_like(state.coef)
     search = SignState(zeros, zeros, torch.ones_like(state.gap, dtype=torch.bool))
-    search = feature_sign_steps(problem.gram, problem.corr, problem.alpha, search, 2 * m)
-    return _better(state, _evaluate(problem, search.coef, state.n_iter), tol, 2 * m)
+    return _search_steps(problem, state, search, tol, 2 * state.coef.shape[1])
+
+
+def _search_steps(
+    problem: LassoProblem, state: LassoState, search: SignState, tol: float, n_steps: int
+) -> LassoState:
+    if n_steps <= 0:
+        return state
+    if state.gap.device.type == "cpu":  # leave out what is done
+        active = state.gap > tol
+        if any_true(~active):
+            index = torch.nonzero(active)[:, 0]
+            if not len(index):
+                return state
+            left, search = state.part(index), SignState(*(x[index] for x in search))
+            return state.put(index, _search_steps(problem.part(index), left, search, tol, n_steps))
+    some = max(SEARCH_STEPS, state.coef.shape[1] // 8)
+    search = feature_sign_steps(problem.gram, problem.corr, problem.alpha, search, some)
+    state = _better(state, _evaluate(problem, search.coef, state.n_iter), tol, some)
+    return _search_steps(problem, state, search, tol, n_steps - some)
 
 
 def _better(state: LassoState, trial: LassoState, tol: float, n_iter: int | Tensor) -> LassoState:
@@ -243,3 +267,7 @@ def _sweep(problem: LassoProblem, start: Tensor, gradient: Tensor) -> Tensor:
             coef[j] = (best - best.clamp(lower, upper)) * inverse[j]
             gradient.addcmul_(rows[j], (coef[j] - old)[:, None], value=-1)
     return torch.stack(coef, 1)
+
+
+# after so many blocks, the problems left are those where Newton steps run into ever new supports
+SEARCHES = {2: _search, 4: _search_from_zero}
