@@ -56,6 +56,8 @@ def centred_gram(
     With a shared Z and shared weights the cost is O(n m^2 + n m T) for T problems, otherwise
     O(T n m^2). Differentiable in Z and y.
     """
+    if sample_weight is None and Z.ndim > 2:
+        return _unweighted(Z, y, centre)
     share = _normalised(sample_weight, y)
     if share.ndim == 1 and Z.ndim == 2:
         return _shared(Z, y, share, centre)
@@ -68,6 +70,19 @@ def centred_gram(
     gram = Z.mT @ weighted
     corr = (weighted.mT @ y[..., None])[..., 0]
     return _statistics(gram, corr, (share * y * y).sum(-1), z_mean, y_mean, centre)
+
+
+def _unweighted(Z: Tensor, y: Tensor, centre: bool) -> GramStatistics:
+    # dividing the products in place spares copies of the size of Z
+    n = Z.shape[-2]
+    z_mean, y_mean = Z.new_zeros(()), y.new_zeros(())
+    if centre:
+        z_mean, y_mean = Z.mean(-2), y.mean(-1)
+        Z, y = Z - z_mean[..., None, :], y - y_mean[..., None]
+    gram = (Z.mT @ Z).div_(n)
+    corr = (y[..., None, :] @ Z)[..., 0, :] / n
+    z_mean, y_mean = z_mean.expand_as(corr), y_mean.expand(y.shape[:-1])
+    return GramStatistics(gram, corr, y.square().mean(-1), z_mean, y_mean)
 
 
 def _normalised(sample_weight: Tensor | None, y: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """The Lasso in terms of its Gram matrix: residual, objective, duality gap, alpha_max."""
 
-import torch
 from torch import Tensor
 
 __all__ = ["lasso_alpha_max", "lasso_duality_gap", "lasso_objective", "residual_square"]
@@ -43,8 +42,7 @@ def lasso_duality_gap(residual_sq: Tensor, coef: Tensor, gradient: Tensor, alpha
     alpha : Tensor of shape (*batch,)
         Positive; at zero the dual's domain has no interior and the gap says nothing.
     """
-    largest = gradient.abs().amax(-1)
-    scale = torch.where(largest > alpha, alpha / largest, torch.ones_like(alpha))
+    scale = (alpha / gradient.abs().amax(-1)).clamp_max(1)
     overlap = (coef * gradient).sum(-1)
     gap = 0.5 * (1 - scale).square() * residual_sq + alpha * coef.abs().sum(-1) - scale * overlap
     return gap.clamp_min(0)

@@ -1,5 +1,6 @@
 """Proximal operators."""
 
+import torch
 from torch import Tensor
 
 __all__ = ["soft_threshold"]
@@ -17,4 +18,6 @@ def soft_threshold(x: Tensor, threshold: Tensor | float) -> Tensor:
     threshold : float or Tensor that broadcasts with x
         Not negative.
     """
-    return (x - threshold).clamp_min(0) - (-x - threshold).clamp_min(0)
+    if isinstance(threshold, Tensor):
+        return x - torch.clamp(x, -threshold, threshold)
+    return x - x.clamp(-threshold, threshold)

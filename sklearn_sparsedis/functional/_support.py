@@ -5,88 +5,178 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sklearn_sparsedis.functional._sync import any_true
+
 __all__ = ["SupportFactor", "factor_support", "gram_matvec", "solve_support"]
 
-# on the CPU, supports smaller than this share of the variables are gathered before factoring
-GATHER_SHARE = 0.8
-GATHER_SIZE = 24
+# on the CPU, supports smaller than this share of the variables are gathered before factoring, if
+# factoring is so much work (in T m^3) that this pays
+GATHER_SHARE = 0.95
+GATHER_WORK = 500_000
+# shift of the diagonal, relative to its entries
+SHIFT = {torch.float64: 1e-10, torch.float32: 1e-5}
+# a pivot of less than so many shifts may hide an eigenvalue that is zero
+SMALL_PIVOT = 1e4
+LEAST_NORM_STEPS = 4
+FILTER_POWER = 3
 
 
 class SupportFactor(NamedTuple):
-    """Cholesky factors of the systems on the supports.
+    """The systems on the supports and their Cholesky factors.
 
     Attributes
     ----------
+    system : Tensor of shape (T, k, k)
+        G_SS + D, with the identity outside the support.
     cholesky : Tensor of shape (T, k, k)
-        Lower factors.
-    support : Tensor of bool, shape (T, m)
+        Lower factors of `system`.
+    shift : Tensor of shape (T, k)
+        Diagonal of D.
+    inside : Tensor of bool, shape (T, k)
+        Which of the k rows belong to the support.
     gathered : Tensor of int64, shape (T, k), or None
-        Variables that were gathered, the support first; None when all m are kept.
+        Variables of the rows; None when all m are kept in their order.
     """
 
+    system: Tensor
     cholesky: Tensor
-    support: Tensor
+    shift: Tensor
+    inside: Tensor
     gathered: Tensor | None
+
+    def restrict(self, x: Tensor) -> Tensor:
+        """Values on the rows of the systems: (T, m) to (T, k), zero outside the support."""
+        x = x if self.gathered is None else x.gather(1, self.gathered)
+        return torch.where(self.inside, x, 0.0)
+
+    def extend(self, x: Tensor, m: int) -> Tensor:
+        """Inverse of `restrict`, zero outside the support."""
+        if self.gathered is None:
+            return x
+        return x.new_zeros(len(x), m).scatter_add_(1, self.gathered, x)
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """G_SS x, shape (T, k), for x that is zero outside the support."""
+        # a row times a matrix, because a matrix times a column takes twice as long
+        return torch.baddbmm((-self.shift * x)[:, None], x[:, None], self.system)[:, 0]
+
+    def substitute(self, rhs: Tensor) -> Tensor:
+        """(G_SS + D)^-1 rhs, shape (T, k)."""
+        half = torch.linalg.solve_triangular(self.cholesky, rhs[:, :, None], upper=False)
+        return torch.linalg.solve_triangular(self.cholesky.mT, half, upper=True)[:, :, 0]
 
 
 def gram_matvec(gram: Tensor, x: Tensor) -> Tensor:
     """Product of Gram matrices, shared (m, m) or one each (T, m, m), with vectors (T, m)."""
-    return x @ gram if gram.ndim == 2 else torch.bmm(gram, x[:, :, None])[:, :, 0]
+    return x @ gram if gram.ndim == 2 else torch.bmm(x[:, None, :], gram)[:, 0]
 
 
 def factor_support(gram: Tensor, support: Tensor) -> SupportFactor:
-    """Factor G_SS + delta I for each problem; the identity stands in outside the support.
+    """Factor G_SS + D for each problem.
 
-    delta is 1e-10 (float64) or 1e-5 (float32) of the largest diagonal entry: a singular system,
-    with collinear features or more of them than rows, gets close to its least-norm solution, and
-    `solve_support` removes the effect of delta on all others.
+    D is 1e-10 (float64) or 1e-5 (float32) of the diagonal of G, so that a singular G_SS (collinear
+    features, more of them than rows) has a factor too, whatever the features' scales;
+    `solve_support` removes its effect.
 
     Parameters
     ----------
     gram : Tensor of shape (m, m) or (T, m, m)
     support : Tensor of bool, shape (T, m)
     """
-    m = gram.shape[-1]
-    diagonal = gram.diagonal(dim1=-2, dim2=-1)
-    jitter = (1e-10 if gram.dtype == torch.float64 else 1e-5) * diagonal.amax(-1, keepdim=True)
-    jitter = jitter.expand(len(support), 1) + torch.finfo(gram.dtype).tiny
-    index = _gathered(support) if support.device.type == "cpu" and m >= GATHER_SIZE else None
+    index = _gathered(support)
     inside = support
+    diagonal = gram.diagonal(dim1=-2, dim2=-1)
+    shift = SHIFT[gram.dtype] * torch.where(diagonal > 0, diagonal, 1.0).expand(support.shape)
     if index is not None:
-        inside = support.gather(1, index)
-        if gram.ndim == 2:
-            gram = gram[index[:, :, None], index[:, None, :]]
-        else:
-            rows = gram.gather(1, index[:, :, None].expand(-1, -1, m))
-            gram = rows.gather(2, index[:, None, :].expand(-1, index.shape[1], -1))
+        used = support.sum(1, keepdim=True)
+        inside = torch.arange(index.shape[1], device=index.device) < used
+        gram, shift = _submatrices(gram, index), shift.gather(1, index)
     both = inside[:, :, None] & inside[:, None, :]
-    system = torch.where(both, gram, torch.zeros((), dtype=gram.dtype, device=gram.device))
-    system.diagonal(dim1=-2, dim2=-1).add_(torch.where(inside, jitter, torch.ones_like(jitter)))
+    system = torch.where(both, gram, 0.0)
+    system.diagonal(dim1=-2, dim2=-1).add_(torch.where(inside, shift, 1.0))
     cholesky, _ = torch.linalg.cholesky_ex(system)
-    return SupportFactor(cholesky, support, index)
+    return SupportFactor(system, cholesky, shift, inside, index)
 
 
 def _gathered(support: Tensor) -> Tensor | None:
-    largest = max(1, int(support.sum(1).max()))
-    if largest > GATHER_SHARE * support.shape[1]:
+    """Variables of each support, filled up with variable 0 to the length of the longest."""
+    T, m = support.shape
+    if support.device.type != "cpu" or T * m**3 < GATHER_WORK:
         return None
-    return torch.argsort(support.to(torch.int8), dim=1, descending=True, stable=True)[:, :largest]
+    position = support.cumsum(1)
+    largest = max(1, int(position[:, -1].max()))
+    if largest > GATHER_SHARE * m:
+        return None
+    # what is not in the support goes to one more column, which is dropped
+    position = torch.where(support, position - 1, largest)
+    index = position.new_zeros(T, largest + 1)
+    variables = torch.arange(m).expand_as(position)
+    return index.scatter_(1, position, variables)[:, :largest]
 
 
-def solve_support(gram: Tensor, factor: SupportFactor, rhs: Tensor) -> Tensor:
-    """Solve G_SS x_S = rhs_S, with x = 0 outside the support, shape (T, m).
+def _submatrices(gram: Tensor, index: Tensor) -> Tensor:
+    """G[index, index] of each problem: rows first, in one piece, then columns."""
+    T, k = index.shape
+    m = gram.shape[-1]
+    rows = index if gram.ndim == 2 else index + m * torch.arange(T)[:, None]
+    chosen = gram.reshape(-1, m).index_select(0, rows.reshape(-1)).view(T, k, m)
+    return chosen.gather(2, index[:, None, :].expand(-1, k, -1))
 
-    One step of iterative refinement against the system without delta.
+
+def solve_support(
+    factor: SupportFactor, rhs: Tensor, start: Tensor | None = None, *, least_norm: bool = False
+) -> Tensor:
+    """Solve G_SS x_S = rhs_S, with x = 0 outside the support.
+
+    Parameters
+    ----------
+    factor : SupportFactor
+        From `factor_support`.
+    rhs : Tensor of shape (T, m)
+    start : Tensor of shape (T, m), optional
+        Where the refinement starts; zero by default. Where G_SS is singular, the solution keeps
+        the part of `start` that G_SS does not see.
+    least_norm : bool
+        Whether a singular system gets its least-squares solution of least norm, also where no x
+        solves it exactly: pinv(G_SS) rhs, each variable in units of its feature's root mean
+        square, with eigenvalues below 1e-10 (1e-5) in these units taken as zero.
+
+    Returns
+    -------
+    Tensor of shape (T, m)
+
+    Notes
+    -----
+    In those units D is delta I. Two steps of refinement remove its effect: its share in an
+    eigenvalue e becomes (delta/e)^2. For `least_norm`, where a pivot is small (everywhere on an
+    accelerator, which is not asked), four steps with the filtered inverse
+    ((G + D)^-1 G)^3 (G + D)^-1 are taken instead: zero on the null space, 1/e up to a share of
+    4 delta/e elsewhere.
     """
-    rhs = rhs * factor.support
-    x = _back_substitute(factor, rhs)
-    residual = (rhs - gram_matvec(gram, x)) * factor.support
-    return x + _back_substitute(factor, residual)
+    m = rhs.shape[1]
+    b = factor.restrict(rhs)
+    if least_norm and _may_be_singular(factor):
+        x = torch.zeros_like(b)
+        for _ in range(LEAST_NORM_STEPS):
+            x = x + _filtered(factor, b - factor.multiply(x))
+        return factor.extend(x, m)
+    if start is None:
+        x = factor.substitute(b)
+    else:
+        x = factor.restrict(start)
+        x = x + factor.substitute(b - factor.multiply(x))
+    return factor.extend(x + factor.substitute(b - factor.multiply(x)), m)
 
 
-def _back_substitute(factor: SupportFactor, rhs: Tensor) -> Tensor:
-    if factor.gathered is None:
-        return torch.cholesky_solve(rhs[:, :, None], factor.cholesky)[:, :, 0]
-    small = rhs.gather(1, factor.gathered)
-    x = torch.cholesky_solve(small[:, :, None], factor.cholesky)[:, :, 0]
-    return torch.zeros_like(rhs).scatter_(1, factor.gathered, x)
+def _may_be_singular(factor: SupportFactor) -> bool:
+    if factor.cholesky.device.type != "cpu":
+        return True
+    pivots = factor.cholesky.diagonal(dim1=-2, dim2=-1).square()
+    return any_true((pivots < SMALL_PIVOT * factor.shift) & factor.inside)
+
+
+def _filtered(factor: SupportFactor, rhs: Tensor) -> Tensor:
+    x = factor.substitute(rhs)
+    for _ in range(FILTER_POWER):
+        x = factor.substitute(factor.multiply(x))
+    return x

@@ -4,10 +4,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
-from sklearn_sparsedis.functional import factor_support, solve_support, strength_like
-from sklearn_sparsedis.solvers import SolveResult, solve_lasso, solve_lasso_gram
+from sklearn_sparsedis.functional import (
+    SupportFactor,
+    centred_gram,
+    factor_support,
+    solve_support,
+    strength_like,
+)
+from sklearn_sparsedis.solvers import SolveResult
+from sklearn_sparsedis.solvers._lasso import solve_and_factor, solve_from_statistics
+from sklearn_sparsedis.solvers._ridge import one_or_each
 
 __all__ = ["lasso", "lasso_gram"]
 
@@ -28,7 +36,7 @@ def lasso(
 
     Parameters
     ----------
-    Z : Tensor of shape (*batch, n, m)
+    Z : Tensor of shape (*batch, n, m), or (n, m) for all problems
     y : Tensor of shape (*batch, n)
     alpha : float or Tensor of shape (*batch,)
     return_result : bool
@@ -46,16 +54,21 @@ def lasso(
     -----
     The gradient is exact where the support does not change in a neighbourhood. A variable with
     w_j = 0 counts as unused, also where |Z_j'(y - Zw)|/n equals alpha. A singular H follows the
-    rule of `functional.factor_support`: v is close to the solution of least norm. The memory does
-    not depend on the number of iterations.
+    rule of `functional.solve_support`: v is the least-squares solution of least norm. The
+    memory does not depend on the number of iterations.
 
     References
     ----------
     .. [1] Lachapelle et al., "Synergies between Disentanglement and Sparsity", ICML 2023.
     """
+    if Z.ndim < y.ndim + 1:
+        statistics = centred_gram(Z, y, centre=False)
+        return lasso_gram(*statistics[:3], alpha, return_result=return_result, **options)
     strength = strength_like(alpha, Z).expand(y.shape[:-1])
-    result = solve_lasso(Z.detach(), y.detach(), strength.detach(), **options)
-    coef = _Lasso.apply(Z, y, strength, result.coef)
+    with torch.no_grad():
+        statistics = centred_gram(Z, y, centre=False)
+        result, factor = solve_from_statistics(Z, y, strength, statistics, options)
+    coef = _Lasso.apply(Z, y, strength, result.coef, statistics.gram, factor)
     return (coef, result) if return_result else coef
 
 
@@ -93,12 +106,10 @@ def lasso_gram(
     -----
     As in `lasso`.
     """
-    strength = strength_like(alpha, corr)
-    strength = strength.expand(corr.shape[:-1])
-    result = solve_lasso_gram(
-        gram.detach(), corr.detach(), y_sq.detach(), strength.detach(), **options
-    )
-    coef = _LassoGram.apply(gram, corr, strength, result.coef)
+    batch = corr.shape[:-1]
+    gram, strength = one_or_each(gram, batch), strength_like(alpha, corr).expand(batch)
+    result, factor = solve_and_factor(gram, corr, y_sq, strength, **options)
+    coef = _LassoGram.apply(gram, corr, strength, result.coef, factor)
     return (coef, result) if return_result else coef
 
 
@@ -106,23 +117,27 @@ class _LassoGram(torch.autograd.Function):
     """Attach the implicit derivative to a solution that is already known."""
 
     @staticmethod
-    def forward(gram: Tensor, corr: Tensor, alpha: Tensor, solution: Tensor) -> Tensor:
+    def forward(
+        gram: Tensor, corr: Tensor, alpha: Tensor, solution: Tensor, factor: SupportFactor | None
+    ) -> Tensor:
         return solution.clone()
 
     @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], output)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        gram, _, _, _, ctx.factor = inputs
+        ctx.save_for_backward(gram, output)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         gram, coef = ctx.saved_tensors
         w = coef.reshape(-1, coef.shape[-1])
-        v = _adjoint(gram, w, grad.reshape(w.shape))
+        v = _adjoint(gram, w, grad.reshape(w.shape), ctx.factor)
         return (
-            gram_gradient(gram, v, w),
+            gram_gradient(gram, v, w) if ctx.needs_input_grad[0] else None,
             v.reshape(coef.shape),
-            -(v * w.sign()).sum(-1).reshape(coef.shape[:-1]),
+            _alpha_gradient(v, w, coef.shape[:-1]) if ctx.needs_input_grad[2] else None,
+            None,
             None,
         )
 
@@ -131,35 +146,50 @@ class _Lasso(torch.autograd.Function):
     """As _LassoGram, with the gradient in Z written out: its rank is two."""
 
     @staticmethod
-    def forward(Z: Tensor, y: Tensor, alpha: Tensor, solution: Tensor) -> Tensor:
+    def forward(
+        Z: Tensor,
+        y: Tensor,
+        alpha: Tensor,
+        solution: Tensor,
+        gram: Tensor,
+        factor: SupportFactor | None,
+    ) -> Tensor:
         return solution.clone()
 
     @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], inputs[1], output)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        Z, y, _, _, gram, ctx.factor = inputs
+        ctx.save_for_backward(Z, y, output, gram)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        Z, y, coef = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        Z, y, coef, gram = ctx.saved_tensors
         batch, (n, m) = Z.shape[:-2], Z.shape[-2:]
-        Z, y, w = Z.reshape(-1, n, m), y.reshape(-1, n), coef.reshape(-1, m)
-        v = _adjoint(Z.mT @ Z / n, w, grad.reshape(w.shape))
-        both = torch.stack([v, w], -1)
+        w = coef.reshape(-1, m)
+        v = _adjoint(gram, w, grad.reshape(w.shape), ctx.factor)
+        both = torch.stack([v, w], -1).reshape(*batch, m, 2)
         Zv, Zw = (Z @ both / n).unbind(-1)
         left = torch.stack([y / n - Zw, -Zv], -1)
         return (
-            (left @ both.mT).reshape(*batch, n, m),
-            Zv.reshape(*batch, n),
-            -(v * w.sign()).sum(-1).reshape(batch),
+            left @ both.mT if ctx.needs_input_grad[0] else None,
+            Zv,
+            _alpha_gradient(v, w, batch) if ctx.needs_input_grad[2] else None,
+            None,
+            None,
             None,
         )
 
 
-def _adjoint(gram: Tensor, coef: Tensor, grad: Tensor) -> Tensor:
-    support = coef != 0
-    gram = gram if gram.ndim == 2 else gram.reshape(-1, *gram.shape[-2:])
-    return solve_support(gram, factor_support(gram, support), grad)
+def _adjoint(gram: Tensor, coef: Tensor, grad: Tensor, factor: SupportFactor | None) -> Tensor:
+    if factor is None:
+        gram = gram if gram.ndim == 2 else gram.reshape(-1, *gram.shape[-2:])
+        factor = factor_support(gram, coef != 0)
+    return solve_support(factor, grad, least_norm=True)
+
+
+def _alpha_gradient(v: Tensor, w: Tensor, batch: torch.Size) -> Tensor:
+    return -(v * w.sign()).sum(-1).reshape(batch)
 
 
 def gram_gradient(gram: Tensor, v: Tensor, w: Tensor) -> Tensor:

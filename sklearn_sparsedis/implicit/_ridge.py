@@ -9,6 +9,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from sklearn_sparsedis.functional import centred_gram, factor_support, solve_support, strength_like
 from sklearn_sparsedis.implicit._lasso import gram_gradient
 from sklearn_sparsedis.solvers import SolveResult, add_ridge, solve_ridge_gram
+from sklearn_sparsedis.solvers._ridge import one_or_each
 
 __all__ = ["ridge", "ridge_gram"]
 
@@ -73,8 +74,8 @@ def ridge_gram(
     result : SolveResult
         Only with `return_result`; not recorded for autograd.
     """
-    strength = strength_like(alpha, corr)
-    strength = strength.expand(corr.shape[:-1])
+    batch = corr.shape[:-1]
+    gram, strength = one_or_each(gram, batch), strength_like(alpha, corr).expand(batch)
     result = solve_ridge_gram(
         gram.detach(), corr.detach(), y_sq.detach(), strength.detach(), **options
     )
@@ -100,7 +101,7 @@ class _RidgeGram(torch.autograd.Function):
         w = coef.reshape(-1, coef.shape[-1])
         system = add_ridge(gram, alpha, coef.shape[:-1])
         factor = factor_support(system, torch.ones_like(w, dtype=torch.bool))
-        v = solve_support(system, factor, grad.reshape(w.shape))
+        v = solve_support(factor, grad.reshape(w.shape), least_norm=True)
         return (
             gram_gradient(gram, v, w),
             v.reshape(coef.shape),

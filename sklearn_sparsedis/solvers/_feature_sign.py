@@ -69,7 +69,7 @@ def _step(gram: Tensor, corr: Tensor, alpha: Tensor, state: SignState) -> SignSt
     sign = gradient.gather(1, entering).sign()
     signs = signs.scatter(1, entering, torch.where(enters, sign, signs.gather(1, entering)))
     support = signs != 0
-    target = solve_support(gram, factor_support(gram, support), corr - tau * signs)
+    target = solve_support(factor_support(gram, support), corr - tau * signs, coef)
     crossing = support & (target * signs < 0)
     ratio = coef / torch.where(crossing, coef - target, torch.ones_like(coef))
     ratio = torch.where(crossing, ratio, torch.full_like(ratio, torch.inf))

@@ -15,7 +15,7 @@ from sklearn_sparsedis.functional import (
 )
 from sklearn_sparsedis.solvers._result import SolveResult
 
-__all__ = ["add_ridge", "solve_ridge", "solve_ridge_gram"]
+__all__ = ["add_ridge", "one_or_each", "solve_ridge", "solve_ridge_gram"]
 
 
 def solve_ridge(
@@ -100,10 +100,10 @@ def solve_ridge_gram(
     q, y2 = corr.reshape(-1, m), y_sq.reshape(-1)
     system = add_ridge(gram, alpha, batch)
     factor = factor_support(system, torch.ones_like(q, dtype=torch.bool))
-    coef = solve_support(system, factor, q)
+    coef = solve_support(factor, q)
     gradient = q - gram_matvec(system, coef)
     objective = 0.5 * residual_square(q, y2, coef, gradient)
-    gap = 0.5 * (gradient * solve_support(system, factor, gradient)).sum(-1)
+    gap = 0.5 * (gradient * solve_support(factor, gradient)).sum(-1)
     scale = objective.maximum(0.5e-3 * y2)
     gap = gap / torch.where(scale > 0, scale, torch.ones_like(scale))
     return SolveResult(
@@ -113,6 +113,14 @@ def solve_ridge_gram(
         torch.ones(batch, dtype=torch.int64, device=q.device),
         (gap <= tol).reshape(batch),
     )
+
+
+def one_or_each(gram: Tensor, batch: torch.Size) -> Tensor:
+    """Gram matrices as (m, m), where one serves all problems, or (T, m, m)."""
+    m = gram.shape[-1]
+    if gram.numel() == m * m:
+        return gram.reshape(m, m)
+    return gram.expand(*batch, m, m).reshape(-1, m, m)
 
 
 def add_ridge(gram: Tensor, alpha: Tensor | float, batch: torch.Size) -> Tensor:

@@ -1,0 +1,273 @@
+"""The active-set method for batches of Lasso problems."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.functional import (
+    SupportFactor,
+    factor_support,
+    lasso_duality_gap,
+    lasso_objective,
+    residual_square,
+    solve_support,
+)
+from sklearn_sparsedis.functional._sync import any_true
+from sklearn_sparsedis.solvers._feature_sign import SignState, feature_sign_steps
+
+__all__ = ["LassoProblem", "LassoState", "choose", "solve_in_parts"]
+
+# entries of the Gram matrices that one core's share of the cache holds
+CACHED = 2_000_000
+# one block of iterations: coordinate sweeps, then Newton steps, then one look at the gaps
+SWEEPS = 8
+NEWTON_STEPS = 3
+# steps of feature-sign search between two looks at the gaps
+SEARCH_STEPS = 8
+
+
+@dataclass
+class LassoProblem:
+    """Statistics of T problems; `gram` of shape (m, m) or (T, m, m)."""
+
+    gram: Tensor
+    corr: Tensor
+    y_sq: Tensor
+    alpha: Tensor
+
+    def part(self, index: Tensor | slice) -> "LassoProblem":
+        gram = self.gram if self.gram.ndim == 2 else self.gram[index]
+        return LassoProblem(gram, self.corr[index], self.y_sq[index], self.alpha[index])
+
+    def gradient(self, coef: Tensor) -> Tensor:
+        if self.gram.ndim == 2:
+            return torch.addmm(self.corr, coef, self.gram, alpha=-1)
+        return torch.baddbmm(self.corr[:, None], coef[:, None], self.gram, alpha=-1)[:, 0]
+
+
+@dataclass
+class LassoState:
+    """Iterate of T problems with its certificate."""
+
+    coef: Tensor
+    gradient: Tensor
+    objective: Tensor
+    gap: Tensor
+    n_iter: Tensor
+
+    def part(self, index: Tensor | slice) -> "LassoState":
+        return LassoState(*(value[index] for value in vars(self).values()))
+
+    def put(self, index: Tensor, other: "LassoState") -> "LassoState":
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return LassoState(*(mine.index_copy(0, index, theirs) for mine, theirs in pairs))
+
+
+def _evaluate(problem: LassoProblem, coef: Tensor, n_iter: Tensor) -> LassoState:
+    gradient = problem.gradient(coef)
+    residual_sq = residual_square(problem.corr, problem.y_sq, coef, gradient)
+    objective = lasso_objective(residual_sq, coef, problem.alpha)
+    gap = lasso_duality_gap(residual_sq, coef, gradient, problem.alpha)
+    scale = objective.maximum(0.5e-3 * problem.y_sq)
+    gap = torch.where(scale > 0, gap / scale, gap)
+    return LassoState(coef, gradient, objective, gap, n_iter)
+
+
+def solve_in_parts(
+    problem: LassoProblem, start: Tensor | None, tol: float, max_iter: int
+) -> tuple[LassoState, SupportFactor | None]:
+    """Solve, on the CPU as many problems at a time as have Gram matrices that fit its cache.
+
+    Parameters
+    ----------
+    problem : LassoProblem
+        With alpha > 0.
+    start : Tensor of shape (T, m), optional
+    tol : float
+        Relative duality gap.
+    max_iter : int
+        Limit on sweeps and Newton steps together.
+
+    Returns
+    -------
+    state : LassoState
+    factor : SupportFactor or None
+        Of the systems on the supports, if one Newton step was enough everywhere.
+    """
+    size = max(1, CACHED // problem.gram.shape[-1] ** 2)
+    if problem.corr.device.type != "cpu" or len(problem.corr) <= size:
+        return _solve(problem, start, tol, max_iter)
+    states = [
+        _solve(problem.part(part), None if start is None else start[part], tol, max_iter)[0]
+        for part in (slice(i, i + size) for i in range(0, len(problem.corr), size))
+    ]
+    columns = zip(*(vars(state).values() for state in states), strict=True)
+    return LassoState(*(torch.cat(values) for values in columns)), None
+
+
+def _solve(
+    problem: LassoProblem, start: Tensor | None, tol: float, max_iter: int
+) -> tuple[LassoState, SupportFactor | None]:
+    n_iter = torch.zeros(len(problem.corr), dtype=torch.int64, device=problem.corr.device)
+    if not max_iter:
+        coef = torch.zeros_like(problem.corr) if start is None else start
+        return _evaluate(problem, coef, n_iter), None
+    n_iter, spent = (n_iter + SWEEPS, SWEEPS) if start is None else (n_iter, 0)
+    start, coef, factor = _first_block(problem, start)
+    trial = _evaluate(problem, coef, n_iter + 1)
+    if not any_true(~(trial.gap <= tol)):
+        return trial, factor
+    state = _better(_evaluate(problem, start, n_iter), trial, tol, 1)
+    state = _newton_steps(problem, state, trial, tol, NEWTON_STEPS)
+    spent += 1 + NEWTON_STEPS
+    active, blocks = state.gap > tol, 1
+    while spent < max_iter and any_true(active):
+        step = SEARCHES.get(blocks, _block)
+        new = _on_active(step, problem, state, active, tol)
+        spent += NEWTON_STEPS + SWEEPS
+        blocks += 1
+        active = new.gap > tol
+        if blocks > max(SEARCHES):  # a block that changed nothing would never change anything
+            active = active & ((new.gap != state.gap) | (new.objective != state.objective))
+        state = new
+    return state, None
+
+
+def _on_active(
+    step: Callable[..., LassoState],
+    problem: LassoProblem,
+    state: LassoState,
+    active: Tensor,
+    tol: float,
+) -> LassoState:
+    """One block of iterations; on the CPU, only of the problems that are not done."""
+    if active.device.type != "cpu" or not any_true(~active):
+        return step(problem, state, tol)
+    index = torch.nonzero(active)[:, 0]
+    return state.put(index, step(problem.part(index), state.part(index), tol))
+
+
+def _first_block(
+    problem: LassoProblem, start: Tensor | None
+) -> tuple[Tensor, Tensor, SupportFactor]:
+    """Sweeps from zero, or the start given, and what a Newton step makes of that.
+
+    Every problem takes the step: it makes a start that is good enough exact, and with it the
+    gradient of the solution.
+    """
+    if start is None:
+        start = _sweep(problem, torch.zeros_like(problem.corr), problem.corr)
+    coef, factor = _newton_step(problem, start, problem.gradient(start))
+    return start, coef, factor
+
+
+def _block(problem: LassoProblem, state: LassoState, tol: float) -> LassoState:
+    """Sweeps and Newton steps."""
+    swept = _evaluate(problem, _sweep(problem, state.coef, state.gradient), state.n_iter)
+    state = _better(state, swept, tol, SWEEPS)
+    return _newton_steps(problem, state, state, tol, NEWTON_STEPS)
+
+
+def _newton_steps(
+    problem: LassoProblem, state: LassoState, trial: LassoState, tol: float, n_steps: int
+) -> LassoState:
+    """Newton steps from `trial`, each kept in `state` where it is better."""
+    if not n_steps:
+        return state
+    if state.gap.device.type == "cpu":  # leave out what is done
+        active = state.gap > tol
+        if any_true(~active):
+            index = torch.nonzero(active)[:, 0]
+            if not len(index):
+                return state
+            left, trial = state.part(index), trial.part(index)
+            return state.put(index, _newton_steps(problem.part(index), left, trial, tol, n_steps))
+    coef, _ = _newton_step(problem, trial.coef, trial.gradient)
+    trial = _evaluate(problem, coef, state.n_iter)
+    return _newton_steps(problem, _better(state, trial, tol, 1), trial, tol, n_steps - 1)
+
+
+def _search(problem: LassoProblem, state: LassoState, tol: float) -> LassoState:
+    """Feature-sign search, from the iterate."""
+    unknown = torch.zeros_like(state.gap, dtype=torch.bool)
+    search = SignState(state.coef, state.coef.sign(), unknown)
+    return _search_steps(problem, state, search, tol, 2 * state.coef.shape[1])
+
+
+def _search_from_zero(problem: LassoProblem, state: LassoState, tol: float) -> LassoState:
+    """Feature-sign search from zero, where rounding stopped the one from the iterate."""
+    zeros = torch.zeros_like(state.coef)
+    search = SignState(zeros, zeros, torch.ones_like(state.gap, dtype=torch.bool))
+    return _search_steps(problem, state, search, tol, 2 * state.coef.shape[1])
+
+
+def _search_steps(
+    problem: LassoProblem, state: LassoState, search: SignState, tol: float, n_steps: int
+) -> LassoState:
+    if n_steps <= 0:
+        return state
+    if state.gap.device.type == "cpu":  # leave out what is done
+        active = state.gap > tol
+        if any_true(~active):
+            index = torch.nonzero(active)[:, 0]
+            if not len(index):
+                return state
+            left, search = state.part(index), SignState(*(x[index] for x in search))
+            return state.put(index, _search_steps(problem.part(index), left, search, tol, n_steps))
+    some = max(SEARCH_STEPS, state.coef.shape[1] // 8)
+    search = feature_sign_steps(problem.gram, problem.corr, problem.alpha, search, some)
+    state = _better(state, _evaluate(problem, search.coef, state.n_iter), tol, some)
+    return _search_steps(problem, state, search, tol, n_steps - some)
+
+
+def _better(state: LassoState, trial: LassoState, tol: float, n_iter: int | Tensor) -> LassoState:
+    """The iterate with the lower objective; the smaller gap decides where rounding hides that."""
+    rounding = 16 * torch.finfo(state.objective.dtype).eps * state.objective
+    lower = trial.objective < state.objective - rounding
+    equal = trial.objective <= state.objective + rounding
+    count = state.n_iter + n_iter * (state.gap > tol)
+    return replace(choose(lower | (equal & (trial.gap < state.gap)), trial, state), n_iter=count)
+
+
+def choose(choice: Tensor, one: LassoState, other: LassoState) -> LassoState:
+    def pick(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(choice[:, None] if a.ndim == 2 else choice, a, b)
+
+    return LassoState(
+        *(pick(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
+    )
+
+
+def _newton_step(
+    problem: LassoProblem, coef: Tensor, gradient: Tensor
+) -> tuple[Tensor, SupportFactor]:
+    """Stationary point on the support and signs that a proximal step from here would give."""
+    diagonal = problem.gram.diagonal(dim1=-2, dim2=-1)
+    step = torch.addcmul(gradient, coef, diagonal)
+    support = step.abs() > problem.alpha[:, None]
+    factor = factor_support(problem.gram, support)
+    rhs = torch.addcmul(problem.corr, problem.alpha[:, None], step.sign(), value=-1)
+    return solve_support(factor, rhs, coef), factor
+
+
+def _sweep(problem: LassoProblem, start: Tensor, gradient: Tensor) -> Tensor:
+    """Coordinate descent, all problems at once."""
+    coef, gradient = list(start.unbind(1)), gradient.clone()
+    diagonal = problem.gram.diagonal(dim1=-2, dim2=-1)
+    # a zero feature has the gradient zero, and stays at zero
+    inverse = torch.where(diagonal > 0, 1 / diagonal, torch.zeros_like(diagonal)).unbind(-1)
+    columns, rows, diagonals = gradient.unbind(1), problem.gram.unbind(-2), diagonal.unbind(-1)
+    upper, lower = problem.alpha, -problem.alpha
+    for _ in range(SWEEPS):
+        for j, old in enumerate(coef):
+            best = torch.addcmul(columns[j], diagonals[j], old)
+            # soft-thresholding, in as few kernels as it takes
+            coef[j] = (best - best.clamp(lower, upper)) * inverse[j]
+            gradient.addcmul_(rows[j], (coef[j] - old)[:, None], value=-1)
+    return torch.stack(coef, 1)
+
+
+# after so many blocks, the problems left are those where Newton steps run into ever new supports
+SEARCHES = {2: _search, 4: _search_from_zero}
