@@ -1,6 +1,15 @@
 """Data with known factors, supports and tasks."""
 
 from sklearn_sparsedis.datasets._dsprites import make_dsprites
+from sklearn_sparsedis.datasets._factor_files import load_dsprites, load_shapes3d
 from sklearn_sparsedis.datasets._multitask import make_sparse_multitask, make_sparse_tasks
+from sklearn_sparsedis.datasets._omniglot import load_omniglot
 
-__all__ = ["make_dsprites", "make_sparse_multitask", "make_sparse_tasks"]
+__all__ = [
+    "load_dsprites",
+    "load_omniglot",
+    "load_shapes3d",
+    "make_dsprites",
+    "make_sparse_multitask",
+    "make_sparse_tasks",
+]
