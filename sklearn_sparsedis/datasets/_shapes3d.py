@@ -41,8 +41,10 @@ def make_shapes3d(
     """Render a solid in a coloured room, from six factors: Shapes3D-like pictures.
 
     On the grid of factors of [1]_, with its camera, sizes and colours as measured on published
-    pictures. It is not the data set: wall textures are left out and light and edges differ. Results
-    on it are comparable with each other, not with those published for 3D Shapes.
+    pictures. It is not the data set: wall textures, highlights and the fall-off of the light are
+    left out. On 50 published pictures the mean absolute error is 4.7 % of the range, with the
+    factors, which are not published, chosen to fit. Results on it are comparable with each other,
+    not with those published for 3D Shapes.
 
     Parameters
     ----------
