@@ -1,0 +1,177 @@
+"""Search for the basis with the sparsest heads: annealed ascent from many starts, then exchange.
+
+Directions are the rows of matrices D (B, m, m), one matrix a start; they live in coordinates in
+which the heads are spherical (`Heads`), so nothing here depends on how the features were mixed.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.functional._sync import any_true
+from sklearn_sparsedis.solvers._sparse_basis_model import em_step, fit_columns, mixture_terms
+
+# width of the spike while annealing, as a fraction of each column's root mean square
+ANNEALING = (0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01, 0.005, 0.0)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Heads in spherical coordinates.
+
+    Attributes
+    ----------
+    points : Tensor of shape (T, m)
+        Heads with ``points.T @ points / T = I``.
+    noise : Tensor of shape (T,)
+        Variance of each head's error, in units of `metric`.
+    metric : Tensor of shape (m, m)
+        The error of ``<point_t, d>`` has variance ``noise_t * d' metric d``.
+    """
+
+    points: Tensor
+    noise: Tensor
+    metric: Tensor
+
+    def scaled(self, D: Tensor) -> Tensor:
+        """Directions (..., m) scaled so that ``d' metric d = 1``."""
+        square = ((D @ self.metric) * D).sum(-1, keepdim=True)
+        return D / square.clamp_min(torch.finfo(D.dtype).tiny).sqrt()
+
+    def coefficients(self, D: Tensor) -> Tensor:
+        """Coefficients (..., T) of all heads along directions (..., m)."""
+        return D @ self.points.T
+
+
+def replace_rows(D: Tensor, factors: Tensor) -> Tensor:
+    """One sweep of exact row updates of ``log|det D| - 1/2 sum_j d_j' V_j d_j``.
+
+    Row j becomes ``V_j^-1 D^-1 e_j`` scaled to ``d_j' V_j d_j = 1``; the inverse of D follows by
+    the Sherman-Morrison formula.
+
+    Parameters
+    ----------
+    D : Tensor of shape (B, m, m)
+    factors : Tensor of shape (B, m, m, m)
+        Cholesky factors of V_j.
+    """
+    inverse = torch.linalg.inv(D)
+    rows = list(D.unbind(1))
+    for j in range(len(rows)):
+        column = inverse[:, :, j]
+        row = torch.cholesky_solve(column[..., None], factors[:, j])[..., 0]
+        square = (row * column).sum(-1, keepdim=True)
+        row = row / square.sqrt()
+        change = (row - rows[j])[:, None, :] @ inverse
+        inverse = inverse - column[:, :, None] * change / square.sqrt()[..., None]
+        rows[j] = row
+    return torch.stack(rows, 1)
+
+
+def _weighted_moments(heads: Heads, weight: Tensor) -> Tensor:
+    """Cholesky factors of ``V_j = 1/T sum_t weight_jt h_t h_t'`` for weights (B, m, T)."""
+    n_tasks, m = heads.points.shape
+    moments = weight.new_zeros(weight.shape[0] * weight.shape[1], m * m)
+    # tasks in chunks: the outer products of all heads would need T m^2 numbers
+    step = max(1, 4_000_000 // (m * m))
+    for start in range(0, n_tasks, step):
+        points = heads.points[start : start + step]
+        outer = (points[:, :, None] * points[:, None, :]).reshape(-1, m * m)
+        moments += weight[..., start : start + step].reshape(moments.shape[0], -1) @ outer
+    moments = moments.reshape(*weight.shape[:2], m, m) / n_tasks
+    diagonal = moments.diagonal(dim1=-2, dim2=-1)
+    eps = torch.finfo(weight.dtype).eps ** 0.6
+    jitter = torch.diag_embed(diagonal * eps + diagonal.mean(-1, keepdim=True) * eps)
+    return torch.linalg.cholesky_ex(moments + jitter)[0]
+
+
+def ascend(heads: Heads, D: Tensor, widths: tuple[float, ...], n_sweeps: int) -> Tensor:
+    """Maximise the joint likelihood by majorisation, with ever narrower spikes.
+
+    Parameters
+    ----------
+    heads : Heads
+    D : Tensor of shape (B, m, m)
+        Starts.
+    widths : tuple of float
+        Spike widths (fractions of each column's root mean square), `n_sweeps` sweeps at each.
+    n_sweeps : int
+
+    Returns
+    -------
+    Tensor of shape (B, m, m)
+        Directions, scaled by `Heads.scaled`.
+    """
+    D = heads.scaled(D)
+    square = heads.coefficients(D).pow(2).mean(-1, keepdim=True)
+    share, slab = torch.full_like(square, 0.5), 2 * square
+    for width in widths:
+        for _ in range(n_sweeps):
+            c = heads.coefficients(D)
+            spike = heads.noise + width**2 * c.pow(2).mean(-1, keepdim=True)
+            for _ in range(2):
+                share, slab = em_step(c, spike, share, slab)
+            _, unused, wide = mixture_terms(c, spike, share, slab)
+            weight = unused / spike + (1 - unused) / wide
+            D = heads.scaled(replace_rows(D, _weighted_moments(heads, weight)))
+    return D
+
+
+def column_scores(heads: Heads, D: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Log-likelihood (...,) of the heads along directions (..., m), at its best spike width."""
+    return fit_columns(heads.coefficients(D), heads.noise, weight)["loglik"]
+
+
+def exchange_gains(
+    D: Tensor, scores: Tensor, pool: Tensor, pool_scores: Tensor, n_tasks: int
+) -> Tensor:
+    """Gain in the joint score when row i of D gives way to direction k of the pool.
+
+    The determinant changes by the factor ``(pool D^-1)_ki``, so that one linear system prices all
+    exchanges.
+
+    Parameters
+    ----------
+    D : Tensor of shape (B, m, m)
+    scores : Tensor of shape (B, m)
+    pool : Tensor of shape (K, m)
+    pool_scores : Tensor of shape (K,) or (B, K)
+    n_tasks : int
+
+    Returns
+    -------
+    Tensor of shape (B, m, K)
+    """
+    ratio = torch.linalg.solve(D.transpose(1, 2), pool.T.expand(len(D), -1, -1)).abs()
+    ratio = ratio.clamp_min(torch.finfo(D.dtype).tiny)
+    return pool_scores[..., None, :] - scores[..., None] + n_tasks * ratio.log()
+
+
+def exchange(
+    D: Tensor, scores: Tensor, pool: Tensor, pool_scores: Tensor, n_tasks: int
+) -> tuple[Tensor, Tensor]:
+    """Replace rows by directions of the pool, best exchange first, until none gains.
+
+    Shapes as in `exchange_gains`. Returns the directions and their scores (B, m).
+    """
+    n_starts, m, _ = D.shape
+    start = torch.arange(n_starts, device=D.device)
+    pool_scores = pool_scores.expand(n_starts, -1)
+    for _ in range(4):
+        for _ in range(m):
+            gains = exchange_gains(D, scores, pool, pool_scores, n_tasks).flatten(1)
+            gain, best = gains.max(1)
+            row, new = best // len(pool), best % len(pool)
+            accept = gain > 1e-6
+            D, scores = D.clone(), scores.clone()
+            D[start, row] = torch.where(accept[:, None], pool[new], D[start, row])
+            scores[start, row] = torch.where(accept, pool_scores[start, new], scores[start, row])
+        if not any_true(accept):
+            break
+    return D, scores
+
+
+def joint_score(D: Tensor, scores: Tensor, n_tasks: int) -> Tensor:
+    """Joint log-likelihood (B,) of directions D with column scores (B, m)."""
+    return scores.sum(-1) + n_tasks * torch.linalg.slogdet(D)[1]
