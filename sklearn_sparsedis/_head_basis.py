@@ -11,6 +11,8 @@ from sklearn_sparsedis.solvers import SparseBasisResult, solve_sparse_basis
 # singular values of a matrix of errors exceed sqrt(T) + sqrt(r) by a few units at most
 _EDGE_MARGIN = 3.0
 _RELATIVE_NOISE_FLOOR = 1e-6
+_STABLE = 0.5  # share of bootstrap samples that must keep an identified component
+_TRUST = ("evidence", "chance", "margin", "stability")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class HeadBasis:
         Components of whitened features: ``z = rotation @ f``, of unit variance.
     unused : ndarray of shape (n_tasks, n_components)
         Probability that a task does not use a component; 0.5 where nothing is known.
-    scores : ndarray of shape (n_components,)
+    scores, chance, margin, stability : ndarray of shape (n_components,)
+        See `solvers.SparseBasisResult`; zero where nothing is known.
     identified : ndarray of bool, shape (n_components,)
     n_latents : int
     spectrum : ndarray of shape (min(n_tasks, r),)
@@ -34,6 +37,9 @@ class HeadBasis:
     rotation: NDArray
     unused: NDArray
     scores: NDArray
+    chance: NDArray
+    margin: NDArray
+    stability: NDArray
     identified: NDArray
     n_latents: int
     spectrum: NDArray
@@ -89,7 +95,8 @@ def find_head_basis(
     rotation = np.zeros((n_total, r))
     rotation[: min(r, n_total)] = directions[:n_total]
     unused = np.full((n_tasks, n_total), 0.5)
-    scores, identified = np.zeros(n_total), np.zeros(n_total, dtype=bool)
+    trust = {name: np.zeros(n_total) for name in _TRUST}
+    identified = np.zeros(n_total, dtype=bool)
     if n_latents < n_total or n_latents == 0:
         problems.append(
             f"the heads use {n_latents} directions of the features beyond their errors, "
@@ -107,8 +114,16 @@ def find_head_basis(
         kept = slice(0, len(order))
         rotation[kept] = A[order] @ directions[:n_latents]
         unused[np.ix_(known, np.arange(len(order)))] = result.unused.numpy()[:, order]
-        scores[kept] = result.evidence.numpy()[order]
-        identified[kept] = scores[kept] > 0
+        for name, values in trust.items():
+            values[kept] = getattr(result, name).numpy()[order]
+        identified[kept] = (trust["evidence"] > trust["chance"])[kept]
+        identified[kept] &= trust["stability"][kept] >= _STABLE
+        doubtful = np.flatnonzero(~identified[kept])
+        if doubtful.size:
+            problems.append(
+                f"components {doubtful.tolist()} fit heads without zeros as well, or change with "
+                "the choice of tasks (see scores_, chance_ and stability_)"
+            )
         if n_total < n_latents:
             problems.append(
                 f"the heads use {n_latents} directions of the features, only the {n_total} "
@@ -119,7 +134,18 @@ def find_head_basis(
             f"{known.sum()} tasks cannot determine a basis of {n_latents} directions: with no more "
             "tasks than directions every basis that contains the heads is equally sparse"
         )
-    return HeadBasis(rotation, unused, scores, identified, n_latents, spectrum, tuple(problems))
+    return HeadBasis(
+        rotation=rotation,
+        unused=unused,
+        scores=trust["evidence"],
+        chance=trust["chance"],
+        margin=trust["margin"],
+        stability=trust["stability"],
+        identified=identified,
+        n_latents=n_latents,
+        spectrum=spectrum,
+        problems=tuple(problems),
+    )
 
 
 def _search(

@@ -37,7 +37,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Number of components. None takes as many as the heads demonstrably span
         (`n_latents_`).
     n_init : int, default=None
-        Random starts of the search; None takes 16 to 128, as many as a fixed budget of arithmetic
+        Random starts of the search; None takes 16 to 64, as many as a fixed budget of arithmetic
         allows.
     device : str or torch.device, default="cpu"
         Where the search runs. The heads are a small matrix: a CPU is rarely slower.
@@ -61,9 +61,16 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Which task uses which component.
     scores_ : ndarray of shape (n_components,)
         Evidence for each component's hyperplane: gain in log-likelihood (nats) of its heads'
-        coefficients over a fit without zeros. About zero for a component that is not identified.
+        coefficients over a fit without zeros. Zero for components that were not searched for.
+    chance_ : ndarray of shape (n_components,)
+        Evidence that the same search finds in as many heads without zeros, at the same rank.
+    margin_ : ndarray of shape (n_components,)
+        Log-likelihood (nats) lost when the component gives way to its best rival.
+    stability_ : ndarray of shape (n_components,)
+        Share of bootstrap samples of the tasks that keep the component.
     identified_ : ndarray of bool, shape (n_components,)
-        Whether the data determine the component.
+        Whether the data determine the component: more evidence than chance, and stable in at
+        least half of the bootstrap samples.
     n_latents_ : int
         How many independent directions of the features the heads use beyond their errors.
     head_spectrum_ : ndarray of shape (min(n_tasks, rank of F),)
@@ -215,6 +222,9 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.intercept_ = intercept
         self.support_ = support
         self.scores_ = basis.scores
+        self.chance_ = basis.chance
+        self.margin_ = basis.margin
+        self.stability_ = basis.stability
         self.identified_ = basis.identified
         self.n_latents_ = basis.n_latents
         self.head_spectrum_ = basis.spectrum

@@ -5,22 +5,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.solvers._sparse_basis_model import (
-    fit_columns,
-    gaussian_loglik,
-    mixture_terms,
-)
-from sklearn_sparsedis.solvers._sparse_basis_search import (
-    ANNEALING,
-    Heads,
-    ascend,
-    column_scores,
-    exchange,
-    joint_score,
+from sklearn_sparsedis.solvers._sparse_basis_exchange import Candidates, search
+from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns, mixture_terms
+from sklearn_sparsedis.solvers._sparse_basis_search import Heads
+from sklearn_sparsedis.solvers._sparse_basis_trust import (
+    chance_evidence,
+    evidence,
+    margins,
+    stability,
 )
 
 # heads known better than this fraction of their norm are treated as known to this fraction
 _RELATIVE_NOISE_FLOOR = 1e-4
+_N_NORMALS = 1000  # hyperplanes through m - 1 random heads that join the search
+_N_BOOTSTRAP = 100
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,14 @@ class SparseBasisResult:
         Joint log-likelihood, up to a constant of the heads.
     evidence : Tensor of shape (m,)
         Gain in log-likelihood (nats) of each column over a column without zeros (one Gaussian).
+    chance : Tensor of shape (m,)
+        Evidence that the same search finds in as many heads without zeros, for the direction of
+        the same rank: evidence below it means nothing.
+    margin : Tensor of shape (m,)
+        Log-likelihood (nats) lost when the direction gives way to its best rival, which is more
+        than 25 degrees away in coordinates that make the heads spherical.
+    stability : Tensor of shape (m,)
+        Share of bootstrap samples of the tasks that still choose the direction among its rivals.
     """
 
     directions: Tensor
@@ -49,6 +55,9 @@ class SparseBasisResult:
     unused: Tensor
     score: Tensor
     evidence: Tensor
+    chance: Tensor
+    margin: Tensor
+    stability: Tensor
 
 
 def _spherical(H: Tensor, stderr: Tensor) -> tuple[Heads, Tensor]:
@@ -63,8 +72,8 @@ def _spherical(H: Tensor, stderr: Tensor) -> tuple[Heads, Tensor]:
 
 
 def default_n_starts(n_tasks: int, m: int) -> int:
-    """Starts that about 2e8 multiply-adds a sweep allow, between 16 and 128."""
-    return max(16, min(128, int(2e8 / (n_tasks * m**3))))
+    """Starts that about 2e8 multiply-adds a sweep allow, between 16 and 64."""
+    return max(16, min(64, int(2e8 / (n_tasks * m**3))))
 
 
 def solve_sparse_basis(
@@ -72,7 +81,7 @@ def solve_sparse_basis(
     stderr: Tensor,
     *,
     n_starts: int | None = None,
-    n_sweeps: int = 3,
+    max_rounds: int = 12,
     generator: torch.Generator | None = None,
 ) -> SparseBasisResult:
     """Find the basis in which the heads of many tasks are sparsest.
@@ -98,8 +107,8 @@ def solve_sparse_basis(
         Standard error of a head's coefficients.
     n_starts : int, optional
         Random starts, all searched at once; by default what a fixed budget of arithmetic allows.
-    n_sweeps : int, default=3
-        Sweeps over all directions at each of the spike widths.
+    max_rounds : int, default=12
+        Most rounds of perturbation and renewed search; they end after two without gain.
     generator : torch.Generator, optional
         Draws the starts, on the CPU so that they are the same on every device.
 
@@ -118,8 +127,9 @@ def solve_sparse_basis(
     of the features. Each start climbs by majorisation (for Gaussian scale mixtures the bound is
     quadratic in each direction, and its maximum over one direction given the others is closed
     form: the iterative projection of [2]_), while the spike narrows. Then the directions of all
-    starts form one pool, from which every start exchanges its directions for better ones; the best
-    ones are polished. Cost of a sweep: ``n_starts T m^3``. Nothing is recorded for autograd.
+    starts, and the normals of hyperplanes through m - 1 random heads, form one pool, from which
+    every basis exchanges its directions for better ones; the best bases are polished, perturbed
+    and exchanged again. Cost of a sweep: ``n_starts T m^3``. Nothing is recorded for autograd.
 
     References
     ----------
@@ -141,43 +151,44 @@ def solve_sparse_basis(
         )
     with torch.no_grad():
         heads, to_sphere = _spherical(H, stderr)
-        starts = torch.randn(
-            n_starts or default_n_starts(n_tasks, m), m, m, generator=generator, dtype=H.dtype
+        n_starts = n_starts or default_n_starts(n_tasks, m)
+        found = search(
+            heads,
+            n_starts=n_starts,
+            n_normals=_N_NORMALS,
+            max_rounds=max_rounds,
+            n_sweeps=3,
+            generator=generator,
         )
-        D = ascend(heads, torch.linalg.qr(starts.to(H.device))[0], ANNEALING, n_sweeps)
-        D, score = _recombine(heads, D)
-        return _result(H, heads, D @ to_sphere.T, D, score)
-
-
-def _recombine(heads: Heads, D: Tensor) -> tuple[Tensor, Tensor]:
-    """Exchange directions between starts, polish the best ones, return the winner."""
-    n_tasks, m = heads.points.shape
-    pool, scores = D.flatten(0, 1), column_scores(heads, D)
-    pool_scores = scores.flatten()
-    D, scores = exchange(D, scores, pool, pool_scores, n_tasks)
-    best = joint_score(D, scores, n_tasks).topk(min(4, len(D))).indices
-    D = ascend(heads, D[best], ANNEALING[-4:], 3)
-    scores = column_scores(heads, D)
-    pool = torch.cat([pool, D.flatten(0, 1)])
-    D, scores = exchange(D, scores, pool, torch.cat([pool_scores, scores.flatten()]), n_tasks)
-    joint = joint_score(D, scores, n_tasks)
-    winner = joint.argmax().reshape(1)
-    return D.index_select(0, winner)[0], joint.max()
+        return _result(H, heads, to_sphere, found, generator)
 
 
 def _result(
-    H: Tensor, heads: Heads, directions: Tensor, D: Tensor, score: Tensor
+    H: Tensor,
+    heads: Heads,
+    to_sphere: Tensor,
+    found: Candidates,
+    generator: torch.Generator | None,
 ) -> SparseBasisResult:
+    n_tasks = len(H)
+    D = found.best(1, n_tasks)[0]
     c = heads.coefficients(D)
     fit = fit_columns(c, heads.noise)
     _, unused, _ = mixture_terms(c, fit["spike"], fit["share"], fit["slab"])
-    directions = directions / directions.norm(dim=1, keepdim=True)
+    found_evidence = evidence(heads, D)
+    chance = torch.empty_like(found_evidence)
+    ranked = found_evidence.argsort(descending=True)
+    chance[ranked] = chance_evidence(heads, 16, generator)
+    directions = torch.nn.functional.normalize(D @ to_sphere.T, dim=1)
     norm = H.norm(dim=1, keepdim=True)
     return SparseBasisResult(
         directions=directions,
         coef=H @ directions.T,
         coef_stderr=(heads.noise.sqrt()[:, None] * norm).expand_as(H),
         unused=unused.T,
-        score=score,
-        evidence=fit["loglik"] - gaussian_loglik(c, heads.noise),
+        score=found.joint(n_tasks).max(),
+        evidence=found_evidence,
+        chance=chance,
+        margin=margins(heads, D, found),
+        stability=stability(heads, D, found, _N_BOOTSTRAP, generator),
     )

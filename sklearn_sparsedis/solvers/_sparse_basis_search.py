@@ -1,4 +1,4 @@
-"""Search for the basis with the sparsest heads: annealed ascent from many starts, then exchange.
+"""Local search for the basis with the sparsest heads: annealed ascent from many starts.
 
 Directions are the rows of matrices D (B, m, m), one matrix a start; they live in coordinates in
 which the heads are spherical (`Heads`), so nothing here depends on how the features were mixed.
@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional._sync import any_true
-from sklearn_sparsedis.solvers._sparse_basis_model import em_step, fit_columns, mixture_terms
+from sklearn_sparsedis.solvers._sparse_basis_model import em_step, mixture_terms
 
 # width of the spike while annealing, as a fraction of each column's root mean square
 ANNEALING = (0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01, 0.005, 0.0)
@@ -116,62 +115,3 @@ def ascend(heads: Heads, D: Tensor, widths: tuple[float, ...], n_sweeps: int) ->
             weight = unused / spike + (1 - unused) / wide
             D = heads.scaled(replace_rows(D, _weighted_moments(heads, weight)))
     return D
-
-
-def column_scores(heads: Heads, D: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Log-likelihood (...,) of the heads along directions (..., m), at its best spike width."""
-    return fit_columns(heads.coefficients(D), heads.noise, weight)["loglik"]
-
-
-def exchange_gains(
-    D: Tensor, scores: Tensor, pool: Tensor, pool_scores: Tensor, n_tasks: int
-) -> Tensor:
-    """Gain in the joint score when row i of D gives way to direction k of the pool.
-
-    The determinant changes by the factor ``(pool D^-1)_ki``, so that one linear system prices all
-    exchanges.
-
-    Parameters
-    ----------
-    D : Tensor of shape (B, m, m)
-    scores : Tensor of shape (B, m)
-    pool : Tensor of shape (K, m)
-    pool_scores : Tensor of shape (K,) or (B, K)
-    n_tasks : int
-
-    Returns
-    -------
-    Tensor of shape (B, m, K)
-    """
-    ratio = torch.linalg.solve(D.transpose(1, 2), pool.T.expand(len(D), -1, -1)).abs()
-    ratio = ratio.clamp_min(torch.finfo(D.dtype).tiny)
-    return pool_scores[..., None, :] - scores[..., None] + n_tasks * ratio.log()
-
-
-def exchange(
-    D: Tensor, scores: Tensor, pool: Tensor, pool_scores: Tensor, n_tasks: int
-) -> tuple[Tensor, Tensor]:
-    """Replace rows by directions of the pool, best exchange first, until none gains.
-
-    Shapes as in `exchange_gains`. Returns the directions and their scores (B, m).
-    """
-    n_starts, m, _ = D.shape
-    start = torch.arange(n_starts, device=D.device)
-    pool_scores = pool_scores.expand(n_starts, -1)
-    for _ in range(4):
-        for _ in range(m):
-            gains = exchange_gains(D, scores, pool, pool_scores, n_tasks).flatten(1)
-            gain, best = gains.max(1)
-            row, new = best // len(pool), best % len(pool)
-            accept = gain > 1e-6
-            D, scores = D.clone(), scores.clone()
-            D[start, row] = torch.where(accept[:, None], pool[new], D[start, row])
-            scores[start, row] = torch.where(accept, pool_scores[start, new], scores[start, row])
-        if not any_true(accept):
-            break
-    return D, scores
-
-
-def joint_score(D: Tensor, scores: Tensor, n_tasks: int) -> Tensor:
-    """Joint log-likelihood (B,) of directions D with column scores (B, m)."""
-    return scores.sum(-1) + n_tasks * torch.linalg.slogdet(D)[1]
