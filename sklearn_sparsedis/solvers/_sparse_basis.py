@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.solvers._sparse_basis_exchange import Candidates, search
-from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns, mixture_terms
+from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns, unused_probability
 from sklearn_sparsedis.solvers._sparse_basis_search import Heads
 from sklearn_sparsedis.solvers._sparse_basis_trust import (
     chance_evidence,
@@ -174,7 +174,7 @@ def _result(
     D = found.best(1, n_tasks)[0]
     c = heads.coefficients(D)
     fit = fit_columns(c, heads.noise)
-    _, unused, _ = mixture_terms(c, fit["spike"], fit["share"], fit["slab"])
+    unused = unused_probability(c, fit["spike"], fit["share"], fit["slab"])
     found_evidence = evidence(heads, D)
     chance = torch.empty_like(found_evidence)
     ranked = found_evidence.argsort(descending=True)

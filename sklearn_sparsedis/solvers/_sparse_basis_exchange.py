@@ -44,9 +44,9 @@ class Candidates:
         return self.D[self.joint(n_tasks).topk(min(n, len(self.D))).indices]
 
 
-def column_scores(heads: Heads, D: Tensor, weight: Tensor | None = None) -> Tensor:
+def column_scores(heads: Heads, D: Tensor) -> Tensor:
     """Log-likelihood (...,) of the heads along directions (..., m), at its best spike width."""
-    return fit_columns(heads.coefficients(D), heads.noise, weight)["loglik"]
+    return fit_columns(heads.coefficients(D), heads.noise)["loglik"]
 
 
 def exchange_gains(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.solvers._sparse_basis_model import em_step, mixture_terms
+from sklearn_sparsedis.solvers._sparse_basis_model import em_step, unused_probability
 
 # width of the spike while annealing, as a fraction of each column's root mean square
 ANNEALING = (0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01, 0.005, 0.0)
@@ -111,7 +111,7 @@ def ascend(heads: Heads, D: Tensor, widths: tuple[float, ...], n_sweeps: int) ->
             spike = heads.noise + width**2 * c.pow(2).mean(-1, keepdim=True)
             for _ in range(2):
                 share, slab = em_step(c, spike, share, slab)
-            _, unused, wide = mixture_terms(c, spike, share, slab)
-            weight = unused / spike + (1 - unused) / wide
+            unused = unused_probability(c, spike, share, slab)
+            weight = unused / spike + (1 - unused) / (spike + slab)
             D = heads.scaled(replace_rows(D, _weighted_moments(heads, weight)))
     return D

@@ -13,7 +13,7 @@ from sklearn_sparsedis.solvers._sparse_basis_exchange import (
 from sklearn_sparsedis.solvers._sparse_basis_model import (
     fit_columns,
     gaussian_loglik,
-    mixture_terms,
+    log_density,
 )
 from sklearn_sparsedis.solvers._sparse_basis_search import Heads
 
@@ -51,11 +51,12 @@ def stability(
     gains = exchange_gains(
         D[None], column_scores(heads, D)[None], found.pool, found.pool_scores, n_tasks
     )[0]
+    gains = torch.where(_cosines(D, found.pool) < _SAME, gains, -torch.inf)
     rivals = gains.topk(min(_RIVALS, gains.shape[1]), dim=1).indices.flatten()
     pool = torch.cat([D, found.pool[rivals]])
     c = heads.coefficients(pool)
     fit = fit_columns(c, heads.noise)
-    terms, _, _ = mixture_terms(c, fit["spike"], fit["share"], fit["slab"])
+    terms = log_density(c, fit["spike"], fit["share"], fit["slab"])
     draws = torch.randint(n_tasks, (n_samples, n_tasks), generator=generator).to(D.device)
     counts = torch.zeros(n_samples, n_tasks, dtype=D.dtype, device=D.device)
     counts.scatter_add_(1, draws, torch.ones_like(counts))
