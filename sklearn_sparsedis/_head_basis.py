@@ -11,7 +11,7 @@ from sklearn_sparsedis.solvers import SparseBasisResult, solve_sparse_basis
 # singular values of a matrix of errors exceed sqrt(T) + sqrt(r) by a few units at most
 _EDGE_MARGIN = 3.0
 _RELATIVE_NOISE_FLOOR = 1e-6
-_STABLE = 0.5  # share of bootstrap samples that must keep an identified component
+_STABLE = 0.8  # share of bootstrap samples that must keep an identified component
 _TRUST = ("evidence", "chance", "margin", "stability")
 
 

@@ -37,7 +37,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Number of components. None takes as many as the heads demonstrably span
         (`n_latents_`).
     n_init : int, default=None
-        Random starts of the search; None takes 16 to 64, as many as a fixed budget of arithmetic
+        Random starts of the search; None takes 8 to 64, as many as a fixed budget of arithmetic
         allows.
     device : str or torch.device, default="cpu"
         Where the search runs. The heads are a small matrix: a CPU is rarely slower.
@@ -70,7 +70,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Share of bootstrap samples of the tasks that keep the component.
     identified_ : ndarray of bool, shape (n_components,)
         Whether the data determine the component: more evidence than chance, and stable in at
-        least half of the bootstrap samples.
+        least four fifths of the bootstrap samples.
     n_latents_ : int
         How many independent directions of the features the heads use beyond their errors.
     head_spectrum_ : ndarray of shape (min(n_tasks, rank of F),)

@@ -72,8 +72,8 @@ def _spherical(H: Tensor, stderr: Tensor) -> tuple[Heads, Tensor]:
 
 
 def default_n_starts(n_tasks: int, m: int) -> int:
-    """Starts that about 2e8 multiply-adds a sweep allow, between 16 and 64."""
-    return max(16, min(64, int(2e8 / (n_tasks * m**3))))
+    """Starts that about 2e8 multiply-adds a sweep allow, between 8 and 64."""
+    return max(8, min(64, int(2e8 / (n_tasks * m**3))))
 
 
 def solve_sparse_basis(
@@ -160,7 +160,7 @@ def solve_sparse_basis(
             n_sweeps=3,
             generator=generator,
         )
-        return _result(H, heads, to_sphere, found, generator)
+        return _result(H, heads, to_sphere, found, n_starts, generator)
 
 
 def _result(
@@ -168,6 +168,7 @@ def _result(
     heads: Heads,
     to_sphere: Tensor,
     found: Candidates,
+    n_starts: int,
     generator: torch.Generator | None,
 ) -> SparseBasisResult:
     n_tasks = len(H)
@@ -178,7 +179,7 @@ def _result(
     found_evidence = evidence(heads, D)
     chance = torch.empty_like(found_evidence)
     ranked = found_evidence.argsort(descending=True)
-    chance[ranked] = chance_evidence(heads, 16, generator)
+    chance[ranked] = chance_evidence(heads, max(4, n_starts // 4), generator)
     directions = torch.nn.functional.normalize(D @ to_sphere.T, dim=1)
     norm = H.norm(dim=1, keepdim=True)
     return SparseBasisResult(
