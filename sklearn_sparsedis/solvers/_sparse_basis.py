@@ -62,11 +62,11 @@ class SparseBasisResult:
 
 def _spherical(H: Tensor, stderr: Tensor) -> tuple[Heads, Tensor]:
     """Heads of unit norm in spherical coordinates, and the map R with points = heads @ R."""
-    norm = H.norm(dim=1).clamp_min(torch.finfo(H.dtype).tiny)
-    unit = H / norm[:, None]
-    noise = (stderr / norm).clamp(_RELATIVE_NOISE_FLOOR, 1.0) ** 2
+    norm = H.norm(dim=1, keepdim=True).clamp_min(torch.finfo(H.dtype).tiny)
+    unit = H / norm
+    noise = (stderr / norm.squeeze(1)).clamp(_RELATIVE_NOISE_FLOOR, 1.0) ** 2
     values, vectors = torch.linalg.eigh(unit.T @ unit / len(H))
-    values = values.clamp_min(values[-1] * torch.finfo(H.dtype).eps)
+    values = torch.maximum(values, values.amax() * torch.finfo(H.dtype).eps)
     to_sphere = vectors / values.sqrt()
     return Heads(unit @ to_sphere, noise, to_sphere.T @ to_sphere), to_sphere
 
@@ -172,20 +172,19 @@ def _result(
     generator: torch.Generator | None,
 ) -> SparseBasisResult:
     n_tasks = len(H)
-    D = found.best(1, n_tasks)[0]
+    D = found.best(1, n_tasks).squeeze(0)
     c = heads.coefficients(D)
     fit = fit_columns(c, heads.noise)
     unused = unused_probability(c, fit["spike"], fit["share"], fit["slab"])
     found_evidence = evidence(heads, D)
-    chance = torch.empty_like(found_evidence)
-    ranked = found_evidence.argsort(descending=True)
-    chance[ranked] = chance_evidence(heads, max(4, n_starts // 4), generator)
+    rank = found_evidence.argsort(descending=True).argsort()
+    chance = chance_evidence(heads, max(4, n_starts // 4), generator).gather(0, rank)
     directions = torch.nn.functional.normalize(D @ to_sphere.T, dim=1)
     norm = H.norm(dim=1, keepdim=True)
     return SparseBasisResult(
         directions=directions,
         coef=H @ directions.T,
-        coef_stderr=(heads.noise.sqrt()[:, None] * norm).expand_as(H),
+        coef_stderr=(heads.noise.sqrt().unsqueeze(1) * norm).expand_as(H),
         unused=unused.T,
         score=found.joint(n_tasks).max(),
         evidence=found_evidence,

@@ -42,7 +42,7 @@ class Candidates:
 
     def best(self, n: int, n_tasks: int) -> Tensor:
         """The n best bases, best first."""
-        return self.D[self.joint(n_tasks).topk(min(n, len(self.D))).indices]
+        return self.D.index_select(0, self.joint(n_tasks).topk(min(n, len(self.D))).indices)
 
 
 def column_scores(heads: Heads, D: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def exchange_gains(
     """
     ratio = torch.linalg.solve(D.transpose(1, 2), pool.T.expand(len(D), -1, -1)).abs()
     ratio = ratio.clamp_min(torch.finfo(D.dtype).tiny)
-    return pool_scores[..., None, :] - scores[..., None] + n_tasks * ratio.log()
+    return pool_scores.unsqueeze(-2) - scores.unsqueeze(-1) + n_tasks * ratio.log()
 
 
 def exchange(
@@ -83,7 +83,7 @@ def exchange(
     Shapes as in `exchange_gains`. Returns the directions and their scores (B, m).
     """
     n_starts, m, _ = D.shape
-    start = torch.arange(n_starts, device=D.device)
+    rows = torch.arange(m, device=D.device)
     pool_scores = pool_scores.expand(n_starts, -1)
     for _ in range(4):
         for _ in range(m):
@@ -91,9 +91,10 @@ def exchange(
             gain, best = gains.max(1)
             row, new = best // len(pool), best % len(pool)
             accept = gain > 1e-6
-            D, scores = D.clone(), scores.clone()
-            D[start, row] = torch.where(accept[:, None], pool[new], D[start, row])
-            scores[start, row] = torch.where(accept, pool_scores[start, new], scores[start, row])
+            here = (rows == row.unsqueeze(1)) & accept.unsqueeze(1)
+            incoming = pool.index_select(0, new).unsqueeze(1)
+            D = torch.where(here.unsqueeze(2), incoming, D)
+            scores = torch.where(here, pool_scores.gather(1, new.unsqueeze(1)), scores)
         if not any_true(accept):
             break
     return D, scores
@@ -104,12 +105,12 @@ def subset_normals(heads: Heads, n: int, generator: torch.Generator | None) -> T
     n_tasks, m = heads.points.shape
     draws = torch.rand(n, n_tasks, generator=generator)
     rows = draws.topk(m, dim=1).indices.to(heads.points.device)
-    system = heads.points[rows]
+    system = heads.points.index_select(0, rows.flatten()).reshape(n, m, m)
     # equal heads make the system singular; the answer is then any normal
     eye = torch.eye(m, dtype=system.dtype, device=system.device)
     system = system + torch.finfo(system.dtype).eps ** 0.6 * eye
-    target = eye[-1].expand(n, m)
-    return heads.scaled(torch.linalg.solve_ex(system, target[..., None])[0][..., 0])
+    target = eye.narrow(1, m - 1, 1).expand(n, m, 1)
+    return heads.scaled(torch.linalg.solve_ex(system, target)[0].squeeze(-1))
 
 
 def _uniform(n: int, m: int, generator: torch.Generator | None, like: Tensor) -> Tensor:
@@ -120,10 +121,11 @@ def _perturb(found: Candidates, n: int, n_tasks: int, generator: torch.Generator
     """Copies (n, m, m) of the best bases with some rows replaced from the pool."""
     best = found.best(_N_BEST, n_tasks)
     n_best, m, _ = best.shape
-    copies = best.repeat(-(-n // n_best), 1, 1)[:n]
+    copies = best.repeat(-(-n // n_best), 1, 1).narrow(0, 0, n)
     chosen = (_uniform(n, m, generator, best) * len(found.pool)).long()
     replaced = _uniform(n, m, generator, best) < _REPLACED
-    D = torch.where(replaced[..., None], found.pool[chosen], copies)
+    incoming = found.pool.index_select(0, chosen.flatten()).reshape(n, m, m)
+    D = torch.where(replaced.unsqueeze(-1), incoming, copies)
     # two rows may have become equal
     noise = _uniform(n, m * m, generator, best).reshape(n, m, m) - 0.5
     return D + 1e-3 * noise * D.norm(dim=-1, keepdim=True)
@@ -158,9 +160,9 @@ def search(
     noise = torch.randn(n_starts, m, m, generator=generator, dtype=heads.points.dtype)
     D = torch.linalg.qr(noise.to(heads.points.device))[0]
     normals = subset_normals(heads, n_normals, generator)
-    nothing = Candidates(D, D[..., 0], normals, column_scores(heads, normals))
+    nothing = Candidates(D, D.select(-1, 0), normals, column_scores(heads, normals))
     D = ascend(heads, D, ANNEALING, n_sweeps)
-    alone = Candidates(D, column_scores(heads, D), normals, normals[:, 0]).joint(n_tasks)
+    alone = Candidates(D, column_scores(heads, D), normals, normals.select(1, 0)).joint(n_tasks)
     found = _compete(heads, nothing, D)
     polished = ascend(heads, found.best(_N_BEST, n_tasks), ANNEALING[-4:], n_sweeps)
     found = _compete(heads, found, polished)

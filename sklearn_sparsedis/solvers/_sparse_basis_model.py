@@ -72,7 +72,7 @@ def fit_columns(c: Tensor, noise: Tensor) -> dict[str, Tensor]:
             better = loglik > best["loglik"]
             fit = {
                 name: torch.where(
-                    better if name == "loglik" else better[..., None], new, best[name]
+                    better if name == "loglik" else better.unsqueeze(-1), new, best[name]
                 )
                 for name, new in fit.items()
             }

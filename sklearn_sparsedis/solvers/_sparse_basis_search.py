@@ -58,13 +58,13 @@ def replace_rows(D: Tensor, factors: Tensor) -> Tensor:
     inverse = torch.linalg.inv(D)
     rows = list(D.unbind(1))
     for j in range(len(rows)):
-        column = inverse[:, :, j]
-        row = torch.cholesky_solve(column[..., None], factors[:, j])[..., 0]
-        square = (row * column).sum(-1, keepdim=True)
-        row = row / square.sqrt()
-        change = (row - rows[j])[:, None, :] @ inverse
-        inverse = inverse - column[:, :, None] * change / square.sqrt()[..., None]
-        rows[j] = row
+        column = inverse.narrow(2, j, 1)
+        row = torch.cholesky_solve(column, factors.select(1, j))
+        root = (row * column).sum(1, keepdim=True).sqrt()
+        row = (row / root).mT
+        change = (row - rows[j].unsqueeze(1)) @ inverse
+        inverse = inverse - column * change / root
+        rows[j] = row.squeeze(1)
     return torch.stack(rows, 1)
 
 
@@ -75,9 +75,10 @@ def _weighted_moments(heads: Heads, weight: Tensor) -> Tensor:
     # tasks in chunks: the outer products of all heads would need T m^2 numbers
     step = max(1, 4_000_000 // (m * m))
     for start in range(0, n_tasks, step):
-        points = heads.points[start : start + step]
-        outer = (points[:, :, None] * points[:, None, :]).reshape(-1, m * m)
-        moments += weight[..., start : start + step].reshape(moments.shape[0], -1) @ outer
+        length = min(step, n_tasks - start)
+        points = heads.points.narrow(0, start, length)
+        outer = (points.unsqueeze(2) * points.unsqueeze(1)).reshape(-1, m * m)
+        moments += weight.narrow(2, start, length).reshape(moments.shape[0], -1) @ outer
     moments = moments.reshape(*weight.shape[:2], m, m) / n_tasks
     diagonal = moments.diagonal(dim1=-2, dim2=-1)
     eps = torch.finfo(weight.dtype).eps ** 0.6

@@ -34,26 +34,19 @@ def evidence(heads: Heads, D: Tensor) -> Tensor:
     return fit_columns(c, heads.noise)["loglik"] - gaussian_loglik(c, heads.noise)
 
 
+def _rival_gains(heads: Heads, D: Tensor, found: Candidates) -> Tensor:
+    """Gains (m, K) of exchanging rows of D for directions of the pool; -inf for near copies."""
+    scores = column_scores(heads, D).unsqueeze(0)
+    n_tasks = len(heads.points)
+    gains = exchange_gains(D.unsqueeze(0), scores, found.pool, found.pool_scores, n_tasks)
+    return torch.where(_cosines(D, found.pool) < _SAME, gains.squeeze(0), -torch.inf)
+
+
 def margins(heads: Heads, D: Tensor, found: Candidates) -> Tensor:
     """Log-likelihood (m,) lost when a row of D (m, m) gives way to its best other direction."""
-    gains = exchange_gains(
-        D[None], column_scores(heads, D)[None], found.pool, found.pool_scores, len(heads.points)
-    )[0]
-    other = _cosines(D, found.pool) < _SAME
-    return -torch.where(other, gains, -torch.inf).amax(dim=1)
-
-
-def stability(
-    heads: Heads, D: Tensor, found: Candidates, n_samples: int, generator: torch.Generator | None
-) -> Tensor:
-    """Share (m,) of bootstrap samples of the tasks that keep each row of D (m, m)."""
-    n_tasks, m = heads.points.shape
-    gains = exchange_gains(
-        D[None], column_scores(heads, D)[None], found.pool, found.pool_scores, n_tasks
-    )[0]
-    gains = torch.where(_cosines(D, found.pool) < _SAME, gains, -torch.inf)
+    gains = _rival_gains(heads, D, found)
     rivals = gains.topk(min(_RIVALS, gains.shape[1]), dim=1).indices.flatten()
-    pool = torch.cat([D, found.pool[rivals]])
+    pool = torch.cat([D, found.pool.index_select(0, rivals)])
     c = heads.coefficients(pool)
     fit = fit_columns(c, heads.noise)
     terms = log_density(c, fit["spike"], fit["share"], fit["slab"])
@@ -61,7 +54,7 @@ def stability(
     counts = torch.zeros(n_samples, n_tasks, dtype=D.dtype, device=D.device)
     counts.scatter_add_(1, draws, torch.ones_like(counts))
     scores = counts @ terms.T
-    chosen, _ = exchange(D.expand(n_samples, m, m), scores[:, :m], pool, scores, n_tasks)
+    chosen, _ = exchange(D.expand(n_samples, m, m), scores.narrow(1, 0, m), pool, scores, n_tasks)
     kept = _cosines(chosen, D.expand(n_samples, m, m)).amax(dim=1) > _SAME
     return kept.to(D.dtype).mean(dim=0)
 
@@ -76,4 +69,4 @@ def chance_evidence(heads: Heads, n_starts: int, generator: torch.Generator | No
     found = search(
         dense, n_starts=n_starts, n_normals=256, max_rounds=0, n_sweeps=2, generator=generator
     )
-    return evidence(dense, found.best(1, n_tasks)[0]).sort(descending=True).values
+    return evidence(dense, found.best(1, n_tasks).squeeze(0)).sort(descending=True).values

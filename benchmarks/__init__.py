@@ -1,0 +1,1 @@
+"""Benchmarks against peers; run each with ``python -m benchmarks.bench_<question>``."""
