@@ -44,6 +44,14 @@ def _rival_gains(heads: Heads, D: Tensor, found: Candidates) -> Tensor:
 
 def margins(heads: Heads, D: Tensor, found: Candidates) -> Tensor:
     """Log-likelihood (m,) lost when a row of D (m, m) gives way to its best other direction."""
+    return -_rival_gains(heads, D, found).amax(dim=1)
+
+
+def stability(
+    heads: Heads, D: Tensor, found: Candidates, n_samples: int, generator: torch.Generator | None
+) -> Tensor:
+    """Share (m,) of bootstrap samples of the tasks that keep each row of D (m, m)."""
+    n_tasks, m = heads.points.shape
     gains = _rival_gains(heads, D, found)
     rivals = gains.topk(min(_RIVALS, gains.shape[1]), dim=1).indices.flatten()
     pool = torch.cat([D, found.pool.index_select(0, rivals)])
