@@ -60,7 +60,8 @@ def head_spectrum(coef: NDArray, stderr: NDArray) -> tuple[NDArray, NDArray]:
     norm = np.linalg.norm(coef, axis=1)
     error = np.maximum(stderr, _RELATIVE_NOISE_FLOOR * norm)
     scaled = coef / np.where(error > 0, error, 1.0)[:, None]
-    _, values, directions = np.linalg.svd(scaled, full_matrices=True)
+    # a full basis of the features is wanted, never one of the tasks
+    _, values, directions = np.linalg.svd(scaled, full_matrices=n_tasks < r)
     k = np.arange(len(values))
     edge = np.sqrt(n_tasks - k) + np.sqrt(r - k) + _EDGE_MARGIN
     return values / edge, directions

@@ -23,7 +23,8 @@ def test_estimator_checks(estimator, check):
     check(estimator)
 
 
-# these checks fit on data frames and transform arrays
+# these checks mix data frames and arrays between fit and transform
+@pytest.mark.filterwarnings("ignore:X has feature names:UserWarning")
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
 @pytest.mark.filterwarnings(DOUBT)
 @pytest.mark.parametrize(

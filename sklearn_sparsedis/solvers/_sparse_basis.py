@@ -17,7 +17,10 @@ from sklearn_sparsedis.solvers._sparse_basis_trust import (
 
 # heads known better than this fraction of their norm are treated as known to this fraction
 _RELATIVE_NOISE_FLOOR = 1e-4
-_N_NORMALS = 1000  # hyperplanes through m - 1 random heads that join the search
+# hyperplanes through m - 1 random heads that join the search: this many at most, fewer where many
+# tasks make each one dear and the starts sufficient
+_N_NORMALS = 1000
+_NORMALS_TIMES_TASKS = 200_000
 _N_BOOTSTRAP = 100
 
 
@@ -72,8 +75,9 @@ def _spherical(H: Tensor, stderr: Tensor) -> tuple[Heads, Tensor]:
 
 
 def default_n_starts(n_tasks: int, m: int) -> int:
-    """Starts that about 2e8 multiply-adds a sweep allow, between 8 and 64."""
-    return max(8, min(64, int(2e8 / (n_tasks * m**3))))
+    """Starts that a fixed budget of arithmetic a sweep allows, between 8 and 64."""
+    # m^2 for the moments of a direction, 300 for its likelihood, which needs exponentials
+    return max(8, min(64, int(3e8 / (n_tasks * m * (m**2 + 300)))))
 
 
 def solve_sparse_basis(
@@ -155,7 +159,7 @@ def solve_sparse_basis(
         found = search(
             heads,
             n_starts=n_starts,
-            n_normals=_N_NORMALS,
+            n_normals=max(64, min(_N_NORMALS, _NORMALS_TIMES_TASKS // n_tasks)),
             max_rounds=max_rounds,
             n_sweeps=3,
             generator=generator,
