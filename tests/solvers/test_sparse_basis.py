@@ -179,6 +179,7 @@ def test_ascent_stays_on_an_accelerator_without_reading_values():
     assert counter.count == 0
 
 
+@pytest.mark.slow  # fake tensors make every operation cost milliseconds
 @pytest.mark.parametrize("answer", [False, True])
 def test_search_on_an_accelerator_reads_once_a_block(answer):
     with FakeTensorMode(), SyncCounter(answer=answer) as counter:
