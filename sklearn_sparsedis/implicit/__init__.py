@@ -1,3 +1,5 @@
 """Inner problems as differentiable functions: exact derivatives of their solutions."""
 
-__all__: list[str] = []
+from sklearn_sparsedis.implicit._group_lasso_svm import group_lasso_svm, group_lasso_svm_result
+
+__all__ = ["group_lasso_svm", "group_lasso_svm_result"]

@@ -1,16 +1,18 @@
 """Group-Lasso multiclass SVM, solved in its small dual."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import any_true, project_simplex
+from sklearn_sparsedis.functional import project_simplex
 from sklearn_sparsedis.solvers._group_lasso_svm_interior import (
     finish_on_face,
     initial_state,
     interior_point,
     start_on_segment,
 )
-from sklearn_sparsedis.solvers._group_lasso_svm_system import Problem, evaluate
+from sklearn_sparsedis.solvers._group_lasso_svm_problem import Problem, evaluate, scale_problem
 from sklearn_sparsedis.solvers._result import SolveResult
 
 # Working memory that a chunk of the batch may take
@@ -101,44 +103,92 @@ def solve_group_lasso_svm(
     ICML 2023, arXiv 2211.14666.
     """
     with torch.no_grad():
-        problem, scale, batch = _scaled_problem(
+        problem, scale, batch = scale_problem(
             F, y, group_reg, l2_reg, n_classes, feature_weight, sample_weight
         )
-        if not tol > 0:
-            raise ValueError(f"tol must be positive, got {tol}")
-        init = None
-        if dual_init is not None:
-            expected = F.shape[:-1] + problem.Y.shape[-1:]
-            if dual_init.shape != expected:
-                raise ValueError(
-                    f"dual_init must have shape {tuple(expected)}, got {tuple(dual_init.shape)}"
-                )
-            init = dual_init.detach().to(problem.Y.dtype).reshape(problem.Y.shape)
-        b = problem.F.shape[0]
-        size = _chunk_size(problem)
-        parts = []
-        for start in range(0, b, size):
-            chunk = slice(start, start + size)
-            parts.append(
-                _solve(problem.select(chunk), tol, max_iter, None if init is None else init[chunk])
-            )
-        coef, dual, objective, gap, n_iter = (torch.cat(x) for x in zip(*parts, strict=True))
-        coef = coef * scale[:, None, None]
-        dtype = F.dtype
+        solved = solve_scaled(problem, tol, max_iter, dual_init)
+        return solved.result(solved.coef * scale[:, None, None], batch, tol)
+
+
+@dataclass
+class Solved:
+    """Solution of a batch of scaled problems.
+
+    Attributes
+    ----------
+    coef : Tensor of shape (b, m, k)
+        Coefficients of the scaled problem.
+    dual : Tensor of shape (b, n, k)
+        Lambda.
+    free : Tensor of bool, shape (b, n, k)
+        Entries of Lambda that count as nonzero.
+    objective, gap, n_iter : Tensor of shape (b,)
+        Certificates.
+    """
+
+    coef: Tensor
+    dual: Tensor
+    free: Tensor
+    objective: Tensor
+    gap: Tensor
+    n_iter: Tensor
+
+    def result(self, coef: Tensor, batch: torch.Size, tol: float) -> SolveResult:
+        """Result whose coefficients are `coef` (b, m, k), with the batch dimensions restored."""
+        dtype = coef.dtype
         return SolveResult(
             coef=coef.reshape(*batch, *coef.shape[1:]),
-            objective=objective.to(dtype).reshape(batch),
-            gap=gap.to(dtype).reshape(batch),
-            n_iter=n_iter.reshape(batch),
-            converged=(gap <= tol).reshape(batch),
-            dual_coef=dual.to(dtype).reshape(*batch, *dual.shape[1:]),
+            objective=self.objective.to(dtype).reshape(batch),
+            gap=self.gap.to(dtype).reshape(batch),
+            n_iter=self.n_iter.reshape(batch),
+            converged=(self.gap <= tol).reshape(batch),
+            dual_coef=self.dual.to(dtype).reshape(*batch, *self.dual.shape[1:]),
         )
 
 
-def _solve(
-    problem: Problem, tol: float, max_iter: int, init: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Coefficients of the scaled problem, Lambda, objective, gap and iterations."""
+def solve_scaled(problem: Problem, tol: float, max_iter: int, dual_init: Tensor | None) -> Solved:
+    """Solve scaled problems, chunk by chunk.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problems.
+    tol, max_iter, dual_init
+        As in `solve_group_lasso_svm`.
+
+    Returns
+    -------
+    Solved
+        The solution, detached from autograd.
+    """
+    if not tol > 0:
+        raise ValueError(f"tol must be positive, got {tol}")
+    if max_iter < 1:
+        raise ValueError(f"max_iter must be at least 1, got {max_iter}")
+    init = None
+    if dual_init is not None:
+        if dual_init.shape[-2:] != problem.Y.shape[-2:] or dual_init.numel() != problem.Y.numel():
+            raise ValueError(
+                "dual_init must have shape (*batch, n, k) with (n, k) = "
+                f"{tuple(problem.Y.shape[-2:])}, got {tuple(dual_init.shape)}"
+            )
+        init = dual_init.detach().to(problem.Y.dtype).reshape(problem.Y.shape)
+    b = problem.F.shape[0]
+    size = chunk_size(problem)
+    parts = []
+    for start in range(0, b, size):
+        chunk = slice(start, start + size)
+        parts.append(
+            _solve_chunk(
+                problem.select(chunk), tol, max_iter, None if init is None else init[chunk]
+            )
+        )
+    if len(parts) == 1:
+        return parts[0]
+    return Solved(*(torch.cat(x) for x in zip(*(vars(p).values() for p in parts), strict=True)))
+
+
+def _solve_chunk(problem: Problem, tol: float, max_iter: int, init: Tensor | None) -> Solved:
     dual = start_on_segment(problem)
     if init is not None:
         dual = 0.98 * project_simplex(init) + 0.02 * dual
@@ -148,86 +198,11 @@ def _solve(
         finish_on_face(problem, state, _FACE_STEPS)
     point = evaluate(problem, state.best)
     coef = point.V * point.shrink.unsqueeze(-1)
-    return coef, state.best, point.primal, state.gap, state.n_iter
+    return Solved(coef, state.best, state.free, point.primal, state.gap, state.n_iter)
 
 
-def _scaled_problem(
-    F: Tensor,
-    y: Tensor,
-    group_reg: Tensor | float,
-    l2_reg: Tensor | float,
-    n_classes: int | None,
-    feature_weight: Tensor | None,
-    sample_weight: Tensor | None,
-) -> tuple[Problem, Tensor, torch.Size]:
-    """Problem with one batch dimension, unit lambda_2 and unit sample weights.
-
-    Returns
-    -------
-    problem : Problem
-        The problem.
-    scale : Tensor of shape (b,)
-        Its coefficients times this are those of the original.
-    batch : torch.Size
-        Batch dimensions.
-    """
-    if not F.is_floating_point():
-        raise TypeError(f"F must be a floating-point tensor, got {F.dtype}")
-    if y.is_floating_point() or y.dtype == torch.bool:
-        raise TypeError(f"y must be an integer tensor of labels, got {y.dtype}")
-    if F.ndim < 2 or y.shape != F.shape[:-1]:
-        raise ValueError(
-            "F must have shape (*batch, n, m) and y (*batch, n), "
-            f"got {tuple(F.shape)} and {tuple(y.shape)}"
-        )
-    batch, n, m = F.shape[:-2], F.shape[-2], F.shape[-1]
-    k = int(y.max()) + 1 if n_classes is None else n_classes
-    if k < 2:
-        raise ValueError(f"at least two classes are needed, got n_classes={k}")
-    F = F.detach()
-    options = {"dtype": F.dtype, "device": F.device}
-    l1, l2 = (torch.as_tensor(v, **options).detach() for v in (group_reg, l2_reg))
-    omega = torch.ones(m, **options) if feature_weight is None else feature_weight.to(**options)
-    c = torch.ones(n, **options) if sample_weight is None else sample_weight.detach().to(**options)
-    _check_domains(y, k, l1, l2, omega, c)
-
-    wide = torch.float64 if F.device.type != "mps" else F.dtype
-    b = batch.numel()
-    scale = l2.expand(batch).reshape(b).rsqrt()
-    c = c.expand(*batch, n).reshape(b, n, 1)
-    scaled = F.reshape(b, n, m) * (c * scale[:, None, None])
-    threshold = (l1.unsqueeze(-1) * omega.detach()).expand(*batch, m).reshape(b, m)
-    labels = torch.arange(k, device=y.device)
-    Y = (y.reshape(b, n, 1) == labels).to(wide)
-    problem = Problem(
-        F=scaled,
-        Ft=scaled.mT.contiguous(),
-        Y=Y,
-        c=c.to(wide),
-        tau=threshold * scale.unsqueeze(-1),
-    )
-    return problem, scale, batch
-
-
-def _check_domains(y: Tensor, k: int, l1: Tensor, l2: Tensor, omega: Tensor, c: Tensor) -> None:
-    """Raise a ValueError for the first argument outside its domain (one synchronisation)."""
-    wrong = {
-        f"y must hold labels in [0, {k})": (y < 0) | (y >= k),
-        "group_reg must be nonnegative": ~(l1 >= 0),
-        "l2_reg must be positive": ~(l2 > 0),
-        "feature_weight must be nonnegative": ~(omega >= 0),
-        "sample_weight must be nonnegative": ~(c >= 0),
-    }
-    flags = torch.stack([mask.any() for mask in wrong.values()])
-    if not any_true(flags):
-        return
-    for message, flag in zip(wrong, flags, strict=True):
-        if any_true(flag):
-            raise ValueError(message)
-
-
-def _chunk_size(problem: Problem) -> int:
-    """Problems solved at once within the working memory."""
+def chunk_size(problem: Problem) -> int:
+    """Problems that fit in the working memory at once."""
     _, n, m = problem.F.shape
     order = n * (problem.Y.shape[-1] - 1)
     per_problem = problem.F.element_size() * (4 * n * m + order * max(order, 1024)) + 40 * order**2

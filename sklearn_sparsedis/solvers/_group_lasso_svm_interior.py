@@ -6,13 +6,16 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import any_true, shrinkage
+from sklearn_sparsedis.solvers._group_lasso_svm_problem import (
+    Point,
+    Problem,
+    evaluate,
+    relative_gap,
+)
 from sklearn_sparsedis.solvers._group_lasso_svm_system import (
     Factor,
     PivotBasis,
-    Point,
-    Problem,
     add_barrier,
-    evaluate,
     reduced_hessian,
 )
 
@@ -33,6 +36,8 @@ class State:
         Lambda and the multipliers of Lambda >= 0, both positive.
     best : Tensor of shape (b, n, k)
         Dual point of the smallest gap.
+    free : Tensor of bool, shape (b, n, k)
+        Its entries that count as nonzero.
     gap : Tensor of shape (b,)
         Its relative gap.
     n_iter : Tensor of shape (b,)
@@ -42,22 +47,16 @@ class State:
     dual: Tensor
     slack: Tensor
     best: Tensor
+    free: Tensor
     gap: Tensor
     n_iter: Tensor
 
-    def record(self, dual: Tensor, gap: Tensor) -> None:
+    def record(self, dual: Tensor, gap: Tensor, free: Tensor) -> None:
         """Keep `dual` where its gap is the smallest so far."""
         better = gap < self.gap
         self.best = torch.where(better[:, None, None], dual, self.best)
+        self.free = torch.where(better[:, None, None], free, self.free)
         self.gap = torch.where(better, gap, self.gap)
-
-
-def relative_gap(problem: Problem, point: Point) -> Tensor:
-    """Gap over the primal objective, floored at a thousandth of its value at zero."""
-    floor = problem.c.sum((-1, -2)) / 1000
-    return point.gap / torch.maximum(point.primal, floor).clamp_min(
-        torch.finfo(point.primal.dtype).tiny
-    )
 
 
 def start_on_segment(problem: Problem) -> Tensor:
@@ -88,8 +87,8 @@ def initial_state(problem: Problem, dual: Tensor) -> State:
     b = dual.shape[0]
     infinite = torch.full((b,), torch.inf, dtype=dual.dtype, device=dual.device)
     n_iter = torch.zeros(b, dtype=torch.int64, device=dual.device)
-    state = State(dual, slack, dual, infinite, n_iter)
-    state.record(dual, relative_gap(problem, point))
+    state = State(dual, slack, dual, dual > slack, infinite, n_iter)
+    state.record(dual, relative_gap(problem, point), dual > slack)
     return state
 
 
@@ -103,12 +102,13 @@ def interior_point(problem: Problem, state: State, tol: float, max_iter: int) ->
     V = None
     for iteration in range(max_iter):
         point = evaluate(problem, state.dual, V)
-        state.record(state.dual, relative_gap(problem, point))
+        state.record(state.dual, relative_gap(problem, point), state.dual > state.slack)
         running = (state.gap > tol) & (state.n_iter < max_iter)
         if (on_cpu or iteration % _BLOCK_OF_ITERATIONS == 0) and not any_true(running):
             return
         V = _advance(problem, point, state, running)
-    state.record(state.dual, relative_gap(problem, evaluate(problem, state.dual, V)))
+    point = evaluate(problem, state.dual, V)
+    state.record(state.dual, relative_gap(problem, point), state.dual > state.slack)
 
 
 def _advance(problem: Problem, point: Point, state: State, running: Tensor) -> Tensor:
@@ -199,7 +199,7 @@ def finish_on_face(problem: Problem, state: State, n_steps: int) -> None:
         kept = torch.where(free, dual, 0)
         dual = kept / kept.sum(-1, keepdim=True)
         point = evaluate(problem, dual)
-        state.record(dual, relative_gap(problem, point))
+        state.record(dual, relative_gap(problem, point), free)
         factor, mask = face_factor(problem, point, basis, free)
         right = torch.where(mask, -basis.reduce(point.grad), 0)
         move = basis.expand(factor.solve(right.flatten(1)).view_as(right))
@@ -207,7 +207,7 @@ def finish_on_face(problem: Problem, state: State, n_steps: int) -> None:
         dual = (dual + along * move).clamp_min(0)
         free = free & (dual > 0)
     dual = dual / dual.sum(-1, keepdim=True)
-    state.record(dual, relative_gap(problem, evaluate(problem, dual)))
+    state.record(dual, relative_gap(problem, evaluate(problem, dual)), dual > 0)
 
 
 def face_factor(

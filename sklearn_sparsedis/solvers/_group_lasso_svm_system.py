@@ -10,87 +10,10 @@ than the row's largest entry, the pivot, which takes up the difference: the barr
 its way to zero then sits alone on the diagonal, where its size does no harm to a Cholesky factor.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import shrinkage
-
-
-@dataclass
-class Problem:
-    """A batch of problems scaled to lambda_2 = 1 and unit sample weights.
-
-    Attributes
-    ----------
-    F : Tensor of shape (b, n, m)
-        Scaled features.
-    Ft : Tensor of shape (b, m, n)
-        The same, transposed and contiguous.
-    Y : Tensor of shape (b, n, k)
-        One-hot labels.
-    c : Tensor of shape (b, n, 1)
-        Weight of each sample in the linear term.
-    tau : Tensor of shape (b, m)
-        Threshold of each feature.
-    """
-
-    F: Tensor
-    Ft: Tensor
-    Y: Tensor
-    c: Tensor
-    tau: Tensor
-
-    def select(self, index: Tensor) -> "Problem":
-        """Return the problems at `index` of the batch."""
-        return Problem(*(value[index] for value in vars(self).values()))
-
-
-@dataclass
-class Point:
-    """What is known at a dual point.
-
-    Attributes
-    ----------
-    V : Tensor of shape (b, m, k)
-        ``F^T (Y - Lambda)``, in the dtype of the features.
-    norm : Tensor of shape (b, m)
-        Norms of V's blocks.
-    shrink : Tensor of shape (b, m)
-        ``(1 - tau / norm)_+``.
-    grad : Tensor of shape (b, n, k)
-        Gradient of the dual objective in Lambda.
-    gap : Tensor of shape (b,)
-        Duality gap, a sum of nonnegative terms without cancellation.
-    primal : Tensor of shape (b,)
-        Primal objective.
-    """
-
-    V: Tensor
-    norm: Tensor
-    shrink: Tensor
-    grad: Tensor
-    gap: Tensor
-    primal: Tensor
-
-
-def evaluate(problem: Problem, dual: Tensor, V: Tensor | None = None) -> Point:
-    """Gradient, gap and primal objective at a dual point (b, n, k)."""
-    F = problem.F
-    if V is None:
-        V = problem.Ft @ (problem.Y - dual).to(F.dtype)
-    norm = torch.linalg.vector_norm(V, dim=-1)
-    shrink = shrinkage(norm, problem.tau)
-    scores = (F @ (V * shrink.unsqueeze(-1))).to(dual.dtype)
-    grad = problem.c * problem.Y - scores
-    rival = -grad.amin(-1, keepdim=True)
-    # the Fenchel-Young gap of each row: its worst rival against its average one
-    gap = ((rival + grad) * dual).sum((-1, -2))
-    loss = (rival + (problem.Y * grad).sum(-1, keepdim=True)).sum((-1, -2))
-    norm_W = norm * shrink
-    primal = loss + (norm_W * (problem.tau + norm_W / 2)).sum(-1).to(dual.dtype)
-    return Point(V, norm, shrink, grad, gap, primal)
+from sklearn_sparsedis.solvers._group_lasso_svm_problem import Point, Problem
 
 
 class PivotBasis:
