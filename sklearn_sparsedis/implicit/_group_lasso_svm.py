@@ -7,13 +7,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sklearn_sparsedis.solvers._group_lasso_svm import Solved, chunk_size, solve_scaled
-from sklearn_sparsedis.solvers._group_lasso_svm_interior import face_factor
-from sklearn_sparsedis.solvers._group_lasso_svm_problem import (
-    Point,
-    Problem,
-    evaluate,
-    scale_problem,
-)
+from sklearn_sparsedis.solvers._group_lasso_svm_face import FaceSolver
+from sklearn_sparsedis.solvers._group_lasso_svm_problem import Point, Problem
+from sklearn_sparsedis.solvers._group_lasso_svm_scaling import scale_problem
 from sklearn_sparsedis.solvers._group_lasso_svm_system import PivotBasis
 from sklearn_sparsedis.solvers._result import SolveResult
 
@@ -100,7 +96,8 @@ def group_lasso_svm_result(
     with torch.no_grad():
         solved = solve_scaled(problem, tol, max_iter, dual_init)
     coef = _Coefficients.apply(problem.F, problem.c, problem.tau, problem.Y, solved)
-    return solved.result(coef * scale[:, None, None], batch, tol)
+    coef = (coef * scale[:, None, None]).to(F.dtype)
+    return solved.result(coef, batch, tol)
 
 
 class _Coefficients(torch.autograd.Function):
@@ -136,19 +133,14 @@ def _pull_back(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients in F (b, n, m), c (b, n, 1) and tau (b, m) from that in the coefficients."""
     F = problem.F
-    point = evaluate(problem, dual)
+    point = problem.evaluate(dual)
     basis = PivotBasis(dual)
-    factor, mask = face_factor(problem, point, basis, free)
-    # how the loss changes with Lambda, and the move of Lambda that answers it
-    direct = -(F @ _shrinkage_vjp(problem, point, coef_grad)).to(dual.dtype)
-    right = torch.where(mask, basis.reduce(direct), 0)
-    adjoint = basis.expand(factor.solve(right.flatten(1)).view_as(right))
-    narrow = adjoint.to(F.dtype)
-
-    V_grad = coef_grad + problem.Ft @ narrow
-    residual = (problem.Y - dual).to(F.dtype)
+    solve = FaceSolver(problem, point, basis, free.scatter(-1, basis.pivot, True))
+    # how Lambda answers a change of the loss that it would cause
+    adjoint = solve(F @ _shrinkage_vjp(problem, point, coef_grad))
+    V_grad = coef_grad + problem.image(adjoint)
     W = point.V * point.shrink.unsqueeze(-1)
-    F_grad = residual @ _shrinkage_vjp(problem, point, V_grad).mT + narrow @ W.mT
+    F_grad = (problem.Y - dual) @ _shrinkage_vjp(problem, point, V_grad).mT + adjoint @ W.mT
     c_grad = -(adjoint * problem.Y).sum(-1, keepdim=True)
     used = point.shrink > 0
     along = (point.V * V_grad).sum(-1) / torch.where(used, point.norm, 1)

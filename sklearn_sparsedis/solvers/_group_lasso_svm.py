@@ -5,21 +5,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import project_simplex
+from sklearn_sparsedis.functional import any_true, project_simplex, shrinkage
+from sklearn_sparsedis.solvers._group_lasso_svm_conic import conic_interior_point
+from sklearn_sparsedis.solvers._group_lasso_svm_face import finish_on_face
 from sklearn_sparsedis.solvers._group_lasso_svm_interior import (
-    finish_on_face,
+    State,
     initial_state,
     interior_point,
     start_on_segment,
 )
-from sklearn_sparsedis.solvers._group_lasso_svm_problem import Problem, evaluate, scale_problem
+from sklearn_sparsedis.solvers._group_lasso_svm_problem import GramProblem, Problem, certify
+from sklearn_sparsedis.solvers._group_lasso_svm_scaling import scale_problem
 from sklearn_sparsedis.solvers._result import SolveResult
 
 # Working memory that a chunk of the batch may take
 _CHUNK_BYTES = 2**29
-# The interior method hands over to the active set at this gap and resumes where that falls short
-_HANDOVER = 1e-6
+# The interior method hands over to the active set at these gaps, and resumes where that falls short
+_HANDOVERS = (1e-3, 1e-6, 0.0)
 _FACE_STEPS = 3
+# Iterations after which the plain method gives way to the conic one
+_PLAIN_ITERATIONS = 40
 
 
 def solve_group_lasso_svm(
@@ -107,7 +112,8 @@ def solve_group_lasso_svm(
             F, y, group_reg, l2_reg, n_classes, feature_weight, sample_weight
         )
         solved = solve_scaled(problem, tol, max_iter, dual_init)
-        return solved.result(solved.coef * scale[:, None, None], batch, tol)
+        coef = (solved.coef * scale[:, None, None]).to(F.dtype)
+        return solved.result(coef, batch, tol)
 
 
 @dataclass
@@ -189,16 +195,51 @@ def solve_scaled(problem: Problem, tol: float, max_iter: int, dual_init: Tensor 
 
 
 def _solve_chunk(problem: Problem, tol: float, max_iter: int, init: Tensor | None) -> Solved:
-    dual = start_on_segment(problem)
+    start = start_on_segment(problem)
     if init is not None:
-        dual = 0.98 * project_simplex(init) + 0.02 * dual
-    state = initial_state(problem, dual)
-    for level in sorted({max(tol, _HANDOVER), tol}, reverse=True):
-        interior_point(problem, state, level, max_iter)
-        finish_on_face(problem, state, _FACE_STEPS)
-    point = evaluate(problem, state.best)
-    coef = point.V * point.shrink.unsqueeze(-1)
-    return Solved(coef, state.best, state.free, point.primal, state.gap, state.n_iter)
+        start = 0.98 * project_simplex(init) + 0.02 * start
+    thresholds = any_true(problem.tau > 0)
+    inner = problem if thresholds else GramProblem(problem)
+    state = initial_state(inner, start)
+    for level in sorted({max(tol, level) for level in _HANDOVERS}, reverse=True):
+        interior_point(inner, state, level, min(max_iter, _PLAIN_ITERATIONS))
+        finish_on_face(inner, state, _FACE_STEPS)
+    solved = _solved(problem, state)
+    failed = solved.gap > tol
+    if not thresholds or not any_true(failed):
+        return solved
+    everything = torch.arange(failed.shape[0], device=failed.device)
+    index = everything[failed] if failed.device.type == "cpu" else everything
+    return _solve_stiff(problem.select(index), start[index], tol, max_iter, solved, index)
+
+
+def _solve_stiff(
+    problem: Problem, start: Tensor, tol: float, max_iter: int, solved: Solved, index: Tensor
+) -> Solved:
+    """Solve again over cones what the plain method left, the problems at `index` of `solved`."""
+    state, coef = conic_interior_point(problem, start, tol, max_iter)
+    pair = _solved(problem, state, coef)
+    finish_on_face(problem, state, _FACE_STEPS)
+    finished = _solved(problem, state)
+    parts = vars(solved)
+    for other in (pair, finished):
+        better = other.gap < parts["gap"][index]
+        for name, value in vars(other).items():
+            old = parts[name][index]
+            mask = better.view(-1, *(1,) * (value.ndim - 1))
+            parts[name] = parts[name].index_copy(0, index, torch.where(mask, value, old))
+    n_iter = solved.n_iter.index_add(0, index, state.n_iter)
+    return Solved(**{**parts, "n_iter": n_iter})
+
+
+def _solved(problem: Problem, state: State, coef: Tensor | None = None) -> Solved:
+    """Solution at the best dual point, certified afresh."""
+    if coef is None:
+        V = problem.image(problem.Y - state.best)
+        norm = torch.linalg.vector_norm(V, dim=-1)
+        coef = V * shrinkage(norm, problem.tau).unsqueeze(-1)
+    primal, gap = certify(problem, coef, state.best)
+    return Solved(coef, state.best, state.free, primal, gap, state.n_iter)
 
 
 def chunk_size(problem: Problem) -> int:

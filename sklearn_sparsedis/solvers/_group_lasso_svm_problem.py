@@ -1,12 +1,52 @@
-"""The group-Lasso SVM scaled to lambda_2 = 1 and unit sample weights, and its certificate."""
+"""The group-Lasso SVM's dual, scaled to lambda_2 = 1 and unit sample weights.
 
+::
+
+    min over rows of Lambda in the simplex of
+    1/2 sum_j (||V_j|| - tau_j)_+^2 + sum_i c_i Lambda_{i y_i},   V = F^T (Y - Lambda)
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import any_true, shrinkage
+from sklearn_sparsedis.functional import shrinkage
+from sklearn_sparsedis.solvers._group_lasso_svm_system import (
+    ClassSolver,
+    PivotBasis,
+    PivotSolver,
+    Solver,
+    add_barrier,
+    gram_hessian,
+    weighted_hessian,
+)
+
+
+@dataclass
+class Point:
+    """What is known at a dual point of a batch of problems.
+
+    Attributes
+    ----------
+    V : Tensor
+        Linear image of ``Y - Lambda`` that the objective is made of: (b, m, k), or (b, n, k) where
+        only the Gram matrix matters.
+    norm, shrink : Tensor of shape (b, m)
+        Norms of V's blocks and ``(1 - tau / norm)_+``; empty for a Gram matrix.
+    grad : Tensor of shape (b, n, k)
+        Gradient of the dual objective in Lambda.
+    gap : Tensor of shape (b,)
+        Relative duality gap, from a sum of nonnegative terms without cancellation.
+    """
+
+    V: Tensor
+    norm: Tensor
+    shrink: Tensor
+    grad: Tensor
+    gap: Tensor
 
 
 @dataclass
@@ -39,143 +79,139 @@ class Problem:
         """Return the problems at `index` of the batch, detached from autograd."""
         return Problem(*(x.detach()[index] for x in (self.F, self.Y, self.c, self.tau)))
 
+    def image(self, move: Tensor) -> Tensor:
+        """V's move when ``Y - Lambda`` moves by `move` (b, n, k)."""
+        return self.Ft @ move
 
-@dataclass
-class Point:
-    """What is known at a dual point.
+    def evaluate(self, dual: Tensor, V: Tensor | None = None) -> Point:
+        """Gradient and gap at a dual point (b, n, k); V saves its computation."""
+        V = self.image(self.Y - dual) if V is None else V
+        norm = torch.linalg.vector_norm(V, dim=-1)
+        shrink = shrinkage(norm, self.tau)
+        scores = self.F @ (V * shrink.unsqueeze(-1))
+        norm_W = norm * shrink
+        regulariser = (norm_W * (self.tau + norm_W / 2)).sum(-1)
+        return _point(self, dual, (V, norm, shrink), scores, regulariser)
 
-    Attributes
+    def hessian(self, point: Point, basis: PivotBasis, index: Tensor | None = None) -> Tensor:
+        r"""Generalised Hessian of the dual objective in (some) coordinates of a basis.
+
+        .. math:: \sum_j (F_j \otimes I) [a_j I + \tfrac{\tau_j}{\|V_j\|^3} V_j V_j^T]
+            (F_j \otimes I)^T \text{ over } \|V_j\| > \tau_j, \quad a_j = 1 - \tau_j / \|V_j\|
+        """
+        F, V, shrink, norm, tau = self._used(point)
+        used = shrink > 0
+        norm = torch.where(used, norm, 1)
+        bend = torch.where(used, tau.sqrt() / norm**1.5, 0)
+        return weighted_hessian(F, V * bend.unsqueeze(-1), shrink, basis, index)
+
+    def barrier_solver(self, point: Point, dual: Tensor, curvature: Tensor) -> Solver:
+        """Newton system with the barrier's `curvature` (b, n, k) on its diagonal."""
+        basis = PivotBasis(dual)
+        return PivotSolver(basis, add_barrier(self.hessian(point, basis), basis, curvature))
+
+    def slope(self, point: Point, V_move: Tensor) -> Callable[[Tensor], Tensor]:
+        """Derivative of the nonlinear part along a line, as a function of the length (b, 1, 1).
+
+        Each ``||V_j||^2`` is a parabola along a line, so that a call costs O(m).
+        """
+        constant = point.norm.square()
+        linear = (point.V * V_move).sum(-1)
+        square = V_move.square().sum(-1)
+
+        def derivative(length: Tensor) -> Tensor:
+            t = length[..., 0]
+            norm = (constant + t * (2 * linear + t * square)).clamp_min(0).sqrt()
+            steep = shrinkage(norm, self.tau) * (linear + t * square)
+            return steep.sum(-1)[:, None, None]
+
+        return derivative
+
+    def _used(self, point: Point) -> tuple[Tensor, ...]:
+        """Features, V, shrink, norm and threshold, on a CPU without most unused features."""
+        b, n, m = self.F.shape
+        arrays = point.shrink, point.norm, self.tau
+        if self.F.device.type != "cpu":  # the count would have to come back to the host
+            return self.F, point.V, *arrays
+        p = max(1, int((point.shrink > 0).sum(-1).max()))
+        if p > 0.9 * m:
+            return self.F, point.V, *arrays
+        index = point.shrink.topk(p, dim=-1, sorted=False).indices
+        F = self.F.gather(2, index.unsqueeze(1).expand(b, n, p))
+        V = point.V.gather(1, index.unsqueeze(-1).expand(b, p, point.V.shape[-1]))
+        return F, V, *(x.gather(1, index) for x in arrays)
+
+
+class GramProblem:
+    """The scaled problems without thresholds, which need the features' Gram matrix only.
+
+    Parameters
     ----------
-    V : Tensor of shape (b, m, k)
-        ``F^T (Y - Lambda)``, in the dtype of the features.
-    norm : Tensor of shape (b, m)
-        Norms of V's blocks.
-    shrink : Tensor of shape (b, m)
-        ``(1 - tau / norm)_+``.
-    grad : Tensor of shape (b, n, k)
-        Gradient of the dual objective in Lambda.
-    gap : Tensor of shape (b,)
-        Duality gap, a sum of nonnegative terms without cancellation.
-    primal : Tensor of shape (b,)
-        Primal objective.
+    problem : Problem
+        Problems whose `tau` is zero.
     """
 
-    V: Tensor
-    norm: Tensor
-    shrink: Tensor
-    grad: Tensor
-    gap: Tensor
-    primal: Tensor
+    def __init__(self, problem: Problem):
+        self.F = problem.F
+        self.Y = problem.Y
+        self.c = problem.c
+        self.gram = problem.F @ problem.F.mT
+
+    def image(self, move: Tensor) -> Tensor:
+        """V's move when ``Y - Lambda`` moves by `move` (b, n, k)."""
+        return self.gram @ move
+
+    def evaluate(self, dual: Tensor, V: Tensor | None = None) -> Point:
+        """Gradient and gap at a dual point (b, n, k); V saves its computation."""
+        difference = self.Y - dual
+        V = self.image(difference) if V is None else V
+        regulariser = (difference * V).sum((-1, -2)) / 2
+        empty = V.new_empty(V.shape[0], 0)
+        return _point(self, dual, (V, empty, empty), V, regulariser)
+
+    def hessian(self, point: Point, basis: PivotBasis, index: Tensor | None = None) -> Tensor:
+        """Hessian of the dual objective in (some) coordinates of a basis."""
+        return gram_hessian(self.gram, basis, index)
+
+    def barrier_solver(self, point: Point, dual: Tensor, curvature: Tensor) -> Solver:
+        """Newton system with the barrier's `curvature` (b, n, k) on its diagonal."""
+        return ClassSolver(self.gram, curvature)
+
+    def slope(self, point: Point, V_move: Tensor) -> None:
+        """No kinks, nothing to guard against."""
+        return
 
 
-def evaluate(problem: Problem, dual: Tensor, V: Tensor | None = None) -> Point:
-    """Gradient, gap and primal objective at a dual point (b, n, k)."""
-    F = problem.F
-    if V is None:
-        V = problem.Ft @ (problem.Y - dual).to(F.dtype)
-    norm = torch.linalg.vector_norm(V, dim=-1)
-    shrink = shrinkage(norm, problem.tau)
-    scores = (F @ (V * shrink.unsqueeze(-1))).to(dual.dtype)
-    grad = problem.c * problem.Y - scores
+def _point(
+    problem: Problem | GramProblem,
+    dual: Tensor,
+    image: tuple[Tensor, Tensor, Tensor],
+    scores: Tensor,
+    regulariser: Tensor,
+) -> Point:
+    weighted = problem.c * problem.Y
+    grad = weighted - scores
     rival = -grad.amin(-1, keepdim=True)
-    # the Fenchel-Young gap of each row: its worst rival against its average one
+    # Fenchel and Young: each row's worst rival against its average one
     gap = ((rival + grad) * dual).sum((-1, -2))
     loss = (rival + (problem.Y * grad).sum(-1, keepdim=True)).sum((-1, -2))
-    norm_W = norm * shrink
-    primal = loss + (norm_W * (problem.tau + norm_W / 2)).sum(-1).to(dual.dtype)
-    return Point(V, norm, shrink, grad, gap, primal)
+    return Point(*image, grad, relative(gap, loss + regulariser, problem.c))
 
 
-def relative_gap(problem: Problem, point: Point) -> Tensor:
-    """Gap over the primal objective, floored at a thousandth of its value at zero."""
-    floor = problem.c.sum((-1, -2)) / 1000
-    return point.gap / torch.maximum(point.primal, floor).clamp_min(
-        torch.finfo(point.primal.dtype).tiny
-    )
+def relative(gap: Tensor, primal: Tensor, c: Tensor) -> Tensor:
+    """Gap (b,) over the primal objective, floored at a thousandth of its value at zero."""
+    floor = c.sum((-1, -2)) / 1000
+    return gap / torch.maximum(primal, floor).clamp_min(torch.finfo(primal.dtype).tiny)
 
 
-def scale_problem(
-    F: Tensor,
-    y: Tensor,
-    group_reg: Tensor | float,
-    l2_reg: Tensor | float,
-    n_classes: int | None,
-    feature_weight: Tensor | None,
-    sample_weight: Tensor | None,
-) -> tuple[Problem, Tensor, torch.Size]:
-    """Problem with one batch dimension, unit lambda_2 and unit sample weights.
-
-    Returns
-    -------
-    problem : Problem
-        The problem.
-    scale : Tensor of shape (b,)
-        Its coefficients times this are those of the original.
-    batch : torch.Size
-        Batch dimensions.
-    """
-    if not F.is_floating_point():
-        raise TypeError(f"F must be a floating-point tensor, got {F.dtype}")
-    if y.is_floating_point() or y.dtype == torch.bool:
-        raise TypeError(f"y must be an integer tensor of labels, got {y.dtype}")
-    if F.ndim < 2 or y.shape != F.shape[:-1]:
-        raise ValueError(
-            "F must have shape (*batch, n, m) and y (*batch, n), "
-            f"got {tuple(F.shape)} and {tuple(y.shape)}"
-        )
-    batch, n, m = F.shape[:-2], F.shape[-2], F.shape[-1]
-    k = int(y.max()) + 1 if n_classes is None else n_classes
-    if k < 2:
-        raise ValueError(f"at least two classes are needed, got n_classes={k}")
-    dtype, device = F.dtype, F.device
-    l1 = torch.as_tensor(group_reg, dtype=dtype, device=device)
-    l2 = torch.as_tensor(l2_reg, dtype=dtype, device=device)
-    omega = feature_weight if feature_weight is not None else F.new_ones(m)
-    c = sample_weight if sample_weight is not None else F.new_ones(n)
-    for name, value, shape in (
-        ("group_reg", l1, batch),
-        ("l2_reg", l2, batch),
-        ("feature_weight", omega, (*batch, m)),
-        ("sample_weight", c, (*batch, n)),
-    ):
-        _check_broadcast(name, value, torch.Size(shape))
-    _check_domains(y, k, l1, l2, omega, c)
-
-    wide = torch.float64 if device.type != "mps" else dtype
-    b = batch.numel()
-    scale = l2.expand(batch).reshape(b).rsqrt()
-    c = c.to(dtype).expand(*batch, n).reshape(b, n, 1)
-    threshold = (l1.unsqueeze(-1) * omega.to(dtype)).expand(*batch, m).reshape(b, m)
-    problem = Problem(
-        F=F.reshape(b, n, m) * (c * scale[:, None, None]),
-        Y=(y.reshape(b, n, 1) == torch.arange(k, device=device)).to(wide),
-        c=c.to(wide),
-        tau=threshold * scale.unsqueeze(-1),
-    )
-    return problem, scale, batch
-
-
-def _check_broadcast(name: str, value: Tensor, shape: torch.Size) -> None:
-    try:
-        value.expand(shape)
-    except RuntimeError:
-        raise ValueError(
-            f"{name} must be broadcastable to shape {tuple(shape)}, got {tuple(value.shape)}"
-        ) from None
-
-
-def _check_domains(y: Tensor, k: int, l1: Tensor, l2: Tensor, omega: Tensor, c: Tensor) -> None:
-    """Raise a ValueError for the first argument outside its domain (one synchronisation)."""
-    wrong = {
-        f"y must hold labels in [0, {k})": (y < 0) | (y >= k),
-        "group_reg must be nonnegative": ~(l1 >= 0),
-        "l2_reg must be positive": ~(l2 > 0),
-        "feature_weight must be nonnegative": ~(omega >= 0),
-        "sample_weight must be nonnegative": ~(c >= 0),
-    }
-    flags = torch.stack([mask.any() for mask in wrong.values()])
-    if not any_true(flags):
-        return
-    for message, flag in zip(wrong, flags, strict=True):
-        if any_true(flag):
-            raise ValueError(message)
+def certify(problem: Problem, coef: Tensor, dual: Tensor) -> tuple[Tensor, Tensor]:
+    """Primal objective and relative gap, both (b,), of any pair of primal and dual points."""
+    scores = problem.F @ coef
+    margin = problem.c * (1 - problem.Y)
+    loss = (margin + scores - (problem.Y * scores).sum(-1, keepdim=True)).amax(-1).sum(-1)
+    norm = torch.linalg.vector_norm(coef, dim=-1)
+    primal = loss + (norm * (problem.tau + norm / 2)).sum(-1)
+    excess = torch.linalg.vector_norm(problem.image(problem.Y - dual), dim=-1) - problem.tau
+    value = (problem.c * (1 - problem.Y) * dual).sum((-1, -2))
+    value = value - excess.clamp_min(0).square().sum(-1) / 2
+    return primal, relative((primal - value).clamp_min(0), primal, problem.c)

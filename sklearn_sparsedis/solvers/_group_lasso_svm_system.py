@@ -1,19 +1,23 @@
-"""Newton systems of the group-Lasso SVM dual, in a basis that stays well conditioned.
-
-Everything here works on the problem scaled to lambda_2 = 1 and unit sample weights::
-
-    min over rows of Lambda in the simplex of
-    1/2 sum_j (||V_j|| - tau_j)_+^2 + sum_i c_i Lambda_{i y_i},   V = F^T (Y - Lambda)
+"""Newton systems of the group-Lasso SVM's dual, in coordinates that stay well conditioned.
 
 A step moves each row of Lambda within the simplex's plane. Its coordinates are the classes other
 than the row's largest entry, the pivot, which takes up the difference: the barrier of an entry on
 its way to zero then sits alone on the diagonal, where its size does no harm to a Cholesky factor.
 """
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.solvers._group_lasso_svm_problem import Point, Problem
+_RIDGE = 1e-14
+
+
+class Solver(Protocol):
+    """A factored Newton system."""
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        """Return the move of Lambda (b, n, k) that answers a gradient (b, n, k)."""
 
 
 class PivotBasis:
@@ -31,110 +35,169 @@ class PivotBasis:
         others = torch.arange(k - 1, device=dual.device)
         self.others = others + (others >= self.pivot)
         eye = torch.eye(k, dtype=dual.dtype, device=dual.device)
-        # rows e_l - e_pivot, (b, n, k-1, k)
-        self.rows = eye[self.others] - eye[self.pivot]
+        # rows e_l - e_pivot, (b, n (k-1), k)
+        self.rows = (eye[self.others] - eye[self.pivot]).flatten(1, 2)
 
     def reduce(self, gradient: Tensor) -> Tensor:
-        """Gradient (b, n, k) in the coordinates, (b, n, k-1)."""
-        return gradient.gather(-1, self.others) - gradient.gather(-1, self.pivot)
+        """Gradient (b, n, k) in the coordinates, (b, n (k-1))."""
+        entries = gradient.gather(-1, self.others) - gradient.gather(-1, self.pivot)
+        return entries.flatten(1)
 
     def expand(self, coordinates: Tensor) -> Tensor:
-        """Move (b, n, k) from its coordinates (b, n, k-1)."""
-        move = torch.zeros_like(self.rows[:, :, 0])
+        """Move (b, n, k) from its coordinates (b, n (k-1))."""
+        coordinates = coordinates.view(self.others.shape)
+        b, n, q = coordinates.shape
+        move = coordinates.new_zeros(b, n, q + 1)
         move.scatter_(-1, self.others, coordinates)
         return move.scatter_(-1, self.pivot, -coordinates.sum(-1, keepdim=True))
 
 
-def reduced_hessian(problem: Problem, point: Point, basis: PivotBasis) -> Tensor:
-    r"""Generalised Hessian of the dual objective in the coordinates of a basis.
-
-    .. math:: \sum_j (F_j \otimes I) [a_j I + \tfrac{\tau_j}{\|V_j\|^3} V_j V_j^T] (F_j \otimes I)^T
-        \quad \text{over } \|V_j\| > \tau_j, \qquad a_j = 1 - \tau_j / \|V_j\|
+def weighted_hessian(
+    F: Tensor, bent: Tensor, weight: Tensor, basis: PivotBasis, index: Tensor | None
+) -> Tensor:
+    r"""Sum over features of ``(F_j (x) I) [weight_j I + bent_j bent_j^T] (F_j (x) I)^T``.
 
     Parameters
     ----------
-    problem : Problem
-        The problems.
-    point : Point
-        Where.
+    F : Tensor of shape (b, n, p)
+        Features.
+    bent : Tensor of shape (b, p, k)
+        Direction of each feature's extra curvature, scaled by its square root.
+    weight : Tensor of shape (b, p)
+        Curvature of each feature in all directions.
     basis : PivotBasis
         Coordinates.
+    index : Tensor of int, shape (b, f), or None
+        Coordinates that are wanted; None means all.
 
     Returns
     -------
-    Tensor of shape (b, n (k-1), n (k-1))
-        The Hessian, in the dtype of the basis.
+    Tensor of shape (b, f, f)
+        The matrix, f = n (k-1) without an `index`.
     """
-    F, V, shrink, norm, tau = active_features(problem, point)
     b, n, p = F.shape
-    size = n * basis.others.shape[-1]
-    rows = basis.rows.reshape(b, size, -1)
-    positive = shrink > 0
-    safe = torch.where(positive, norm, 1)
-    bend = torch.where(positive, (tau / safe).sqrt() / safe, 0)
-    # X_{(i, l), j} = F_ij (V_jl - V_jpivot) sqrt(tau_j / ||V_j||^3)
-    X = (rows.to(F.dtype) @ (V * bend.unsqueeze(-1)).mT).view(b, n, -1, p)
-    X = X.mul_(F.unsqueeze(2)).view(b, size, p)
-    hessian = (X @ X.mT).to(rows.dtype)
-    gram = ((F * shrink.unsqueeze(1)) @ F.mT).to(rows.dtype)
-    overlap = (rows @ rows.mT).view(b, n, -1, n, size // n)
-    return hessian.addcmul_(
-        overlap.view(b, size, size),
-        gram[:, :, None, :, None].expand_as(overlap).reshape(b, size, size),
-    )
+    size = basis.rows.shape[1]
+    rows, sample = _chosen(basis, index)
+    X = rows @ bent.mT
+    if index is None:
+        X.view(b, n, size // n, p).mul_(F.unsqueeze(2))
+    else:
+        X.mul_(F.gather(1, sample.unsqueeze(-1).expand(-1, -1, p)))
+    return (X @ X.mT).add_(gram_hessian((F * weight.unsqueeze(1)) @ F.mT, basis, index))
 
 
-def active_features(problem: Problem, point: Point) -> tuple[Tensor, ...]:
-    """Features, V, shrink, norm and threshold, on a CPU without most of the unused features."""
-    b, n, m = problem.F.shape
-    tau = problem.tau.expand(b, m)
-    arrays = point.V, point.shrink, point.norm
-    if problem.F.device.type != "cpu":  # the count would have to come back to the host
-        return problem.F, *arrays, tau
-    active = point.shrink > 0
-    p = max(1, int(active.sum(-1).max()))
-    if p > 0.9 * m:
-        return problem.F, *arrays, tau
-    index = active.to(torch.int8).topk(p, dim=-1, sorted=False).indices
-    if b == 1:
-        return problem.F[:, :, index[0]], *(x[:, index[0]] for x in (*arrays, tau))
-    F = problem.F.gather(2, index.unsqueeze(1).expand(b, n, p))
-    V = point.V.gather(1, index.unsqueeze(-1).expand(b, p, point.V.shape[-1]))
-    return F, V, *(x.gather(1, index) for x in (point.shrink, point.norm, tau))
-
-
-class Factor:
-    """Cholesky factor of a symmetric positive definite matrix, scaled to unit diagonal.
+def gram_hessian(gram: Tensor, basis: PivotBasis, index: Tensor | None) -> Tensor:
+    """Matrix ``gram (x) I`` in (some) coordinates of a basis, (b, f, f).
 
     Parameters
     ----------
-    matrix : Tensor of shape (b, d, d)
-        The matrix; singular ones are accepted: `ridge` keeps the factor finite.
-    ridge : float
-        Added to the unit diagonal.
+    gram : Tensor of shape (b, n, n)
+        Gram matrix of the samples.
+    basis, index
+        As in `weighted_hessian`.
     """
+    b, n, _ = gram.shape
+    rows, sample = _chosen(basis, index)
+    overlap = rows @ rows.mT
+    if index is None:
+        q = overlap.shape[1] // n
+        overlap.view(b, n, q, n, q).mul_(gram[:, :, None, :, None])
+        return overlap
+    f = sample.shape[1]
+    gram = gram.gather(1, sample.unsqueeze(-1).expand(b, f, n))
+    return overlap.mul_(gram.gather(2, sample.unsqueeze(1).expand(b, f, f)))
 
-    def __init__(self, matrix: Tensor, ridge: float):
-        diagonal = matrix.diagonal(dim1=-1, dim2=-2)
-        tiny = torch.finfo(matrix.dtype).tiny
-        self.scale = diagonal.clamp_min(tiny).rsqrt().unsqueeze(-1)
-        scaled = matrix * self.scale
-        scaled *= self.scale.mT
-        scaled.diagonal(dim1=-1, dim2=-2).fill_(1 + ridge)
-        self.lower = torch.linalg.cholesky_ex(scaled).L
 
-    def solve(self, right: Tensor) -> Tensor:
-        """Solution (b, d) for the right-hand side (b, d)."""
-        return (self.scale * torch.cholesky_solve(self.scale * right.unsqueeze(-1), self.lower))[
-            ..., 0
-        ]
+def _chosen(basis: PivotBasis, index: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Rows (b, f, k) of the coordinates at `index`, and the sample that each belongs to (b, f)."""
+    if index is None:
+        return basis.rows, basis.pivot
+    rows = basis.rows.gather(1, index.unsqueeze(-1).expand(-1, -1, basis.rows.shape[-1]))
+    return rows, index.div(basis.others.shape[-1], rounding_mode="floor")
 
 
 def add_barrier(hessian: Tensor, basis: PivotBasis, curvature: Tensor) -> Tensor:
-    """Add, in place, the barrier's diagonal curvature (b, n, k) to a reduced Hessian."""
+    """Add, in place, the barrier's diagonal curvature (b, n, k) to a full reduced Hessian."""
     b, n, q = basis.others.shape
     blocks = hessian.view(b, n, q, n, q).diagonal(dim1=1, dim2=3)  # (b, q, q, n)
     blocks += curvature.gather(-1, basis.pivot)[:, None, None, :, 0]
     diagonal = hessian.diagonal(dim1=-1, dim2=-2).view(b, n, q)
     diagonal += curvature.gather(-1, basis.others)
     return hessian
+
+
+class Factor:
+    """Cholesky factor of symmetric positive definite matrices, scaled to unit diagonal.
+
+    Parameters
+    ----------
+    matrix : Tensor of shape (*batch, d, d)
+        The matrices.
+    ridge : float
+        Added to the unit diagonal, so that singular matrices have a finite factor.
+    """
+
+    def __init__(self, matrix: Tensor, ridge: float = _RIDGE):
+        diagonal = matrix.diagonal(dim1=-1, dim2=-2)
+        self.scale = diagonal.clamp_min(torch.finfo(matrix.dtype).tiny).rsqrt().unsqueeze(-1)
+        scaled = matrix * self.scale
+        scaled *= self.scale.mT
+        scaled.diagonal(dim1=-1, dim2=-2).fill_(1 + ridge)
+        self.lower = torch.linalg.cholesky_ex(scaled).L
+
+    def solve(self, right: Tensor) -> Tensor:
+        """Solution (*batch, d) for the right-hand side (*batch, d)."""
+        scaled = self.scale * right.unsqueeze(-1)
+        return (self.scale * torch.cholesky_solve(scaled, self.lower)).squeeze(-1)
+
+    def inverse(self) -> Tensor:
+        """Inverse (*batch, d, d)."""
+        return torch.cholesky_inverse(self.lower) * self.scale * self.scale.mT
+
+
+class PivotSolver:
+    """Newton system given by its matrix in the pivots' coordinates."""
+
+    def __init__(self, basis: PivotBasis, matrix: Tensor):
+        self.basis = basis
+        self.factor = Factor(matrix)
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        """Return the move of Lambda (b, n, k) that answers a gradient (b, n, k)."""
+        return self.basis.expand(self.factor.solve(-self.basis.reduce(gradient)))
+
+
+class ClassSolver:
+    """Newton system of a Gram matrix, block diagonal over classes but for the rows' sums.
+
+    Parameters
+    ----------
+    gram : Tensor of shape (b, n, n)
+        Gram matrix.
+    curvature : Tensor of shape (b, n, k)
+        The barrier's diagonal curvature.
+    """
+
+    def __init__(self, gram: Tensor, curvature: Tensor):
+        blocks = gram.unsqueeze(1) + torch.diag_embed(curvature.mT)
+        self.inverse = Factor(blocks).inverse()  # (b, k, n, n)
+        self.sums = Factor(self.inverse.sum(1))
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        """Return the move of Lambda (b, n, k) that answers a gradient (b, n, k)."""
+        free = (self.inverse @ gradient.mT.unsqueeze(-1)).squeeze(-1)  # (b, k, n)
+        shared = self.sums.solve(free.sum(1))
+        return ((self.inverse @ shared[:, None, :, None]).squeeze(-1) - free).mT
+
+
+def chosen_coordinates(mask: Tensor) -> Tensor | None:
+    """Index (b, f) that covers the coordinates in a mask (b, d); None where that saves little.
+
+    On an accelerator None, as the number would have to come back to the host.
+    """
+    if mask.device.type != "cpu":
+        return None
+    count = max(1, int(mask.sum(-1).max()))
+    if count > 0.9 * mask.shape[-1]:
+        return None
+    return mask.to(torch.int8).topk(count, dim=-1, sorted=False).indices
