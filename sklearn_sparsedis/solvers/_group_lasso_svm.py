@@ -206,7 +206,7 @@ def _solve_chunk(problem: Problem, tol: float, max_iter: int, init: Tensor | Non
         finish_on_face(inner, state, _FACE_STEPS)
     solved = _solved(problem, state)
     failed = solved.gap > tol
-    if not thresholds or not any_true(failed):
+    if not any_true(failed):
         return solved
     everything = torch.arange(failed.shape[0], device=failed.device)
     index = everything[failed] if failed.device.type == "cpu" else everything

@@ -34,6 +34,9 @@ from sklearn_sparsedis.solvers._group_lasso_svm_system import (
 )
 
 _TO_BOUNDARY = 0.99
+# Corrections of each move by the system's residual: products with F keep the digits that badly
+# scaled columns lose in the system's matrix
+_REFINEMENTS = 1
 
 
 @dataclass
@@ -75,11 +78,19 @@ class Scaling:
         det_u = _determinant(u0, V).clamp_min(tiny)
         det_w = _determinant(t, W).clamp_min(tiny)
         root_u, root_w = det_u.rsqrt(), det_w.rsqrt()
-        cosine = (u0 * t - (V * W).sum(-1)) * root_u * root_w
-        twice = (2 * (1 + cosine).clamp_min(1)).sqrt().unsqueeze(-1)
-        self.q1 = (V * root_u.unsqueeze(-1) + W * root_w.unsqueeze(-1)) / twice
+        u_bar0, u_bar1 = u0 * root_u, V * root_u.unsqueeze(-1)
+        w_bar0, w_bar1 = t * root_w, -W * root_w.unsqueeze(-1)
+        pairing = u0 * t - (V * W).sum(-1)
+        cosine = ((1 + (pairing * root_u * root_w).clamp_min(1)) / 2).sqrt()
+        self.q1 = (u_bar1 - w_bar1) / (2 * cosine).unsqueeze(-1)
         self.q0 = (1 + self.q1.square().sum(-1)).sqrt()
         self.eta = (det_u / det_w).pow(0.25)
+        # the common scaled point, in a form without cancellation
+        self.determinant = (det_u * det_w).sqrt()
+        size = self.determinant.sqrt()
+        mixed = (cosine + w_bar0).unsqueeze(-1) * u_bar1 + (cosine + u_bar0).unsqueeze(-1) * w_bar1
+        self.common0 = size * cosine
+        self.common1 = (size / (u_bar0 + w_bar0 + 2 * cosine)).unsqueeze(-1) * mixed
 
     def apply(self, x0: Tensor, x1: Tensor, *, inverse: bool = False) -> tuple[Tensor, Tensor]:
         """Scaled vector: that of w, or with `inverse` that of u, is the common lambda."""
@@ -162,17 +173,19 @@ def _step(problem: Problem, iterate: Iterate) -> tuple[Iterate, Tensor]:
     newton = _newton(problem, iterate, scaling)
 
     move = newton(torch.zeros_like(mu), torch.zeros_like(u0), torch.zeros_like(iterate.W))
-    centring = (1 - _length(u0, iterate, move, 1.0)).pow(3).clamp(1e-6, 1.0)
-    target = centring * mu
+    affine = _length(u0, iterate, move, 1.0)
+    target = (1 - affine).pow(3).clamp(1e-6, 1.0) * mu
+    # of second order in the step that will be taken, which a short one must not be spoilt by
+    second = affine.square()
     x0, x1 = scaling.apply(move.t, move.V, inverse=True)
     z0, z1 = scaling.apply(move.t, -move.W)
-    right0 = target[..., 0] - x0 * z0 - (x1 * z1).sum(-1)
-    right1 = -x0.unsqueeze(-1) * z1 - z0.unsqueeze(-1) * x1
+    right0 = target[..., 0] - second[..., 0] * (x0 * z0 + (x1 * z1).sum(-1))
+    right1 = -second * (x0.unsqueeze(-1) * z1 + z0.unsqueeze(-1) * x1)
     # divide by the common scaled point in the cone's algebra, then undo the scaling
-    common0, common1 = scaling.apply(iterate.t, -iterate.W)
-    y0 = (common0 * right0 - (common1 * right1).sum(-1)) / _determinant(common0, common1)
+    common0, common1 = scaling.common0, scaling.common1
+    y0 = (common0 * right0 - (common1 * right1).sum(-1)) / scaling.determinant
     y1 = (right1 - y0.unsqueeze(-1) * common1) / common0.unsqueeze(-1)
-    move = newton(target - move.dual * move.slack, *scaling.apply(y0, y1, inverse=True))
+    move = newton(target - second * move.dual * move.slack, *scaling.apply(y0, y1, inverse=True))
     return move, _length(u0, iterate, move, _TO_BOUNDARY)
 
 
@@ -196,7 +209,13 @@ def _newton(
         centre = target / dual
         t_goal, W_goal = cone0 - iterate.t, cone1 + iterate.W
         shift = cross * (t_goal / pivot).unsqueeze(-1) - W_goal
-        dual_move = solve(labels - problem.F @ (iterate.W + shift) - centre)
+        gradient = labels - problem.F @ (iterate.W + shift) - centre
+        dual_move = solve(gradient)
+        for _ in range(_REFINEMENTS):
+            image = problem.image(dual_move)
+            bent = bend.square().unsqueeze(-1) * (q1 * image).sum(-1, keepdim=True) * q1
+            answer = problem.F @ (weight.unsqueeze(-1) * image + bent) + curvature * dual_move
+            dual_move = dual_move + solve(gradient + answer)
         V_move = -problem.image(dual_move)
         t_move = (t_goal - (cross * V_move).sum(-1)) / pivot
         radial = 2 * (q1 * V_move).sum(-1, keepdim=True) * q1

@@ -175,7 +175,7 @@ class GramProblem:
 
     def barrier_solver(self, point: Point, dual: Tensor, curvature: Tensor) -> Solver:
         """Newton system with the barrier's `curvature` (b, n, k) on its diagonal."""
-        return ClassSolver(self.gram, curvature)
+        return ClassSolver(self.gram, dual, curvature)
 
     def slope(self, point: Point, V_move: Tensor) -> None:
         """No kinks, nothing to guard against."""

@@ -174,11 +174,14 @@ class ClassSolver:
     ----------
     gram : Tensor of shape (b, n, n)
         Gram matrix.
+    dual : Tensor of shape (b, n, k)
+        Dual point.
     curvature : Tensor of shape (b, n, k)
         The barrier's diagonal curvature.
     """
 
-    def __init__(self, gram: Tensor, curvature: Tensor):
+    def __init__(self, gram: Tensor, dual: Tensor, curvature: Tensor):
+        self.pivot = dual.argmax(-1, keepdim=True)
         blocks = gram.unsqueeze(1) + torch.diag_embed(curvature.mT)
         self.inverse = Factor(blocks).inverse()  # (b, k, n, n)
         self.sums = Factor(self.inverse.sum(1))
@@ -187,7 +190,9 @@ class ClassSolver:
         """Return the move of Lambda (b, n, k) that answers a gradient (b, n, k)."""
         free = (self.inverse @ gradient.mT.unsqueeze(-1)).squeeze(-1)  # (b, k, n)
         shared = self.sums.solve(free.sum(1))
-        return ((self.inverse @ shared[:, None, :, None]).squeeze(-1) - free).mT
+        move = ((self.inverse @ shared[:, None, :, None]).squeeze(-1) - free).mT
+        # rounding must not take the rows out of the simplex's plane
+        return move.scatter_add(-1, self.pivot, -move.sum(-1, keepdim=True))
 
 
 def chosen_coordinates(mask: Tensor) -> Tensor | None:
