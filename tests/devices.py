@@ -1,13 +1,16 @@
-"""A CUDA device that is not there, and a counter of host synchronisations.
+"""An accelerator that is not there, and a counter of host synchronisations.
 
-Under `FakeTensorMode` tensors carry device "cuda" and only shapes flow: mixing devices raises.
-Reading a value is what such a tensor cannot do, so `SyncCounter` answers instead: each read is
-counted and returns the value given.
+Under `FakeTensorMode` tensors on the device "meta" stand for an accelerator's: only shapes flow,
+mixing devices raises, and autograd works, which on the fake device "cuda" it does not unless torch
+was built with CUDA. Reading a value is what such a tensor cannot do, so `SyncCounter` answers
+instead: each read is counted and returns the value given.
 """
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
+
+ACCELERATOR = "meta"
 
 
 class SyncCounter(TorchDispatchMode):
@@ -33,8 +36,8 @@ class SyncCounter(TorchDispatchMode):
 
 
 def fake_cuda(*shape, dtype=torch.float64, requires_grad=False):
-    """Tensor on the fake CUDA device; call it under `FakeTensorMode`."""
-    return torch.empty(*shape, dtype=dtype, device="cuda", requires_grad=requires_grad)
+    """Tensor on the accelerator that is not there; call it under `FakeTensorMode`."""
+    return torch.empty(*shape, dtype=dtype, device=ACCELERATOR, requires_grad=requires_grad)
 
 
-__all__ = ["FakeTensorMode", "SyncCounter", "fake_cuda"]
+__all__ = ["ACCELERATOR", "FakeTensorMode", "SyncCounter", "fake_cuda"]

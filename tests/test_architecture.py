@@ -35,7 +35,7 @@ THIRD_PARTIES = {
     "implicit": {"torch"},
     "nn": {"torch"},
     "tasks": {"torch", "numpy"},
-    "training": {"torch", "numpy", "skorch", "tqdm"},
+    "training": {"torch", "numpy", "sklearn", "skorch", "tqdm"},
     "metrics": {"numpy", "scipy", "sklearn"},
     "datasets": {"numpy", "scipy", "sklearn", "PIL", "h5py"},
     "model_selection": {"numpy", "scipy", "sklearn", "joblib"},

@@ -1,0 +1,115 @@
+"""The sufficient statistics of least squares."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["GramStatistics", "centred_gram", "strength_like"]
+
+
+class GramStatistics(NamedTuple):
+    """What penalised least squares needs to know of the data.
+
+    Attributes
+    ----------
+    gram : Tensor of shape (m, m) or (*batch, m, m)
+        Z'PZ for row weights P that sum to one; (m, m) when all problems share it.
+    corr : Tensor of shape (*batch, m)
+        Z'Py.
+    y_sq : Tensor of shape (*batch,)
+        y'Py.
+    z_mean : Tensor of shape (m,) or (*batch, m)
+    y_mean : Tensor of shape (*batch,)
+        Weighted means that were taken away; zeros without centring.
+    """
+
+    gram: Tensor
+    corr: Tensor
+    y_sq: Tensor
+    z_mean: Tensor
+    y_mean: Tensor
+
+
+def centred_gram(
+    Z: Tensor, y: Tensor, sample_weight: Tensor | None = None, *, centre: bool = True
+) -> GramStatistics:
+    """Weighted second moments of features and targets about their means.
+
+    With them 1/2 (y_sq - 2 w'corr + w'gram w) is half the weighted mean squared error of Z w + b
+    at its best intercept b = y_mean - w'z_mean.
+
+    Parameters
+    ----------
+    Z : Tensor of shape (n, m) or (*batch, n, m)
+        Features, shared by all problems or one matrix a problem.
+    y : Tensor of shape (*batch, n)
+        Targets.
+    sample_weight : Tensor of shape (n,) or (*batch, n), optional
+        Weights, not negative. A weight of zero leaves a row out of a problem; a problem in which
+        all are zero counts all rows equally.
+    centre : bool
+        Whether to take the means away.
+
+    Notes
+    -----
+    With a shared Z and shared weights the cost is O(n m^2 + n m T) for T problems, otherwise
+    O(T n m^2). Differentiable in Z and y.
+    """
+    share = _normalised(sample_weight, y)
+    if share.ndim == 1 and Z.ndim == 2:
+        return _shared(Z, y, share, centre)
+    if Z.ndim == 2:
+        return _shared_features(Z, y, share, centre)
+    z_mean, y_mean = (share[..., None] * Z).sum(-2), (share * y).sum(-1)
+    if centre:
+        Z, y = Z - z_mean[..., None, :], y - y_mean[..., None]
+    weighted = share[..., None] * Z
+    gram = Z.mT @ weighted
+    corr = (weighted.mT @ y[..., None])[..., 0]
+    return _statistics(gram, corr, (share * y * y).sum(-1), z_mean, y_mean, centre)
+
+
+def _normalised(sample_weight: Tensor | None, y: Tensor) -> Tensor:
+    if sample_weight is None:
+        return y.new_full(y.shape[-1:], 1 / y.shape[-1])
+    weight = sample_weight.to(y.dtype)
+    weight = weight + (weight.sum(-1, keepdim=True) == 0)
+    return weight / weight.sum(-1, keepdim=True)
+
+
+def _shared(Z: Tensor, y: Tensor, share: Tensor, centre: bool) -> GramStatistics:
+    z_mean, y_mean = share @ Z, y @ share
+    if centre:
+        Z, y = Z - z_mean, y - y_mean[..., None]
+    weighted = share[:, None] * Z
+    return _statistics(Z.T @ weighted, y @ weighted, (y * y) @ share, z_mean, y_mean, centre)
+
+
+def _shared_features(Z: Tensor, y: Tensor, share: Tensor, centre: bool) -> GramStatistics:
+    # All Gram matrices are one product with the n x m^2 matrix of products of features. The
+    # common mean is taken away first: about it, no problem's moments cancel badly.
+    n, m = Z.shape
+    origin = Z.mean(0) if centre else Z.new_zeros(m)
+    Z = Z - origin
+    products = (Z[:, :, None] * Z[:, None, :]).reshape(n, m * m)
+    gram = (share @ products).reshape(*share.shape[:-1], m, m)
+    z_mean, y_mean = share @ Z, (share * y).sum(-1)
+    if centre:
+        y = y - y_mean[..., None]
+        gram = gram - z_mean[..., :, None] * z_mean[..., None, :]
+    residual = share * y
+    return _statistics(gram, residual @ Z, (residual * y).sum(-1), z_mean + origin, y_mean, centre)
+
+
+def _statistics(
+    gram: Tensor, corr: Tensor, y_sq: Tensor, z_mean: Tensor, y_mean: Tensor, centre: bool
+) -> GramStatistics:
+    if not centre:
+        z_mean, y_mean = torch.zeros_like(z_mean), torch.zeros_like(y_mean)
+    return GramStatistics(gram, corr, y_sq, z_mean, y_mean)
+
+
+def strength_like(alpha: Tensor | float, data: Tensor) -> Tensor:
+    """A strength as a tensor of the data's dtype on its device."""
+    return alpha.to(data) if isinstance(alpha, Tensor) else data.new_full((), alpha)

@@ -1,0 +1,112 @@
+"""Derivatives of Lasso and ridge solutions."""
+
+import numpy as np
+import pytest
+import torch
+from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
+from torch.autograd import gradcheck
+
+from sklearn_sparsedis.functional import centred_gram, lasso_alpha_max
+from sklearn_sparsedis.implicit import LEAST_SQUARES, lasso, ridge
+
+CASES = ["alpha_zero", "n50_m6", "n_lt_m"]
+SOLUTIONS = {"l1": lasso, "l2": ridge}
+PENALTIES = sorted(LEAST_SQUARES)
+
+
+def problem(T=3, n=15, m=6, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    Z = torch.randn(T, n, m, generator=g, dtype=torch.float64)
+    y = torch.randn(T, n, generator=g, dtype=torch.float64)
+    alpha = 0.3 * lasso_alpha_max((Z.mT @ y[..., None])[..., 0] / n)
+    return Z.requires_grad_(), y.requires_grad_(), alpha.requires_grad_()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stored_hypergradients(shared, case):
+    data = np.load(shared / "references" / "cases" / f"B_{case}.npz")
+    Z, y = (torch.tensor(data[k], requires_grad=True) for k in ("Z", "y"))
+    alpha = torch.tensor(data["alpha"], dtype=torch.float64, requires_grad=True)
+    coef = lasso(Z, y, alpha, tol=1e-12)
+    outer = (torch.tensor(data["Q"]) @ coef - torch.tensor(data["yq"])).square().mean()
+    found = torch.autograd.grad(outer, [Z, y, alpha])
+    for gradient, name in zip(found, ("gZ_fd", "gy_implicit", "galpha_fd"), strict=True):
+        stored = data[name]
+        np.testing.assert_allclose(gradient, stored, rtol=1e-6, atol=1e-6 * abs(stored).max())
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_gradcheck_on_data(penalty):
+    solution = SOLUTIONS[penalty]
+    assert gradcheck(lambda *args: solution(*args, tol=1e-14), problem())
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("weights", [None, "rows", "labels"])
+def test_gradcheck_on_one_shared_design(penalty, weights):
+    Z, y, alpha = problem(n=12, m=4)
+    g = torch.Generator().manual_seed(1)
+    shape = {None: None, "rows": (12,), "labels": (3, 12)}[weights]
+    weight = None if shape is None else torch.rand(shape, generator=g).double().round(decimals=1)
+
+    def solution(Z, y, alpha):
+        gram, corr, y_sq, _, _ = centred_gram(Z, y, weight)
+        return LEAST_SQUARES[penalty](gram, corr, y_sq, alpha, tol=1e-14)
+
+    assert gradcheck(solution, (Z.detach()[0].requires_grad_(), y, alpha))
+
+
+def test_implicit_equals_unrolled():
+    Z, y, alpha = problem()
+    target = torch.ones(3, 6).double()
+    implicit = torch.autograd.grad((lasso(Z, y, alpha, tol=1e-14) - target).square().sum(), Z)[0]
+    coef = torch.zeros(3, 6).double()
+    step = 1 / torch.linalg.matrix_norm(Z.detach().mT @ Z.detach() / 15, ord=2)[:, None]
+    for _ in range(3000):
+        gradient = (Z.mT @ ((Z @ coef[..., None])[..., 0] - y)[..., None])[..., 0] / 15
+        moved = coef - step * gradient
+        coef = moved.sign() * (moved.abs() - step * alpha[:, None]).clamp_min(0)
+    unrolled = torch.autograd.grad((coef - target).square().sum(), Z)[0]
+    np.testing.assert_allclose(implicit, unrolled, atol=1e-9)
+
+
+def test_singular_support_gives_the_gradient_of_least_norm():
+    Z, y, alpha = problem(T=1)
+    with torch.no_grad():
+        Z[0, :, 1] = Z[0, :, 0]
+        # both copies in use: y depends on their sum
+        y[0] = 2 * Z[0, :, 0] + 0.1 * y[0]
+    start = torch.tensor([[1.0, 1.0, 0, 0, 0, 0]]).double()
+    coef = lasso(Z, y, alpha, tol=1e-12, coef_init=start)
+    assert (coef[0, :2] != 0).all()
+    gradient = torch.autograd.grad(coef[0, :2].sum(), y)[0]
+    merged = lasso(Z[:, :, 1:], y, alpha, tol=1e-12)
+    expected = torch.autograd.grad(merged[0, 0], y)[0]
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+def test_zero_solution_has_zero_gradient():
+    Z, y, alpha = problem()
+    gradients = torch.autograd.grad(lasso(Z, y, 10 * alpha).sum(), [Z, y, alpha])
+    assert all((g == 0).all() for g in gradients)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_result_comes_without_a_second_solve(penalty):
+    Z, y, alpha = problem()
+    coef, result = SOLUTIONS[penalty](Z, y, alpha, return_result=True)
+    assert result.converged.all()
+    assert not result.coef.requires_grad
+    np.testing.assert_array_equal(coef.detach(), result.coef)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_backward_stays_on_the_device_and_never_looks(penalty):
+    with FakeTensorMode(), SyncCounter(answer=False) as counter:
+        Z = fake_cuda(5, 30, 6, requires_grad=True)
+        y = fake_cuda(5, 30, requires_grad=True)
+        coef = SOLUTIONS[penalty](Z, y, fake_cuda(5))
+        looks = counter.count
+        coef.sum().backward()
+        assert Z.grad.device.type == ACCELERATOR
+    assert counter.count == looks <= 2

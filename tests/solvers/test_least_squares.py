@@ -1,0 +1,135 @@
+"""Lasso and ridge solvers: references, certificates, degenerate problems."""
+
+import numpy as np
+import pytest
+import torch
+from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
+from sklearn.linear_model import Lasso, Ridge
+
+from sklearn_sparsedis.functional import centred_gram, lasso_alpha_max
+from sklearn_sparsedis.solvers import (
+    LEAST_SQUARES_SOLVERS,
+    solve_lasso,
+    solve_lasso_gram,
+    solve_ridge,
+)
+
+PENALTIES = sorted(LEAST_SQUARES_SOLVERS)
+CASES = ["alpha_ge_max", "alpha_zero", "collinear", "n50_m6", "n_lt_m"]
+
+
+def problems(T=7, n=40, m=8, seed=0, dtype=torch.float64):
+    g = torch.Generator().manual_seed(seed)
+    Z = torch.randn(T, n, m, generator=g, dtype=dtype)
+    w = torch.randn(T, m, generator=g, dtype=dtype) * (torch.rand(T, m, generator=g) < 0.5)
+    y = (Z @ w[..., None])[..., 0] + 0.3 * torch.randn(T, n, generator=g, dtype=dtype)
+    alpha = 0.1 * lasso_alpha_max((Z.mT @ y[..., None])[..., 0] / n)
+    return Z, y, alpha
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stored_references(shared, case):
+    data = np.load(shared / "references" / "cases" / f"B_{case}.npz")
+    Z, y = torch.tensor(data["Z"]), torch.tensor(data["y"])
+    result = solve_lasso(Z, y, float(data["alpha"]), tol=1e-10)
+    assert result.converged
+    assert float(result.objective) == pytest.approx(float(data["objective"]), rel=1e-8)
+    if data["w_unique"]:
+        np.testing.assert_allclose(result.coef, data["w"], atol=1e-8)
+
+
+def test_lasso_is_scikit_learns():
+    Z, y, alpha = problems()
+    result = solve_lasso(Z, y, alpha, tol=1e-10)
+    assert result.converged.all()
+    for t in range(len(Z)):
+        peer = Lasso(alpha=float(alpha[t]), fit_intercept=False, tol=1e-12)
+        np.testing.assert_allclose(result.coef[t], peer.fit(Z[t], y[t]).coef_, atol=1e-7)
+
+
+def test_ridge_is_scikit_learns():
+    Z, y, alpha = problems()
+    result = solve_ridge(Z, y, alpha)
+    assert result.converged.all()
+    for t in range(len(Z)):
+        peer = Ridge(alpha=float(alpha[t]) * Z.shape[1], fit_intercept=False)
+        peer.set_params(alpha=float(alpha[t]) * len(Z[t]))
+        np.testing.assert_allclose(result.coef[t], peer.fit(Z[t], y[t]).coef_, atol=1e-10)
+
+
+def test_gap_bounds_the_distance_to_the_optimum():
+    Z, y, alpha = problems(m=30)
+    best = solve_lasso(Z, y, alpha, tol=1e-13).objective
+    start = solve_lasso(Z, y, alpha, tol=1e-13, max_iter=0, coef_init=torch.ones(7, 30).double())
+    scale = start.objective.maximum(0.5e-3 * y.square().mean(-1))
+    assert (start.gap * scale >= start.objective - best - 1e-12).all()
+    assert not start.converged.any()
+    assert (start.n_iter == 0).all()
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_batched_equals_looped_and_one_gram_serves_all(penalty):
+    Z, y, alpha = problems()
+    solve = LEAST_SQUARES_SOLVERS[penalty]
+    shared_design = centred_gram(Z[0], y)
+    batched = solve(*shared_design[:3], alpha, tol=1e-12)
+    for t in range(len(y)):
+        alone = solve(*centred_gram(Z[:1], y[t : t + 1])[:3], alpha[t : t + 1], tol=1e-12)
+        np.testing.assert_allclose(batched.coef[t], alone.coef[0], atol=1e-9)
+
+
+def test_a_hard_problem_beside_easy_ones():
+    Z, y, alpha = problems(n=60, m=40)
+    Z[3] = Z[3].cumsum(-1)  # neighbours are almost collinear
+    alpha[3] = 1e-4 * lasso_alpha_max(Z[3].T @ y[3] / 60)
+    result = solve_lasso(Z, y, alpha, tol=1e-8)
+    assert result.converged.all()
+    assert result.n_iter[3] > result.n_iter.median()
+    alone = solve_lasso(Z[:3], y[:3], alpha[:3], tol=1e-8)
+    np.testing.assert_allclose(result.coef[:3], alone.coef, atol=1e-6)
+
+
+def test_warm_start_needs_fewer_iterations():
+    Z, y, alpha = problems(m=40, n=200)
+    cold = solve_lasso(Z, y, alpha, tol=1e-10)
+    warm = solve_lasso(Z, y, alpha * 1.0001, tol=1e-10, coef_init=cold.coef)
+    assert warm.converged.all()
+    assert warm.n_iter.sum() < cold.n_iter.sum()
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1e-6, 0.1, 1.0, 2.0])
+def test_degenerate_designs(fraction):
+    Z, y, _ = problems(n=12, m=20)
+    Z[0, :, 1] = Z[0, :, 0]  # a duplicate
+    Z[1, :, 2] = 0  # a dead feature
+    Z[2] = 0
+    y[3] = 0
+    alpha = fraction * lasso_alpha_max((Z.mT @ y[..., None])[..., 0] / 12)
+    result = solve_lasso(Z, y, alpha, tol=1e-7)
+    assert result.coef.isfinite().all()
+    assert result.converged.all()
+    assert (result.coef[1:3, 2] == 0).all()
+    assert (result.coef[3] == 0).all()
+    if fraction >= 1:
+        assert (result.coef == 0).all()
+
+
+def test_float32_reaches_what_float32_can():
+    Z, y, alpha = problems(m=20, n=200, dtype=torch.float32)
+    result = solve_lasso(Z, y, alpha, tol=1e-5)
+    assert result.coef.dtype == torch.float32
+    assert result.converged.all()
+    exact = solve_lasso(Z.double(), y.double(), alpha.double(), tol=1e-12)
+    # rounding of the Gram matrix, 1e-7, times its condition
+    np.testing.assert_allclose(result.coef, exact.coef, atol=1e-4)
+
+
+@pytest.mark.parametrize("shared_design", [True, False])
+def test_stays_on_the_device_and_looks_once_a_block(shared_design):
+    with FakeTensorMode(), SyncCounter(answer=True) as counter:
+        Z = fake_cuda(50, 6) if shared_design else fake_cuda(9, 50, 6)
+        statistics = centred_gram(Z, fake_cuda(9, 50))
+        result = solve_lasso_gram(*statistics[:3], fake_cuda(9), max_iter=24)
+        assert result.coef.device.type == ACCELERATOR
+    # zero alphas are looked for once; blocks of 3, 7, 7 and 7 iterations
+    assert counter.count == 1 + 4
