@@ -151,7 +151,7 @@ class GroupLassoSVC(ClassifierMixin, BaseEstimator):
         data, labels = validate_data(self, X, y, dtype=(np.float64, np.float32))
         check_classification_targets(labels)
         weight = _check_sample_weight(
-            sample_weight, data, dtype=data.dtype, ensure_non_negative=True
+            sample_weight, data, dtype=data.dtype, ensure_non_negative=True, copy=True
         )
         counts = weight > 0
         classes, index = np.unique(labels[counts], return_inverse=True)

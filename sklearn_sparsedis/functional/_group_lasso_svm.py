@@ -97,10 +97,10 @@ def group_lasso_svm_coef(
     Tensor of shape (*batch, m, k)
         Coefficients.
     """
-    weight = torch.as_tensor(sample_weight, dtype=F.dtype, device=F.device)
-    V = F.mT @ (weight.expand(F.shape[:-1]).unsqueeze(-1) * (Y - dual_coef))
-    threshold = _last(group_reg, F) * feature_weight
-    return block_soft_threshold(V, threshold) / _last(l2_reg, F).unsqueeze(-1)
+    residual = _last(sample_weight) * (Y - dual_coef)
+    V = F.mT @ residual
+    threshold = _last(group_reg) * feature_weight
+    return block_soft_threshold(V, threshold) / _last(_last(l2_reg))
 
 
 def group_lasso_svm_dual(
@@ -168,13 +168,13 @@ def uniform_spread_bound(
     """
     spread = (1 - Y) / (Y.shape[-1] - 1)
     V = group_lasso_svm_coef(spread, F, Y, 0.0, 1.0, sample_weight=sample_weight)
-    omega = torch.as_tensor(feature_weight, dtype=F.dtype, device=F.device)
-    omega = omega.expand(F.shape[:-2] + F.shape[-1:])
+    norm = block_norm(V)
+    omega = norm.new_ones(()) * feature_weight
     penalised = omega > 0
-    ratio = torch.where(penalised, block_norm(V) / torch.where(penalised, omega, 1), 0)
+    ratio = torch.where(penalised, norm / torch.where(penalised, omega, 1), 0)
     return ratio.amax(-1)
 
 
-def _last(value: Tensor | float, like: Tensor) -> Tensor:
-    """Per-problem value of shape (*batch,), made to broadcast against (*batch, m)."""
-    return torch.as_tensor(value, dtype=like.dtype, device=like.device).unsqueeze(-1)
+def _last(value: Tensor | float) -> Tensor | float:
+    """Value with a last dimension of one, if it is a tensor, to broadcast against one more."""
+    return value.unsqueeze(-1) if isinstance(value, Tensor) else value

@@ -42,8 +42,7 @@ def scale_problem(
         raise ValueError(f"at least two classes are needed, got n_classes={k}")
     device = F.device
     wide = torch.float64 if device.type != "mps" else F.dtype
-    l1 = torch.as_tensor(group_reg, dtype=wide, device=device)
-    l2 = torch.as_tensor(l2_reg, dtype=wide, device=device)
+    l1, l2 = (_scalar(value, wide, device) for value in (group_reg, l2_reg))
     omega = feature_weight if feature_weight is not None else F.new_ones(m)
     c = sample_weight if sample_weight is not None else F.new_ones(n)
     for name, value, shape in (
@@ -66,6 +65,13 @@ def scale_problem(
         tau=threshold * scale.unsqueeze(-1),
     )
     return problem, scale, batch
+
+
+def _scalar(value: Tensor | float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Tensor of a parameter; a number is written on the device, not copied to it."""
+    if isinstance(value, Tensor):
+        return value.to(dtype)
+    return torch.full((), value, dtype=dtype, device=device)
 
 
 def _check_broadcast(name: str, value: Tensor, shape: torch.Size) -> None:
