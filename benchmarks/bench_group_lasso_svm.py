@@ -91,7 +91,7 @@ def jaxopt_seconds(F, y, group_reg, limit):
         return None
     jax.config.update("jax_enable_x64", True)
 
-    class Dual(objective.MulticlassLinearSvmDual):
+    class Dual(type(objective.multiclass_linear_svm_dual)):
         def subfun(self, Xbeta, l2reg, data):
             X, Y, l1 = data
             V = X.T @ Y - Xbeta

@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from sklearn_sparsedis.solvers._group_lasso_svm import Solved, chunk_size, solve_scaled
 from sklearn_sparsedis.solvers._group_lasso_svm_face import FaceSolver
-from sklearn_sparsedis.solvers._group_lasso_svm_problem import Point, Problem
+from sklearn_sparsedis.solvers._group_lasso_svm_problem import TOUCHING, Point, Problem
 from sklearn_sparsedis.solvers._group_lasso_svm_scaling import scale_problem
 from sklearn_sparsedis.solvers._group_lasso_svm_system import PivotBasis
 from sklearn_sparsedis.solvers._result import SolveResult
@@ -116,7 +116,7 @@ class _Coefficients(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, coef_grad: Tensor) -> tuple[Tensor | None, ...]:
         F, c, tau, Y, dual, free = ctx.saved_tensors
-        problem = Problem(F, Y, c, tau)
+        problem = Problem(F, Y, c, TOUCHING * tau)
         size = chunk_size(problem)
         parts = []
         for start in range(0, F.shape[0], size):

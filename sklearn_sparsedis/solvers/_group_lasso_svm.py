@@ -14,15 +14,23 @@ from sklearn_sparsedis.solvers._group_lasso_svm_interior import (
     interior_point,
     start_on_segment,
 )
-from sklearn_sparsedis.solvers._group_lasso_svm_problem import GramProblem, Problem, certify
+from sklearn_sparsedis.solvers._group_lasso_svm_problem import (
+    TOUCHING,
+    GramProblem,
+    Problem,
+    certify,
+    lengths,
+)
 from sklearn_sparsedis.solvers._group_lasso_svm_scaling import scale_problem
 from sklearn_sparsedis.solvers._result import SolveResult
 
-# Working memory that a chunk of the batch may take
-_CHUNK_BYTES = 2**29
+# Working memory that a chunk of the batch may take. On a CPU small chunks stay in its cache and
+# each stops when it is solved; an accelerator wants much to do at once
+_CHUNK_BYTES = {"cpu": 2**24}
+_DEVICE_CHUNK_BYTES = 2**30
 # The interior method hands over to the active set at these gaps, and resumes where that falls short
-_HANDOVERS = (1e-3, 1e-6, 0.0)
-_FACE_STEPS = 3
+_HANDOVERS = (1e-6, 1e-9, 0.0)
+_FACE_STEPS = 2
 # Iterations after which the plain method gives way to the conic one
 _PLAIN_ITERATIONS = 40
 
@@ -203,7 +211,7 @@ def _solve_chunk(problem: Problem, tol: float, max_iter: int, init: Tensor | Non
     state = initial_state(inner, start)
     for level in sorted({max(tol, level) for level in _HANDOVERS}, reverse=True):
         interior_point(inner, state, level, min(max_iter, _PLAIN_ITERATIONS))
-        finish_on_face(inner, state, _FACE_STEPS)
+        finish_on_face(inner, state, tol, _FACE_STEPS)
     solved = _solved(problem, state)
     failed = solved.gap > tol
     if not any_true(failed):
@@ -219,7 +227,7 @@ def _solve_stiff(
     """Solve again over cones what the plain method left, the problems at `index` of `solved`."""
     state, coef = conic_interior_point(problem, start, tol, max_iter)
     pair = _solved(problem, state, coef)
-    finish_on_face(problem, state, _FACE_STEPS)
+    finish_on_face(problem, state, tol, _FACE_STEPS)
     finished = _solved(problem, state)
     parts = vars(solved)
     for other in (pair, finished):
@@ -236,8 +244,8 @@ def _solved(problem: Problem, state: State, coef: Tensor | None = None) -> Solve
     """Solution at the best dual point, certified afresh."""
     if coef is None:
         V = problem.image(problem.Y - state.best)
-        norm = torch.linalg.vector_norm(V, dim=-1)
-        coef = V * shrinkage(norm, problem.tau).unsqueeze(-1)
+        norm = lengths(V)
+        coef = V * shrinkage(norm, TOUCHING * problem.tau).unsqueeze(-1)
     primal, gap = certify(problem, coef, state.best)
     return Solved(coef, state.best, state.free, primal, gap, state.n_iter)
 
@@ -247,4 +255,5 @@ def chunk_size(problem: Problem) -> int:
     _, n, m = problem.F.shape
     order = n * (problem.Y.shape[-1] - 1)
     per_problem = problem.F.element_size() * (4 * n * m + order * max(order, 1024)) + 40 * order**2
-    return max(1, _CHUNK_BYTES // per_problem)
+    limit = _CHUNK_BYTES.get(problem.F.device.type, _DEVICE_CHUNK_BYTES)
+    return max(1, limit // per_problem)

@@ -25,7 +25,7 @@ from sklearn_sparsedis.solvers._group_lasso_svm_interior import (
     gap_of_rows,
     longest,
 )
-from sklearn_sparsedis.solvers._group_lasso_svm_problem import Problem, relative
+from sklearn_sparsedis.solvers._group_lasso_svm_problem import Problem, lengths, relative
 from sklearn_sparsedis.solvers._group_lasso_svm_system import (
     PivotBasis,
     PivotSolver,
@@ -150,13 +150,13 @@ def _central(problem: Problem, dual: Tensor) -> Iterate:
 
 def _certified(problem: Problem, iterate: Iterate) -> tuple[Tensor, Tensor]:
     """Coefficients without the features under their threshold, and the gap of the pair."""
-    norm_V = torch.linalg.vector_norm(iterate.V, dim=-1)
+    norm_V = lengths(iterate.V)
     excess = (norm_V - problem.tau).clamp_min(0)
     W = torch.where((excess > 0).unsqueeze(-1), iterate.W, 0)
     scores = problem.F @ W
     margin = problem.c * (1 - problem.Y)
     loss = (margin + scores - (problem.Y * scores).sum(-1, keepdim=True)).amax(-1).sum(-1)
-    norm = torch.linalg.vector_norm(W, dim=-1)
+    norm = lengths(W)
     primal = loss + (norm * (problem.tau + norm / 2)).sum(-1)
     value = (margin * iterate.dual).sum((-1, -2)) - excess.square().sum(-1) / 2
     return W, relative((primal - value).clamp_min(0), primal, problem.c)
@@ -250,5 +250,5 @@ def _to_cone_boundary(x0: Tensor, x1: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
 
 
 def _determinant(x0: Tensor, x1: Tensor) -> Tensor:
-    norm = torch.linalg.vector_norm(x1, dim=-1)
+    norm = lengths(x1)
     return (x0 - norm) * (x0 + norm)

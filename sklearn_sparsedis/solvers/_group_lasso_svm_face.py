@@ -13,7 +13,8 @@ from sklearn_sparsedis.solvers._group_lasso_svm_system import (
 )
 
 _RIDGE = 1e-12
-# Below this relative gap another step only moves rounding errors about
+# Steps end this far below the gap asked for, or where one more would only move rounding errors
+_BEYOND = 1e-3
 _EXACT = 1e-13
 # Where a step ends at the boundary, rounding leaves this much of the blocking entry
 _ZERO = 1e-14
@@ -59,12 +60,13 @@ class FaceSolver:
         return self.basis.expand(torch.zeros_like(right).scatter_(1, self.index, part))
 
 
-def finish_on_face(problem: Problem | GramProblem, state: State, n_steps: int) -> None:
+def finish_on_face(problem: Problem | GramProblem, state: State, tol: float, n_steps: int) -> None:
     """Newton steps on the face of entries whose Lambda exceeds its slack, kept where they help.
 
     The exact zeros that this gives to Lambda are what the derivative of the solution rests on.
     """
     dual, free = state.best, state.free
+    last = torch.full_like(state.gap, torch.inf)
     for _ in range(n_steps):
         basis = PivotBasis(dual)
         free = free.scatter(-1, basis.pivot, True)
@@ -72,7 +74,9 @@ def finish_on_face(problem: Problem | GramProblem, state: State, n_steps: int) -
         dual = dual / dual.sum(-1, keepdim=True)
         point = problem.evaluate(dual)
         state.record(dual, point.gap, free)
-        if dual.device.type == "cpu" and not any_true(point.gap > _EXACT):
+        falls = (point.gap < last) & (state.gap > max(_EXACT, _BEYOND * tol))
+        last = point.gap
+        if dual.device.type == "cpu" and not any_true(falls):
             return
         move = FaceSolver(problem, point, basis, free)(point.grad)
         move = torch.where(free & torch.isfinite(move), move, 0)

@@ -6,12 +6,18 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import any_true
-from sklearn_sparsedis.solvers._group_lasso_svm_problem import GramProblem, Point, Problem
+from sklearn_sparsedis.solvers._group_lasso_svm_problem import (
+    GramProblem,
+    Point,
+    Problem,
+    lengths,
+)
 
 # Iterations between two looks of the host at a device's progress
 BLOCK_OF_ITERATIONS = 4
 _TO_BOUNDARY = 0.99
 _BACKTRACKS = 14
+_BISECTIONS = 20
 
 
 @dataclass
@@ -52,11 +58,11 @@ def start_on_segment(problem: Problem) -> Tensor:
     Y = problem.Y
     k = Y.shape[-1]
     spread = (1 - Y) / (k - 1)
-    norm = torch.linalg.vector_norm(problem.image(Y - spread), dim=-1)
+    norm = lengths(problem.image(Y - spread))
     total = problem.c.sum((-1, -2)).unsqueeze(-1)
     low = torch.zeros_like(total)
     high = torch.full_like(total, 1 - 1 / k)
-    for _ in range(30):
+    for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         slope = ((middle * norm - problem.tau).clamp_min(0) * norm).sum(-1, keepdim=True)
         descends = slope < total

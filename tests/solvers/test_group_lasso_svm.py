@@ -130,7 +130,7 @@ def test_a_batch_gives_what_its_problems_give_alone(monkeypatch):
     assert together.coef.shape == (2, 3, 40, 4)
     assert together.dual_coef.shape == (2, 3, 20, 4)
     assert together.gap.shape == together.converged.shape == together.n_iter.shape == (2, 3)
-    monkeypatch.setattr(_group_lasso_svm, "_CHUNK_BYTES", 1)
+    monkeypatch.setitem(_group_lasso_svm._CHUNK_BYTES, "cpu", 1)
     in_chunks = solve_group_lasso_svm(F, y, group_reg, 1.0)
     for i in range(6):
         alone = solve_group_lasso_svm(F[i], y[i], group_reg[i], 1.0)
