@@ -1,13 +1,13 @@
 """Group-Lasso multiclass SVM, solved in its small dual."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import any_true, project_simplex, shrinkage
 from sklearn_sparsedis.solvers._group_lasso_svm_conic import conic_interior_point
-from sklearn_sparsedis.solvers._group_lasso_svm_face import finish_on_face
+from sklearn_sparsedis.solvers._group_lasso_svm_face import coefficients_on_face, finish_on_face
 from sklearn_sparsedis.solvers._group_lasso_svm_interior import (
     State,
     initial_state,
@@ -31,6 +31,9 @@ _DEVICE_CHUNK_BYTES = 2**30
 # The interior method hands over to the active set at these gaps, and resumes where that falls short
 _HANDOVERS = (1e-6, 1e-9, 0.0)
 _FACE_STEPS = 2
+_STIFF_FACE_STEPS = 6
+# Gap at which the conic method, whose last digits are the hardest, hands over
+_STIFF_HANDOVER = 1e-8
 # Iterations after which the plain method gives way to the conic one
 _PLAIN_ITERATIONS = 40
 
@@ -225,19 +228,25 @@ def _solve_stiff(
     problem: Problem, start: Tensor, tol: float, max_iter: int, solved: Solved, index: Tensor
 ) -> Solved:
     """Solve again over cones what the plain method left, the problems at `index` of `solved`."""
-    state, coef = conic_interior_point(problem, start, tol, max_iter)
-    pair = _solved(problem, state, coef)
-    finish_on_face(problem, state, tol, _FACE_STEPS)
-    finished = _solved(problem, state)
-    parts = vars(solved)
-    for other in (pair, finished):
-        better = other.gap < parts["gap"][index]
-        for name, value in vars(other).items():
-            old = parts[name][index]
-            mask = better.view(-1, *(1,) * (value.ndim - 1))
-            parts[name] = parts[name].index_copy(0, index, torch.where(mask, value, old))
-    n_iter = solved.n_iter.index_add(0, index, state.n_iter)
-    return Solved(**{**parts, "n_iter": n_iter})
+    parts = dict(vars(solved))
+    for level in sorted({max(tol, _STIFF_HANDOVER), tol}, reverse=True):
+        state, coef = conic_interior_point(problem, start, level, max_iter)
+        pair = _solved(problem, state, coef)
+        # on the face the gap of Lambda's own coefficients counts, not that of the pair
+        face = replace(state, gap=torch.full_like(state.gap, torch.inf))
+        finish_on_face(problem, face, tol, _STIFF_FACE_STEPS)
+        finished = _solved(problem, face, coefficients_on_face(problem, face))
+        n_iter = parts["n_iter"].index_add(0, index, state.n_iter)
+        for other in (pair, finished):
+            better = other.gap < parts["gap"][index]
+            for name, value in vars(other).items():
+                old = parts[name][index]
+                mask = better.view(-1, *(1,) * (value.ndim - 1))
+                parts[name] = parts[name].index_copy(0, index, torch.where(mask, value, old))
+        parts["n_iter"] = n_iter
+        if not any_true(parts["gap"] > tol):
+            break
+    return Solved(**parts)
 
 
 def _solved(problem: Problem, state: State, coef: Tensor | None = None) -> Solved:

@@ -84,3 +84,21 @@ def finish_on_face(problem: Problem | GramProblem, state: State, tol: float, n_s
         free = free & (dual > _ZERO)
     dual = dual / dual.sum(-1, keepdim=True)
     state.record(dual, problem.evaluate(dual).gap, dual > 0)
+
+
+def coefficients_on_face(problem: Problem, state: State) -> Tensor:
+    """Coefficients (b, m, k) after one more Newton step, by their linearisation.
+
+    Where the threshold is stiff, W changes by more than its tolerance when V is rounded: a step
+    can be too small to be added to Lambda and still correct W.
+    """
+    dual = state.best
+    point = problem.evaluate(dual)
+    basis = PivotBasis(dual)
+    free = state.free.scatter(-1, basis.pivot, True)
+    V_move = -problem.image(FaceSolver(problem, point, basis, free)(point.grad))
+    used = point.shrink > 0
+    norm = torch.where(used, point.norm, 1)
+    radial = problem.tau * (point.V * V_move).sum(-1) / norm**3
+    coef = point.shrink.unsqueeze(-1) * (point.V + V_move) + radial.unsqueeze(-1) * point.V
+    return torch.where(used.unsqueeze(-1), coef, 0)

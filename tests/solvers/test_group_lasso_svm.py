@@ -115,9 +115,9 @@ def test_nearly_hard_margins_are_certified():
     F, y = make_task(b=2, n=25, m=64, k=5, scale=1.0)
     scales = torch.tensor([1e3] * 21 + [1e-3] * 21 + [1.0] * 22).double()
     for group_reg in (1.0, 30.0, 300.0):
-        result = solve_group_lasso_svm(F * scales, y, group_reg, 1.0, tol=1e-7)
+        result = solve_group_lasso_svm(F * scales, y, group_reg, 1.0, tol=1e-9)
         assert result.converged.all()
-        assert (relative_gap(result, F * scales, y, group_reg, 1.0) <= 1.1e-7).all()
+        assert (relative_gap(result, F * scales, y, group_reg, 1.0) <= 1.01e-9).all()
 
 
 def test_a_batch_gives_what_its_problems_give_alone(monkeypatch):
@@ -251,6 +251,6 @@ def test_a_device_waits_for_the_host_once_a_block_of_iterations(monkeypatch, gro
         for value in vars(result).values():
             assert value.device.type == ACCELERATOR
     assert counter.count == 1
-    # of four iterations each: three levels of the plain method and the conic one; and three more
-    # on thresholds and convergence
-    assert len(questions) <= 4 * (max_iter // 4 + 1) + 3
+    # in blocks of four iterations: three levels of the plain method, two of the conic one; and
+    # three on thresholds and convergence
+    assert len(questions) <= 5 * (max_iter // 4 + 1) + 3
