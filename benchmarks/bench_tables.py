@@ -77,7 +77,9 @@ def main():
                 ]
             score, zeros, seconds = np.mean(found, axis=0)
             spread = np.std([f[0] for f in found])
-            rows.append((table, name, f"{score:.4f}", f"{spread:.4f}", f"{zeros:.2f}", f"{seconds:.1f}"))
+            rows.append(
+                (table, name, f"{score:.4f}", f"{spread:.4f}", f"{zeros:.2f}", f"{seconds:.1f}")
+            )
     print_table(("table", "model", "mean R2", "sd over seeds", "zeros", "s a fit"), rows)
 
 

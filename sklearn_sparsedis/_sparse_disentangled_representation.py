@@ -104,10 +104,11 @@ class SparseDisentangledRepresentation(
     def fit(
         self,
         X: ArrayLike,
-        Y: ArrayLike,
+        Y: ArrayLike | None = None,
         *,
         task_id: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        y: ArrayLike | None = None,
     ) -> Self:
         """Train the encoder, then fit the heads of all tasks on all rows.
 
@@ -121,6 +122,8 @@ class SparseDisentangledRepresentation(
             Long layout: the task that each row, with its one target in Y, belongs to.
         sample_weight : array-like of shape (n_samples,) or the shape of Y, optional
             Weights of rows or of single labels.
+        y : array-like, optional
+            Y under scikit-learn's name, for callers that pass it by keyword.
 
         Returns
         -------
@@ -128,15 +131,17 @@ class SparseDisentangledRepresentation(
         """
         with unchanged_on_failure(self):
             started = self.encoder_ if self.warm_start and hasattr(self, "encoder_") else None
+            Y = y if Y is None else Y
             return self._fit(X, Y, task_id, sample_weight, started, one_epoch=False)
 
     def partial_fit(
         self,
         X: ArrayLike,
-        Y: ArrayLike,
+        Y: ArrayLike | None = None,
         *,
         task_id: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        y: ArrayLike | None = None,
     ) -> Self:
         """Train the encoder for one more pass over these rows, then fit the heads on them.
 
@@ -145,7 +150,7 @@ class SparseDisentangledRepresentation(
 
         Parameters
         ----------
-        X, Y, task_id, sample_weight
+        X, Y, task_id, sample_weight, y
             As in `fit`.
 
         Returns
@@ -154,12 +159,13 @@ class SparseDisentangledRepresentation(
         """
         with unchanged_on_failure(self):
             started = getattr(self, "encoder_", None)
+            Y = y if Y is None else Y
             return self._fit(X, Y, task_id, sample_weight, started, one_epoch=True)
 
     def _fit(
         self,
         X: ArrayLike,
-        Y: ArrayLike,
+        Y: ArrayLike | None,
         task_id: ArrayLike | None,
         sample_weight: ArrayLike | None,
         started: Encoder | None,
@@ -261,16 +267,17 @@ class SparseDisentangledRepresentation(
     def score(
         self,
         X: ArrayLike,
-        Y: ArrayLike,
+        Y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         task_id: ArrayLike | None = None,
+        y: ArrayLike | None = None,
     ) -> float:
         """Mean over tasks of the coefficient of determination on the labels that are there.
 
         Parameters
         ----------
-        X, Y, sample_weight, task_id
+        X, Y, sample_weight, task_id, y
             As in `fit`; tasks with fewer than two labels do not count.
 
         Returns
@@ -285,6 +292,9 @@ class SparseDisentangledRepresentation(
                 "metadata routing, request it with set_score_request(task_id=True)."
             )
         predicted = self._predict_all(rows)
+        Y = y if Y is None else Y
+        if Y is None:
+            raise ValueError("score requires y to be passed, but the target y is None.")
         true = check_array(Y, ensure_2d=False, ensure_all_finite="allow-nan", input_name="Y")
         if task_id is not None:
             columns = find_tasks(task_id, self.tasks_, len(rows))

@@ -208,11 +208,11 @@ def _check_weights(
             f"sample_weight.shape == {weights.shape}."
         )
     if (weights < 0).any() or not (weights > 0).any():
-        raise ValueError("sample_weight must be nonnegative with at least one positive entry.")
+        raise ValueError(
+            "sample_weight must be nonnegative with at least one weight that is not zero."
+        )
     if weights.ndim == 2 and weights.shape[1] == 1:
         weights = weights[:, 0]
-    # only ratios matter; a mean of one keeps the units of losses
-    weights /= weights.mean()
     return None if (weights == 1).all() else weights
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 
 from sklearn_sparsedis.solvers import _sparse_basis_exchange as exchange_module
 from sklearn_sparsedis.solvers import solve_sparse_basis
@@ -12,7 +13,6 @@ from sklearn_sparsedis.solvers._sparse_basis_model import (
     unused_probability,
 )
 from sklearn_sparsedis.solvers._sparse_basis_search import Heads, ascend, replace_rows
-from tests.devices import FakeTensorMode, SyncCounter, fake_cuda
 
 
 def _generator(seed):
@@ -175,7 +175,7 @@ def test_ascent_stays_on_an_accelerator_without_reading_values():
     with FakeTensorMode(), SyncCounter(answer=False) as counter:
         heads = Heads(fake_cuda(30, 4), fake_cuda(30), fake_cuda(4, 4))
         D = ascend(heads, fake_cuda(5, 4, 4), (0.5, 0.1), 2)
-        assert D.device.type == "cuda"
+        assert D.device.type == ACCELERATOR
     assert counter.count == 0
 
 
@@ -184,8 +184,8 @@ def test_ascent_stays_on_an_accelerator_without_reading_values():
 def test_search_on_an_accelerator_reads_once_a_block(answer):
     with FakeTensorMode(), SyncCounter(answer=answer) as counter:
         result = solve_sparse_basis(fake_cuda(30, 4), fake_cuda(30), n_starts=8, max_rounds=2)
-        assert result.directions.device.type == "cuda"
-        assert result.stability.device.type == "cuda"
+        assert result.directions.device.type == ACCELERATOR
+        assert result.stability.device.type == ACCELERATOR
     # one read a block of m exchanges (four blocks at most), one a round of the search
     n_exchanges = 2 + (4 if answer else 0) + 2 + 1
     assert counter.count <= n_exchanges * (4 if answer else 1) + 4
