@@ -21,7 +21,7 @@ from sklearn_sparsedis._validation import (
     to_tensor,
 )
 from sklearn_sparsedis.implicit import LEAST_SQUARES
-from sklearn_sparsedis.nn import ENCODERS, Encoder, HeadProblem, column_moments
+from sklearn_sparsedis.nn import ENCODERS, Encoder, HeadProblem, column_moments, linear_path
 from sklearn_sparsedis.tasks import TaskTable
 from sklearn_sparsedis.training import (
     OPTIMIZERS,
@@ -208,7 +208,7 @@ def _new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
     encoder = Encoder(network, center.clone(), scale.clone(), p.n_components)
     if not own:
         _check_output(encoder, table.X[:2], p.n_components)
-    if isinstance(getattr(network, "linear", None), nn.Linear) and own:
+    if linear_path(network):
         start_linear_path(encoder, table, seed)
     return encoder
 

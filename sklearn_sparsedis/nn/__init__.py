@@ -7,6 +7,7 @@ from sklearn_sparsedis.nn._encoders import (
     LinearNetwork,
     MLPNetwork,
     column_moments,
+    linear_path,
 )
 from sklearn_sparsedis.nn._heads import HeadProblem, Heads
 
@@ -19,4 +20,5 @@ __all__ = [
     "LinearNetwork",
     "MLPNetwork",
     "column_moments",
+    "linear_path",
 ]

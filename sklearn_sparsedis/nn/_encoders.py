@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ENCODERS", "ConvNetwork", "Encoder", "LinearNetwork", "MLPNetwork"]
+__all__ = ["ENCODERS", "ConvNetwork", "Encoder", "LinearNetwork", "MLPNetwork", "linear_path"]
 
 
 class LinearNetwork(nn.Module):
@@ -118,10 +118,20 @@ def _conv(
                 "columns, which is not the number of pixels of a square grey image."
             )
         input_shape = (side, side)
+    if len(input_shape) not in (2, 3) or math.prod(input_shape) != n_features:
+        raise ValueError(
+            f"input_shape must be (height, width[, channels]) with a product of {n_features}, the "
+            f"number of columns of X; got {tuple(input_shape)}."
+        )
     return ConvNetwork(input_shape, n_components)
 
 
 ENCODERS: dict[str, Callable[..., nn.Module]] = {"conv": _conv, "linear": _linear, "mlp": _mlp}
+
+
+def linear_path(network: nn.Module) -> list[str]:
+    """Names of the parameters that map inputs to components linearly, in our own networks."""
+    return ["linear.weight"] if isinstance(network, LinearNetwork | MLPNetwork) else []
 
 
 class Encoder(nn.Module):

@@ -22,12 +22,15 @@ class EarlyStopping(Callback):
         Rows for the heads, and rows to judge them on.
     patience : int
         Epochs without a better loss after which training stops.
+    earliest : int
+        Step before which it does not stop.
     """
 
-    def __init__(self, train: TaskTable, held_out: TaskTable, patience: int) -> None:
+    def __init__(self, train: TaskTable, held_out: TaskTable, patience: int, earliest: int) -> None:
         self.train = train
         self.held_out = held_out
         self.patience = patience
+        self.earliest = earliest
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         self.losses_: list[float] = []
@@ -38,7 +41,8 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         loss = self._evaluate(net, net.n_steps_done)
         net.history.record("valid_loss", loss)
-        if len(self.losses_) - 1 - self.losses_.index(self.best_loss_) >= self.patience:
+        waited = len(self.losses_) - 1 - self.losses_.index(self.best_loss_)
+        if waited >= self.patience and net.n_steps_done >= self.earliest:
             raise StopTraining
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sklearn_sparsedis.exceptions import DivergenceError
+from sklearn_sparsedis.nn import linear_path
 from sklearn_sparsedis.tasks import TaskBatches
 from sklearn_sparsedis.training._objective import BilevelObjective
 
@@ -24,6 +25,9 @@ OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
 }
 # the gradient jumps where a head's support changes; longer steps than this are cut
 MAX_GRADIENT_NORM = 1.0
+# the linear path starts near a good representation and has to turn it: a faster rate finds the
+# basis more often, while the perceptron beside it would fit noise at that rate
+LINEAR_PATH_RATE = 3.0
 
 
 class StopTraining(Exception):  # noqa: N818  # a signal, not an error
@@ -85,6 +89,10 @@ class BilevelNet(NeuralNet):
             optimizer=kind,
             lr=learning_rate,
             optimizer__weight_decay=weight_decay,
+            optimizer__param_groups=[
+                (f"encoder.network.{name}", {"lr": LINEAR_PATH_RATE * learning_rate})
+                for name in linear_path(objective.encoder.network)
+            ],
             **{f"optimizer__{key}": value for key, value in options.items()},
             train_split=None,
             callbacks=[*schedule, *callbacks],

@@ -22,7 +22,7 @@ ALPHAS = np.logspace(-6, 3, 37)
 def start_linear_path(encoder: Encoder, table: TaskTable, seed: int) -> None:
     """Set the weights of `encoder.network.linear` by reduced-rank ridge regression.
 
-    Each task's ridge coefficients, the penalty chosen by generalised cross-validation, give the
+    Ridge coefficients B, the penalty chosen by generalised cross-validation, give the
     predictions P = X B. The leading singular directions of P, in a random rotation, are the
     components: linearly equivalent to the best rank-m linear representation. Components beyond the
     rank of P are the leading principal components of what is left of X.
@@ -72,7 +72,7 @@ def _ridge_coefficients(
 def _ridge_gcv(
     X: NDArray[np.float64], Y: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Ridge coefficients with the penalty of each target chosen by generalised cross-validation.
+    """Ridge coefficients with one penalty chosen by generalised cross-validation over all targets.
 
     scikit-learn's RidgeCV leaves out one row at a time, so that a row of weight two is not the same
     as two rows; here it is.
@@ -90,8 +90,8 @@ def _ridge_gcv(
     usable = freedom > 0.5
     criterion = np.full(left.shape, np.inf)
     criterion[usable] = left[usable] / freedom[usable, None] ** 2
-    best = shrinkage[criterion.argmin(0)].T / np.where(singular > 0, singular, 1.0)[:, None]
-    return Vt.T @ (best * projected)
+    best = shrinkage[criterion.sum(1).argmin()] / np.where(singular > 0, singular, 1.0)
+    return Vt.T @ (best[:, None] * projected)
 
 
 def _groups(

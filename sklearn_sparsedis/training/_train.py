@@ -11,7 +11,7 @@ from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.tasks import TaskBatches, TaskTable
 from sklearn_sparsedis.training._callbacks import EarlyStopping, ProgressBar
 from sklearn_sparsedis.training._net import BilevelNet
-from sklearn_sparsedis.training._objective import BilevelObjective
+from sklearn_sparsedis.training._objective import ANNEALED, BilevelObjective
 
 __all__ = ["TrainingPlan", "TrainingRun", "split_rows", "train"]
 
@@ -115,7 +115,9 @@ def train(
     callbacks: list[Callback] = []
     stopping = None
     if held_out is not None:
-        stopping = EarlyStopping(table, held_out.to(plan.device), plan.patience)
+        # the schedule of the heads' strength is not cut short
+        earliest = round(ANNEALED * plan.max_iter) if plan.anneal else 0
+        stopping = EarlyStopping(table, held_out.to(plan.device), plan.patience, earliest)
         callbacks.append(stopping)
     if plan.verbose:
         callbacks.append(ProgressBar(n_steps))
