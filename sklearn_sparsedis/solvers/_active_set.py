@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softshrink
 
 from sklearn_sparsedis.functional import (
     SupportFactor,
@@ -253,20 +254,22 @@ def _newton_step(
 
 
 def _sweep(problem: LassoProblem, start: Tensor, gradient: Tensor) -> Tensor:
-    """Coordinate descent, all problems at once."""
-    coef, gradient = list(start.unbind(1)), gradient.clone()
-    diagonal = problem.gram.diagonal(dim1=-2, dim2=-1)
+    """Coordinate descent, all problems at once.
+
+    Variables are counted in units of alpha / G_jj, so that a coordinate takes four kernels.
+    """
+    diagonal, alpha = problem.gram.diagonal(dim1=-2, dim2=-1), problem.alpha[:, None]
     # a zero feature has the gradient zero, and stays at zero
-    inverse = torch.where(diagonal > 0, 1 / diagonal, torch.zeros_like(diagonal)).unbind(-1)
-    columns, rows, diagonals = gradient.unbind(1), problem.gram.unbind(-2), diagonal.unbind(-1)
-    upper, lower = problem.alpha, -problem.alpha
+    inverse = torch.where(diagonal > 0, 1 / diagonal, 0.0)
+    rows = (problem.gram * inverse[..., None]).unbind(-2)
+    coef = list((start * diagonal / alpha).split(1, 1))
+    gradient = gradient / alpha
+    columns = gradient.split(1, 1)
     for _ in range(SWEEPS):
         for j, old in enumerate(coef):
-            best = torch.addcmul(columns[j], diagonals[j], old)
-            # soft-thresholding, in as few kernels as it takes
-            coef[j] = (best - best.clamp(lower, upper)) * inverse[j]
-            gradient.addcmul_(rows[j], (coef[j] - old)[:, None], value=-1)
-    return torch.stack(coef, 1)
+            coef[j] = softshrink(columns[j] + old, 1.0)
+            gradient.addcmul_(rows[j], old - coef[j])
+    return torch.cat(coef, 1) * inverse * alpha
 
 
 # after so many blocks, the problems left are those where Newton steps run into ever new supports
