@@ -10,6 +10,7 @@ from sklearn_sparsedis.functional._lasso import (
 from sklearn_sparsedis.functional._prox import soft_threshold
 from sklearn_sparsedis.functional._support import (
     SupportFactor,
+    cached_parts,
     factor_support,
     gram_matvec,
     solve_support,
@@ -18,6 +19,7 @@ from sklearn_sparsedis.functional._support import (
 __all__ = [
     "GramStatistics",
     "SupportFactor",
+    "cached_parts",
     "centred_gram",
     "factor_support",
     "gram_matvec",

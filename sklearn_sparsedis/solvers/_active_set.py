@@ -9,6 +9,7 @@ from torch.nn.functional import softshrink
 
 from sklearn_sparsedis.functional import (
     SupportFactor,
+    cached_parts,
     factor_support,
     lasso_duality_gap,
     lasso_objective,
@@ -20,8 +21,6 @@ from sklearn_sparsedis.solvers._feature_sign import SignState, feature_sign_step
 
 __all__ = ["LassoProblem", "LassoState", "choose", "solve_in_parts"]
 
-# entries of the Gram matrices that one core's share of the cache holds
-CACHED = 2_000_000
 # one block of iterations: coordinate sweeps, then Newton steps, then one look at the gaps
 SWEEPS = 8
 NEWTON_STEPS = 3
@@ -97,12 +96,12 @@ def solve_in_parts(
     factor : SupportFactor or None
         Of the systems on the supports, if one Newton step was enough everywhere.
     """
-    size = max(1, CACHED // problem.gram.shape[-1] ** 2)
-    if problem.corr.device.type != "cpu" or len(problem.corr) <= size:
+    parts = cached_parts(problem.corr)
+    if len(parts) < 2:
         return _solve(problem, start, tol, max_iter)
     states = [
         _solve(problem.part(part), None if start is None else start[part], tol, max_iter)[0]
-        for part in (slice(i, i + size) for i in range(0, len(problem.corr), size))
+        for part in parts
     ]
     columns = zip(*(vars(state).values() for state in states), strict=True)
     return LassoState(*(torch.cat(values) for values in columns)), None
