@@ -176,8 +176,8 @@ def _newton_steps(
     """Newton steps from `trial`, each kept in `state` where it is better."""
     if not n_steps:
         return state
-    if state.gap.device.type == "cpu":  # leave out what is done
-        active = state.gap > tol
+    if state.gap.device.type == "cpu":  # leave out what is done, by a Newton step if it can be
+        active = ~(state.gap.maximum(trial.gap) <= tol)
         if any_true(~active):
             index = torch.nonzero(active)[:, 0]
             if not len(index):
