@@ -167,7 +167,10 @@ def _block(problem: LassoProblem, state: LassoState, tol: float) -> LassoState:
     """Sweeps and Newton steps."""
     swept = _evaluate(problem, _sweep(problem, state.coef, state.gradient), state.n_iter)
     state = _better(state, swept, tol, SWEEPS)
-    return _newton_steps(problem, state, state, tol, NEWTON_STEPS)
+    # where sweeps were enough, too: the step makes the solution exact
+    coef, _ = _newton_step(problem, state.coef, state.gradient)
+    trial = _evaluate(problem, coef, state.n_iter)
+    return _newton_steps(problem, _better(state, trial, tol, 1), trial, tol, NEWTON_STEPS - 1)
 
 
 def _newton_steps(
