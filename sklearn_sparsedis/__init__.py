@@ -1,4 +1,8 @@
 """Disentangled representations through sparse task heads, as scikit-learn estimators."""
 
-__all__ = ["__version__"]
+from sklearn_sparsedis._group_lasso_svc import GroupLassoSVC
+from sklearn_sparsedis._sparse_disentangled_representation import SparseDisentangledRepresentation
+from sklearn_sparsedis._sparse_rotation import SparseRotation
+
+__all__ = ["GroupLassoSVC", "SparseDisentangledRepresentation", "SparseRotation", "__version__"]
 __version__ = "0.1.0.dev0"

@@ -18,7 +18,7 @@ LAYERS = {
     "functional": set(),
     "solvers": {"functional"},
     "implicit": {"solvers", "functional"},
-    "nn": {"implicit", "functional"},
+    "nn": {"implicit", "solvers", "functional"},
     "tasks": set(),
     "metrics": set(),
     "datasets": set(),

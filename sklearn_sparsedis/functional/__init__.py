@@ -1,6 +1,18 @@
 """Pure tensor mathematics: proximal operators, projections, losses, penalties, duality gaps."""
 
+from sklearn_sparsedis.functional._block_threshold import (
+    block_norm,
+    block_soft_threshold,
+    shrinkage,
+)
 from sklearn_sparsedis.functional._gram import GramStatistics, centred_gram, strength_like
+from sklearn_sparsedis.functional._group_lasso_svm import (
+    group_lasso_svm_coef,
+    group_lasso_svm_dual,
+    group_lasso_svm_primal,
+    hinge_scores,
+    uniform_spread_bound,
+)
 from sklearn_sparsedis.functional._lasso import (
     lasso_alpha_max,
     lasso_duality_gap,
@@ -8,6 +20,7 @@ from sklearn_sparsedis.functional._lasso import (
     residual_square,
 )
 from sklearn_sparsedis.functional._prox import soft_threshold
+from sklearn_sparsedis.functional._simplex import project_simplex
 from sklearn_sparsedis.functional._support import (
     SupportFactor,
     cached_parts,
@@ -15,19 +28,30 @@ from sklearn_sparsedis.functional._support import (
     gram_matvec,
     solve_support,
 )
+from sklearn_sparsedis.functional._sync import any_true
 
 __all__ = [
     "GramStatistics",
     "SupportFactor",
+    "any_true",
+    "block_norm",
+    "block_soft_threshold",
     "cached_parts",
     "centred_gram",
     "factor_support",
     "gram_matvec",
+    "group_lasso_svm_coef",
+    "group_lasso_svm_dual",
+    "group_lasso_svm_primal",
+    "hinge_scores",
     "lasso_alpha_max",
     "lasso_duality_gap",
     "lasso_objective",
+    "project_simplex",
     "residual_square",
+    "shrinkage",
     "soft_threshold",
     "solve_support",
     "strength_like",
+    "uniform_spread_bound",
 ]

@@ -1,9 +1,18 @@
 """Differentiable solutions: one autograd Function an inner problem."""
 
+from sklearn_sparsedis.implicit._group_lasso_svm import group_lasso_svm, group_lasso_svm_result
 from sklearn_sparsedis.implicit._lasso import lasso, lasso_gram
 from sklearn_sparsedis.implicit._ridge import ridge, ridge_gram
 
 # differentiable solution of each penalty on Gram statistics, all with one signature
 LEAST_SQUARES = {"l1": lasso_gram, "l2": ridge_gram}
 
-__all__ = ["LEAST_SQUARES", "lasso", "lasso_gram", "ridge", "ridge_gram"]
+__all__ = [
+    "LEAST_SQUARES",
+    "group_lasso_svm",
+    "group_lasso_svm_result",
+    "lasso",
+    "lasso_gram",
+    "ridge",
+    "ridge_gram",
+]

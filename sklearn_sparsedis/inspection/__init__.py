@@ -1,3 +1,8 @@
 """Plots and reports on fitted estimators."""
 
-__all__: list[str] = []
+from sklearn_sparsedis.inspection._support_variability import (
+    SupportVariability,
+    support_variability,
+)
+
+__all__ = ["SupportVariability", "support_variability"]

@@ -1,3 +1,22 @@
 """Encoders, and heads that solve an inner problem."""
 
-__all__: list[str] = []
+from sklearn_sparsedis.nn._encoders import (
+    ENCODERS,
+    ConvNetwork,
+    Encoder,
+    LinearNetwork,
+    MLPNetwork,
+    column_moments,
+)
+from sklearn_sparsedis.nn._heads import HeadProblem, Heads
+
+__all__ = [
+    "ENCODERS",
+    "ConvNetwork",
+    "Encoder",
+    "HeadProblem",
+    "Heads",
+    "LinearNetwork",
+    "MLPNetwork",
+    "column_moments",
+]

@@ -1,3 +1,5 @@
-"""Batches of tasks and samplers of episodes."""
+"""Batches of tasks, and samplers of episodes."""
 
-__all__: list[str] = []
+from sklearn_sparsedis.tasks._batches import TaskBatch, TaskBatches, TaskTable
+
+__all__ = ["TaskBatch", "TaskBatches", "TaskTable"]

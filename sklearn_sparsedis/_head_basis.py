@@ -1,0 +1,162 @@
+"""From heads on whitened features to components: how many, which ones, and which to trust."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sklearn_sparsedis.solvers import SparseBasisResult, solve_sparse_basis
+
+# singular values of a matrix of errors exceed sqrt(T) + sqrt(r) by a few units at most
+_EDGE_MARGIN = 3.0
+_RELATIVE_NOISE_FLOOR = 1e-6
+_STABLE = 0.8  # share of bootstrap samples that must keep an identified component
+_TRUST = ("evidence", "chance", "margin", "stability")
+
+
+@dataclass(frozen=True)
+class HeadBasis:
+    """Components found from heads.
+
+    Attributes
+    ----------
+    rotation : ndarray of shape (n_components, r)
+        Components of whitened features: ``z = rotation @ f``, of unit variance.
+    unused : ndarray of shape (n_tasks, n_components)
+        Probability that a task does not use a component; 0.5 where nothing is known.
+    scores, chance, margin, stability : ndarray of shape (n_components,)
+        See `solvers.SparseBasisResult`; zero where nothing is known.
+    identified : ndarray of bool, shape (n_components,)
+    n_latents : int
+    spectrum : ndarray of shape (min(n_tasks, r),)
+    problems : tuple of str
+        What the data do not determine, in words.
+    """
+
+    rotation: NDArray
+    unused: NDArray
+    scores: NDArray
+    chance: NDArray
+    margin: NDArray
+    stability: NDArray
+    identified: NDArray
+    n_latents: int
+    spectrum: NDArray
+    problems: tuple[str, ...]
+
+
+def head_spectrum(coef: NDArray, stderr: NDArray) -> tuple[NDArray, NDArray]:
+    """Singular values of heads (T, r) over what their errors alone would give, and directions.
+
+    Returns
+    -------
+    spectrum : ndarray of shape (min(T, r),)
+        Decreasing significance: values above one belong to directions that the heads use.
+    directions : ndarray of shape (r, r)
+        Right singular vectors as rows, a complete orthonormal basis.
+    """
+    n_tasks, r = coef.shape
+    norm = np.linalg.norm(coef, axis=1)
+    error = np.maximum(stderr, _RELATIVE_NOISE_FLOOR * norm)
+    scaled = coef / np.where(error > 0, error, 1.0)[:, None]
+    # a full basis of the features is wanted, never one of the tasks
+    _, values, directions = np.linalg.svd(scaled, full_matrices=n_tasks < r)
+    k = np.arange(len(values))
+    edge = np.sqrt(n_tasks - k) + np.sqrt(r - k) + _EDGE_MARGIN
+    return values / edge, directions
+
+
+def find_head_basis(
+    coef: NDArray,
+    stderr: NDArray,
+    n_components: int | None,
+    *,
+    n_init: int | None,
+    device: str | torch.device,
+    seed: int,
+) -> HeadBasis:
+    """Find the sparsest basis of heads (T, r) with standard errors (T,).
+
+    Directions beyond those that the heads use are filled from the complement and reported as not
+    identified; heads with infinite standard errors are left out.
+    """
+    n_tasks, r = coef.shape
+    known = np.isfinite(stderr)
+    spectrum, directions = head_spectrum(coef[known], stderr[known])
+    above = spectrum > 1
+    n_latents = len(above) if above.all() else int(above.argmin())
+    n_total = max(n_latents, 1) if n_components is None else n_components
+    problems = []
+    if not known.all():
+        problems.append(
+            f"{(~known).sum()} of {n_tasks} tasks have too few rows for a head of {r} features "
+            "and were left out of the search (more rows, or fewer features, e.g. by PCA)"
+        )
+    rotation = np.zeros((n_total, r))
+    rotation[: min(r, n_total)] = directions[:n_total]
+    unused = np.full((n_tasks, n_total), 0.5)
+    trust = {name: np.zeros(n_total) for name in _TRUST}
+    identified = np.zeros(n_total, dtype=bool)
+    if n_latents < n_total or n_latents == 0:
+        problems.append(
+            f"the heads use {n_latents} directions of the features beyond their errors, "
+            f"{n_total} were asked for: the others are arbitrary"
+        )
+    if n_latents == 1 and known.sum() > 1:
+        identified[0] = True
+    elif 1 < n_latents < known.sum():
+        result = _search(
+            coef[known] @ directions[:n_latents].T, stderr[known], n_init, device, seed
+        )
+        A = np.linalg.inv(result.directions.numpy().T)
+        A /= np.linalg.norm(A, axis=1, keepdims=True)
+        order = np.argsort(result.unused.numpy().sum(axis=0), kind="stable")[:n_total]
+        kept = slice(0, len(order))
+        rotation[kept] = A[order] @ directions[:n_latents]
+        unused[np.ix_(known, np.arange(len(order)))] = result.unused.numpy()[:, order]
+        for name, values in trust.items():
+            values[kept] = getattr(result, name).numpy()[order]
+        identified[kept] = (trust["evidence"] > trust["chance"])[kept]
+        identified[kept] &= trust["stability"][kept] >= _STABLE
+        doubtful = np.flatnonzero(~identified[kept])
+        if doubtful.size:
+            problems.append(
+                f"components {doubtful.tolist()} fit heads without zeros as well, or change with "
+                "the choice of tasks (see scores_, chance_ and stability_)"
+            )
+        if n_total < n_latents:
+            problems.append(
+                f"the heads use {n_latents} directions of the features, only the {n_total} "
+                "components with most users are kept"
+            )
+    elif n_latents:
+        problems.append(
+            f"{known.sum()} tasks cannot determine a basis of {n_latents} directions: with no more "
+            "tasks than directions every basis that contains the heads is equally sparse"
+        )
+    return HeadBasis(
+        rotation=rotation,
+        unused=unused,
+        scores=trust["evidence"],
+        chance=trust["chance"],
+        margin=trust["margin"],
+        stability=trust["stability"],
+        identified=identified,
+        n_latents=n_latents,
+        spectrum=spectrum,
+        problems=tuple(problems),
+    )
+
+
+def _search(
+    coef: NDArray, stderr: NDArray, n_init: int | None, device: str | torch.device, seed: int
+) -> SparseBasisResult:
+    generator = torch.Generator().manual_seed(seed)
+    result = solve_sparse_basis(
+        torch.from_numpy(coef).to(device),
+        torch.from_numpy(stderr).to(device),
+        n_starts=n_init,
+        generator=generator,
+    )
+    return type(result)(**{name: value.cpu() for name, value in vars(result).items()})

@@ -1,0 +1,345 @@
+"""SparseDisentangledRepresentation: an encoder trained through sparse heads of many tasks."""
+
+import copy
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    MultiOutputMixin,
+    RegressorMixin,
+    TransformerMixin,
+)
+from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
+from sklearn.utils import Tags, check_array, column_or_1d
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+
+from sklearn_sparsedis._fitting import (
+    FittedHeads,
+    check_parameters,
+    fit_encoder,
+    fit_heads,
+)
+from sklearn_sparsedis._validation import (
+    check_device,
+    check_targets,
+    find_tasks,
+    to_tensor,
+    unchanged_on_failure,
+)
+from sklearn_sparsedis.metrics import task_r2_scores
+from sklearn_sparsedis.nn import Encoder
+
+__all__ = ["SparseDisentangledRepresentation"]
+
+
+class SparseDisentangledRepresentation(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    MultiOutputMixin,
+    RegressorMixin,
+    BaseEstimator,
+):
+    """Components of X that are shared by many tasks, each of which uses only a few of them."""
+
+    def __init__(
+        self,
+        n_components: int = 10,
+        *,
+        encoder: str | nn.Module | Callable[[int, int], nn.Module] = "mlp",
+        hidden_layer_sizes: Sequence[int] = (100, 100),
+        input_shape: Sequence[int] | None = None,
+        penalty: str = "l1",
+        alpha: float = 0.05,
+        alpha_mode: str = "relative",
+        query_fraction: float | None = None,
+        max_iter: int = 1500,
+        batch_size: int = 1024,
+        tasks_per_batch: int | None = None,
+        learning_rate: float = 3e-3,
+        optimizer: str = "adamw",
+        weight_decay: float = 0.01,
+        n_init: int = 1,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | None = None,
+        tol: float = 1e-6,
+        warm_start: bool = False,
+        callbacks: Sequence[Any] | None = None,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.n_components = n_components
+        self.encoder = encoder
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.input_shape = input_shape
+        self.penalty = penalty
+        self.alpha = alpha
+        self.alpha_mode = alpha_mode
+        self.query_fraction = query_fraction
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.tasks_per_batch = tasks_per_batch
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.n_init = n_init
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike | None = None,
+        *,
+        task_id: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+    ) -> Self:
+        """Train the encoder, then fit the heads of all tasks on all rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows of a table, or flattened images.
+        Y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Targets; NaN where a task was not observed on a row.
+        task_id : array-like of shape (n_samples,), optional
+            Long layout: the task that each row, with its one target in Y, belongs to.
+        sample_weight : array-like of shape (n_samples,) or the shape of Y, optional
+            Weights of rows or of single labels.
+        y : array-like, optional
+            Y under scikit-learn's name, for callers that pass it by keyword.
+
+        Returns
+        -------
+        self
+        """
+        with unchanged_on_failure(self):
+            started = self.encoder_ if self.warm_start and hasattr(self, "encoder_") else None
+            Y = y if Y is None else Y
+            return self._fit(X, Y, task_id, sample_weight, started, one_epoch=False)
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike | None = None,
+        *,
+        task_id: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+    ) -> Self:
+        """Train the encoder for one more pass over these rows, then fit the heads on them.
+
+        The learning rate is constant and no rows are held out. The tasks may differ from those
+        of earlier calls: the fitted heads are the ones of this call.
+
+        Parameters
+        ----------
+        X, Y, task_id, sample_weight, y
+            As in `fit`.
+
+        Returns
+        -------
+        self
+        """
+        with unchanged_on_failure(self):
+            started = getattr(self, "encoder_", None)
+            Y = y if Y is None else Y
+            return self._fit(X, Y, task_id, sample_weight, started, one_epoch=True)
+
+    def _fit(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike | None,
+        task_id: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        started: Encoder | None,
+        *,
+        one_epoch: bool,
+    ) -> Self:
+        check_parameters(self)
+        reset = started is None or not one_epoch
+        rows = validate_data(
+            self, X, dtype=[np.float64, np.float32], ensure_min_samples=2, reset=reset
+        )
+        targets = check_targets(
+            Y,
+            len(rows),
+            task_id=task_id,
+            sample_weight=sample_weight,
+            caller=type(self).__name__,
+        )
+        fitted = fit_encoder(self, rows, targets, started, one_epoch=one_epoch)
+        self.encoder_ = fitted.encoder
+        self.loss_curve_ = np.array(fitted.run.losses)
+        self.validation_loss_curve_ = np.array(fitted.run.held_out_losses)
+        self.n_iter_ = fitted.run.best_step
+        self._n_features_out = self.n_components
+        self._set_heads(fit_heads(self, self._transform(rows), targets))
+        return self
+
+    def _set_heads(self, heads: FittedHeads) -> None:
+        self.coef_ = heads.coef
+        self.intercept_ = heads.intercept
+        self.support_ = heads.coef != 0
+        self.tasks_ = heads.tasks
+        self.alpha_max_ = heads.alpha_max
+        self.dual_gap_ = heads.dual_gap
+        self._layout = heads.layout
+        late = int((heads.dual_gap > self.tol).sum())
+        if late:
+            warnings.warn(
+                f"{late} of {len(heads.dual_gap)} heads did not reach tol={self.tol:g}: the worst "
+                f"relative duality gap is {heads.dual_gap.max():.1e}. Raise alpha or tol.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
+        """Components of rows, with mean zero and unit variance over the training rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            In the dtype of X.
+        """
+        return self._transform(self._check_X(X))
+
+    def _check_X(self, X: ArrayLike) -> NDArray[Any]:
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+
+    def _transform(self, X: NDArray[Any]) -> NDArray[Any]:
+        device = check_device(self.device)
+        encoder: Any = self.encoder_
+        if device.type != "cpu":  # the fitted model stays on the CPU
+            encoder = copy.deepcopy(encoder).to(device)
+        with torch.no_grad():
+            x = to_tensor(X).to(encoder.mean.dtype)
+            components = torch.cat([encoder(part.to(device)).cpu() for part in x.split(8192)])
+        return components.numpy().astype(X.dtype, copy=False)
+
+    def predict(self, X: ArrayLike, *, task_id: ArrayLike | None = None) -> NDArray[Any]:
+        """Targets of rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        task_id : array-like of shape (n_samples,), optional
+            Task of each row; all tasks on all rows when None.
+
+        Returns
+        -------
+        Y : ndarray of shape (n_samples,) or (n_samples, n_tasks)
+            One-dimensional with `task_id`, or when fit was given a one-dimensional Y of one task.
+        """
+        rows = self._check_X(X)
+        predicted = self._predict_all(rows)
+        if task_id is not None:
+            columns = find_tasks(task_id, self.tasks_, len(rows))
+            predicted = predicted[np.arange(len(rows)), columns]
+        elif self._layout != "wide" and len(self.tasks_) == 1:
+            predicted = predicted[:, 0]
+        return predicted.astype(rows.dtype, copy=False)
+
+    def _predict_all(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        return self._transform(X).astype(np.float64) @ self.coef_.T + self.intercept_
+
+    def score(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        task_id: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+    ) -> float:
+        """Mean over tasks of the coefficient of determination on the labels that are there.
+
+        Parameters
+        ----------
+        X, Y, sample_weight, task_id, y
+            As in `fit`; tasks with fewer than two labels do not count.
+
+        Returns
+        -------
+        score : float
+        """
+        rows = self._check_X(X)
+        if self._layout == "long" and task_id is None and len(self.tasks_) > 1:
+            raise ValueError(
+                "task_id must be passed to score, because the model was fitted on rows with a "
+                "task_id: which task each row of Y belongs to is not known otherwise. Under "
+                "metadata routing, request it with set_score_request(task_id=True)."
+            )
+        predicted = self._predict_all(rows)
+        Y = y if Y is None else Y
+        if Y is None:
+            raise ValueError("score requires y to be passed, but the target y is None.")
+        true = check_array(Y, ensure_2d=False, ensure_all_finite="allow-nan", input_name="Y")
+        if task_id is not None:
+            columns = find_tasks(task_id, self.tasks_, len(rows))
+            wide = np.full(predicted.shape, np.nan)
+            wide[np.arange(len(rows)), columns] = column_or_1d(true)
+            true = wide
+        scores = task_r2_scores(true.reshape(len(true), -1), predicted, sample_weight=sample_weight)
+        if np.isnan(scores).all():
+            warnings.warn(
+                "R^2 is not defined with fewer than two labels in every task.",
+                UndefinedMetricWarning,
+                stacklevel=2,
+            )
+            return float("nan")
+        return float(np.nanmean(scores))
+
+    def adapt(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike,
+        *,
+        task_id: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Heads for new tasks on the same encoder.
+
+        Parameters
+        ----------
+        X, Y, task_id, sample_weight
+            As in `fit`, of the new tasks.
+
+        Returns
+        -------
+        model : SparseDisentangledRepresentation
+            A fitted copy that shares `encoder_` with this one, which does not change.
+        """
+        rows = self._check_X(X)
+        targets = check_targets(
+            Y, len(rows), task_id=task_id, sample_weight=sample_weight, caller=type(self).__name__
+        )
+        adapted = copy.copy(self)
+        adapted._set_heads(fit_heads(self, self._transform(rows), targets))
+        return adapted
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

@@ -1,0 +1,277 @@
+"""The boundary between NumPy and torch: parameters, targets, weights, devices, seeds."""
+
+import copy
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_array, check_random_state, column_or_1d
+from torch import Tensor
+
+# rows with a label that a task needs before a head with an intercept means anything
+MIN_LABELS = 2
+
+
+def check_choice(name: str, value: object, choices: Collection[str], also: str = "") -> None:
+    """Raise unless a parameter is one of the strings allowed."""
+    if not isinstance(value, str) or value not in choices:
+        known = ", ".join(repr(c) for c in sorted(choices))
+        raise ValueError(f"{name} must be one of {known}{also}, got {value!r}.")
+
+
+def check_integer(name: str, value: object, minimum: int, none: str = "") -> None:
+    """Raise unless a parameter is an integer of at least `minimum`, or None if that has a sense."""
+    if value is None and none:
+        return
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer{_or_none(none)}, got {value!r}.")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}{_or_none(none)}, got {value!r}.")
+
+
+def check_real(
+    name: str, value: object, low: float, high: float, *, closed: str = "both", none: str = ""
+) -> None:
+    """Raise unless a parameter is a finite number in an interval, its ends named by `closed`."""
+    if value is None and none:
+        return
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number{_or_none(none)}, got {value!r}.")
+    left, right = closed in ("both", "left"), closed in ("both", "right")
+    number = float(value)
+    above = number >= low if left else number > low
+    below = number <= high if right else number < high
+    if not (above and below and np.isfinite(number)):
+        interval = f"{'[' if left else '('}{low:g}, {high:g}{']' if right else ')'}"
+        raise ValueError(f"{name} must be in {interval}{_or_none(none)}, got {value!r}.")
+
+
+def _or_none(meaning: str) -> str:
+    return f" or None ({meaning})" if meaning else ""
+
+
+def draw_seed(random_state: int | np.random.RandomState | None) -> int:
+    """One integer for everything that torch draws in a call."""
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """Device to compute on; "auto" takes an accelerator where there is one."""
+    if isinstance(device, str) and device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f'device={device!r} cannot be used here: {error}. Use "auto", "cpu", or a device that '
+            "torch reports as available."
+        ) from error
+    return found
+
+
+def to_tensor(array: NDArray[Any], device: torch.device | str = "cpu") -> Tensor:
+    """Tensor with its own memory: the caller's array may be read-only or change later."""
+    return torch.tensor(array, device=device)
+
+
+@contextmanager
+def unchanged_on_failure(estimator: object) -> Iterator[None]:
+    """Give an estimator its attributes back when the block fails or is interrupted."""
+    before = copy.copy(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Targets of all tasks on all rows.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n, n_tasks)
+        float64; zero where `weights` says that there is no label.
+    weights : None, ndarray of shape (n,) or ndarray of shape (n, n_tasks)
+        Nonnegative weights of rows or labels; None stands for all ones.
+    tasks : ndarray of shape (n_tasks,)
+        Name of each task.
+    layout : {"flat", "wide", "long"}
+        How the caller gave them: one column as (n,), a column a task, or a task id a row.
+    """
+
+    values: NDArray[np.float64]
+    weights: NDArray[np.float64] | None
+    tasks: NDArray[Any]
+    layout: str
+
+
+def check_targets(
+    Y: ArrayLike | None,
+    n_samples: int,
+    *,
+    task_id: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    caller: str,
+) -> Targets:
+    """Targets in the wide or the long layout, with missing labels as weights of zero.
+
+    Parameters
+    ----------
+    Y : array-like of shape (n,) or (n, n_tasks)
+        NaN where a task was not observed on a row.
+    n_samples : int
+        Rows of X.
+    task_id : array-like of shape (n,), optional
+        Task of each row, in the long layout.
+    sample_weight : array-like of shape (n,) or (n, n_tasks), optional
+        Weights of rows or of labels.
+    caller : str
+        Name of the estimator, for messages.
+    """
+    if Y is None:
+        raise ValueError(f"{caller} requires y to be passed, but the target y is None.")
+    names = getattr(Y, "columns", None)
+    values = check_array(
+        Y,
+        dtype=np.float64,
+        ensure_2d=False,
+        ensure_all_finite="allow-nan",
+        allow_nd=True,
+        input_name="Y",
+        copy=True,
+    )
+    if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] == 0):
+        raise ValueError(
+            f"Y must have shape (n_samples,) or (n_samples, n_tasks), got {values.shape}."
+        )
+    if len(values) != n_samples:
+        raise ValueError(
+            f"X and Y have inconsistent numbers of samples: X has {n_samples} rows, Y has "
+            f"{len(values)}."
+        )
+    weights = _check_weights(sample_weight, n_samples, values.shape)
+    if task_id is not None:
+        values, weights, tasks = _widen(values, weights, check_task_id(task_id, n_samples))
+        layout = "long"
+    else:
+        layout = "flat" if values.ndim == 1 else "wide"
+        values = values.reshape(n_samples, -1)
+        tasks = np.arange(values.shape[1]) if names is None else np.asarray(names, dtype=object)
+    values, weights = _mask_missing(values, weights)
+    _check_label_counts(values, weights, tasks)
+    return Targets(values, weights, tasks, layout)
+
+
+def check_task_id(task_id: ArrayLike, n_samples: int) -> NDArray[Any]:
+    """Task of each row as an array of shape (n,) of integers or strings."""
+    ids = column_or_1d(np.asarray(task_id))
+    if len(ids) != n_samples:
+        raise ValueError(f"task_id must name a task for each of {n_samples} rows, got {len(ids)}.")
+    if ids.dtype.kind == "f" and np.isnan(ids).any():
+        raise ValueError("task_id contains NaN: drop those rows or give them a task.")
+    return ids
+
+
+def find_tasks(task_id: ArrayLike, tasks: NDArray[Any], n_samples: int) -> NDArray[np.int64]:
+    """Column of each row's task among the tasks of a fitted model."""
+    ids = check_task_id(task_id, n_samples)
+    columns = {task: column for column, task in enumerate(tasks.tolist())}
+    unknown = sorted({str(i) for i in ids.tolist() if i not in columns})
+    if unknown:
+        raise ValueError(
+            f"task_id has tasks that were not seen in fit: {', '.join(unknown[:5])}"
+            f"{', ...' if len(unknown) > 5 else ''}. Use adapt for new tasks."
+        )
+    return np.array([columns[i] for i in ids.tolist()], dtype=np.int64)
+
+
+def _check_weights(
+    sample_weight: ArrayLike | None, n_samples: int, shape: tuple[int, ...]
+) -> NDArray[np.float64] | None:
+    if sample_weight is None:
+        return None
+    weights = check_array(
+        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight", copy=True
+    )
+    if weights.shape not in ((n_samples,), shape):
+        raise ValueError(
+            f"sample_weight must have shape ({n_samples},) or that of Y, {shape}; got "
+            f"sample_weight.shape == {weights.shape}."
+        )
+    if (weights < 0).any() or not (weights > 0).any():
+        raise ValueError(
+            "sample_weight must be nonnegative with at least one weight that is not zero."
+        )
+    if weights.ndim == 2 and weights.shape[1] == 1:
+        weights = weights[:, 0]
+    return None if (weights == 1).all() else weights
+
+
+def _widen(
+    values: NDArray[np.float64], weights: NDArray[np.float64] | None, ids: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, NDArray[Any]]:
+    if values.ndim != 1:
+        raise ValueError(
+            f"Y must have shape (n_samples,) when task_id is given, got {values.shape}: each row "
+            "belongs to one task."
+        )
+    tasks, columns = np.unique(ids, return_inverse=True)
+    wide = np.full((len(values), len(tasks)), np.nan)
+    wide[np.arange(len(values)), columns] = values
+    return wide, weights, tasks
+
+
+def _mask_missing(
+    values: NDArray[np.float64], weights: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    missing = np.isnan(values)
+    if not missing.any():
+        return values, weights
+    if values.shape[1] == 1:
+        row_weights = np.ones(len(values)) if weights is None else weights
+        return np.nan_to_num(values), np.where(missing[:, 0], 0.0, row_weights)
+    full = np.ones(len(values)) if weights is None else weights
+    full = np.where(missing, 0.0, full if full.ndim == 2 else full[:, None])
+    return np.nan_to_num(values), full
+
+
+def _check_label_counts(
+    values: NDArray[np.float64], weights: NDArray[np.float64] | None, tasks: NDArray[Any]
+) -> None:
+    if weights is None:
+        counts = np.full(len(tasks), len(values))
+    else:
+        counts = np.broadcast_to((weights > 0).sum(0), len(tasks))
+    few = np.flatnonzero(counts < MIN_LABELS)
+    if len(few):
+        named = ", ".join(f"{tasks[t]} ({counts[t]})" for t in few[:5])
+        raise ValueError(
+            f"Y: each task needs at least {MIN_LABELS} rows with a label of positive weight; "
+            f"{len(few)} of {len(tasks)} tasks have fewer: {named}. Remove these tasks or add "
+            "labels."
+        )
+
+
+__all__ = [
+    "MIN_LABELS",
+    "Targets",
+    "check_choice",
+    "check_device",
+    "check_integer",
+    "check_real",
+    "check_targets",
+    "check_task_id",
+    "draw_seed",
+    "find_tasks",
+    "to_tensor",
+    "unchanged_on_failure",
+]

@@ -1,0 +1,156 @@
+"""Derivative of the group-Lasso multiclass SVM's solution."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from sklearn_sparsedis.solvers._group_lasso_svm import Solved, chunk_size, solve_scaled
+from sklearn_sparsedis.solvers._group_lasso_svm_face import FaceSolver
+from sklearn_sparsedis.solvers._group_lasso_svm_problem import TOUCHING, Point, Problem
+from sklearn_sparsedis.solvers._group_lasso_svm_scaling import scale_problem
+from sklearn_sparsedis.solvers._group_lasso_svm_system import PivotBasis
+from sklearn_sparsedis.solvers._result import SolveResult
+
+
+def group_lasso_svm(
+    F: Tensor, y: Tensor, group_reg: Tensor | float, l2_reg: Tensor | float, **opts: Any
+) -> Tensor:
+    """Coefficients of group-Lasso SVMs as a differentiable function of their data.
+
+    Parameters
+    ----------
+    F, y, group_reg, l2_reg
+        As in `solvers.solve_group_lasso_svm`.
+    **opts
+        Its other arguments.
+
+    Returns
+    -------
+    Tensor of shape (*batch, m, k)
+        Coefficients; see `group_lasso_svm_result` for their certificates and the derivative's
+        rules.
+    """
+    return group_lasso_svm_result(F, y, group_reg, l2_reg, **opts).coef
+
+
+def group_lasso_svm_result(
+    F: Tensor,
+    y: Tensor,
+    group_reg: Tensor | float,
+    l2_reg: Tensor | float,
+    *,
+    n_classes: int | None = None,
+    feature_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    tol: float = 1e-8,
+    max_iter: int = 100,
+    dual_init: Tensor | None = None,
+) -> SolveResult:
+    r"""Solve group-Lasso SVMs; the coefficients of the result are differentiable.
+
+    At the solution the gradient of the dual objective is constant over the nonzero entries of each
+    row of Lambda. With H the Hessian there, restricted to moves of those entries,
+
+    .. math::
+        \mathrm{d}\Lambda = -H^{-1} \mathrm{d}_\theta \nabla_\Lambda D, \qquad
+        \mathrm{d}W_{j:} = \tfrac{1}{\lambda_2}
+        \mathrm{d}\,\mathrm{BST}((Y - \Lambda)^T C F_{:j}, \lambda_1 \omega_j) + \dots
+
+    for theta any of F, group_reg, l2_reg, feature_weight and sample_weight.
+
+    Parameters
+    ----------
+    F, y, group_reg, l2_reg, n_classes, feature_weight, sample_weight, tol, max_iter, dual_init
+        As in `solvers.solve_group_lasso_svm`. The derivative is as exact as the solution: it is
+        exact to rounding where the solver's last steps identified the nonzero entries.
+
+    Returns
+    -------
+    SolveResult
+        As from the solver, with `coef` attached to the graph of its float arguments.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the solver.
+
+    Notes
+    -----
+    The backward pass costs one Hessian and one Cholesky factor of order n (k-1), whatever the
+    number of iterations; memory is that of the solver. It cannot be differentiated again.
+
+    The solution has kinks, where one of its one-sided derivatives is returned: a feature with
+    ``||V_j|| = lambda_1 omega_j`` counts as unused and an entry of Lambda that is zero counts as
+    fixed. At ``group_reg = 0`` the derivative in it is the one-sided one. Where Lambda is not
+    unique the smallest move is taken, which leaves the derivative of W unchanged.
+
+    References
+    ----------
+    Lachapelle et al. (2023), "Synergies between Disentanglement and Sparsity", ICML, section 3.
+    """
+    problem, scale, batch = scale_problem(
+        F, y, group_reg, l2_reg, n_classes, feature_weight, sample_weight
+    )
+    with torch.no_grad():
+        solved = solve_scaled(problem, tol, max_iter, dual_init)
+    coef = _Coefficients.apply(problem.F, problem.c, problem.tau, problem.Y, solved)
+    coef = (coef * scale[:, None, None]).to(F.dtype)
+    return solved.result(coef, batch, tol)
+
+
+class _Coefficients(torch.autograd.Function):
+    """Coefficients of scaled problems, given their solution."""
+
+    @staticmethod
+    def forward(F: Tensor, c: Tensor, tau: Tensor, Y: Tensor, solved: Solved) -> Tensor:
+        return solved.coef.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        F, c, tau, Y, solved = inputs
+        ctx.save_for_backward(F, c, tau, Y, solved.dual, solved.free)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, coef_grad: Tensor) -> tuple[Tensor | None, ...]:
+        F, c, tau, Y, dual, free = ctx.saved_tensors
+        problem = Problem(F, Y, c, TOUCHING * tau)
+        size = chunk_size(problem)
+        parts = []
+        for start in range(0, F.shape[0], size):
+            chunk = slice(start, start + size)
+            parts.append(
+                _pull_back(problem.select(chunk), dual[chunk], free[chunk], coef_grad[chunk])
+            )
+        F_grad, c_grad, tau_grad = (torch.cat(x) for x in zip(*parts, strict=True))
+        return F_grad, c_grad, tau_grad, None, None
+
+
+def _pull_back(
+    problem: Problem, dual: Tensor, free: Tensor, coef_grad: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients in F (b, n, m), c (b, n, 1) and tau (b, m) from that in the coefficients."""
+    F = problem.F
+    point = problem.evaluate(dual)
+    basis = PivotBasis(dual)
+    solve = FaceSolver(problem, point, basis, free.scatter(-1, basis.pivot, True))
+    # how Lambda answers a change of the loss that it would cause
+    adjoint = solve(F @ _shrinkage_vjp(problem, point, coef_grad))
+    V_grad = coef_grad + problem.image(adjoint)
+    W = point.V * point.shrink.unsqueeze(-1)
+    F_grad = (problem.Y - dual) @ _shrinkage_vjp(problem, point, V_grad).mT + adjoint @ W.mT
+    c_grad = -(adjoint * problem.Y).sum(-1, keepdim=True)
+    used = point.shrink > 0
+    along = (point.V * V_grad).sum(-1) / torch.where(used, point.norm, 1)
+    return F_grad, c_grad, torch.where(used, -along, 0)
+
+
+def _shrinkage_vjp(problem: Problem, point: Point, coef_grad: Tensor) -> Tensor:
+    """Gradient in V (b, m, k) of the block soft-thresholding, from that in its value."""
+    used = point.shrink > 0
+    norm = torch.where(used, point.norm, 1)
+    along = (point.V * coef_grad).sum(-1)
+    radial = torch.where(used, problem.tau * along / norm**3, 0).unsqueeze(-1)
+    return point.shrink.unsqueeze(-1) * coef_grad + radial * point.V

@@ -1,0 +1,192 @@
+"""Encoders: from rows of a table, or from flattened images, to components."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ENCODERS", "ConvNetwork", "Encoder", "LinearNetwork", "MLPNetwork"]
+
+
+class LinearNetwork(nn.Module):
+    """Linear map x -> A x without offset (the output normalisation removes it).
+
+    Parameters
+    ----------
+    n_features, n_components : int
+        Sizes of input and output.
+    """
+
+    def __init__(self, n_features: int, n_components: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_features, n_components, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x)
+
+
+class MLPNetwork(nn.Module):
+    """Multilayer perceptron with a linear path beside it: x -> A x + mlp(x).
+
+    The last layer of the perceptron starts at zero, so training starts from the linear path and
+    departs from it only as far as the data ask for.
+
+    Parameters
+    ----------
+    n_features, n_components : int
+        Sizes of input and output.
+    hidden_layer_sizes : sequence of int
+        Widths of the hidden layers.
+    """
+
+    def __init__(
+        self, n_features: int, n_components: int, hidden_layer_sizes: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_features, n_components, bias=False)
+        sizes = [n_features, *hidden_layer_sizes]
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+            layers += [nn.Linear(n_in, n_out), nn.LeakyReLU(0.01)]
+        last = nn.Linear(sizes[-1], n_components, bias=False)
+        nn.init.zeros_(last.weight)
+        self.mlp = nn.Sequential(*layers, last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) + self.mlp(x)
+
+
+class ConvNetwork(nn.Module):
+    """Convolutional network of the paper's image experiments, on flattened rows.
+
+    Four strided convolutions (32, 32, 64, 64 channels; kernels 4, 4, 2, 2; stride 2), a hidden
+    layer of 256 units and a linear output [1]_. A layer whose kernel no longer fits into what is
+    left of a small image is left out.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        (height, width) or (height, width, channels): how a row of X is laid out.
+    n_components : int
+        Size of the output.
+
+    References
+    ----------
+    .. [1] Lachapelle et al., "Synergies between Disentanglement and Sparsity", ICML 2023.
+    """
+
+    def __init__(self, input_shape: Sequence[int], n_components: int) -> None:
+        super().__init__()
+        height, width, *channels = input_shape
+        self.input_shape = (height, width, channels[0] if channels else 1)
+        n_in, side = self.input_shape[2], (height, width)
+        layers: list[nn.Module] = []
+        for n_out, kernel in ((32, 4), (32, 4), (64, 2), (64, 2)):
+            if min(side) < kernel:
+                break
+            layers += [nn.Conv2d(n_in, n_out, kernel, stride=2), nn.LeakyReLU(0.01)]
+            side = ((side[0] - kernel) // 2 + 1, (side[1] - kernel) // 2 + 1)
+            n_in = n_out
+        flat = n_in * side[0] * side[1]
+        layers += [nn.Flatten(), nn.Linear(flat, 256), nn.LeakyReLU(0.01)]
+        self.layers = nn.Sequential(*layers, nn.Linear(256, n_components, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        images = x.reshape(-1, *self.input_shape).permute(0, 3, 1, 2)
+        return self.layers(images)
+
+
+def _linear(n_features: int, n_components: int, **_: object) -> nn.Module:
+    return LinearNetwork(n_features, n_components)
+
+
+def _mlp(
+    n_features: int, n_components: int, *, hidden_layer_sizes: Sequence[int], **_: object
+) -> nn.Module:
+    return MLPNetwork(n_features, n_components, hidden_layer_sizes)
+
+
+def _conv(
+    n_features: int, n_components: int, *, input_shape: Sequence[int] | None, **_: object
+) -> nn.Module:
+    if input_shape is None:
+        side = math.isqrt(n_features)
+        if side * side != n_features:
+            raise ValueError(
+                f'encoder="conv" needs input_shape=(height, width[, channels]): X has {n_features} '
+                "columns, which is not the number of pixels of a square grey image."
+            )
+        input_shape = (side, side)
+    return ConvNetwork(input_shape, n_components)
+
+
+ENCODERS: dict[str, Callable[..., nn.Module]] = {"conv": _conv, "linear": _linear, "mlp": _mlp}
+
+
+class Encoder(nn.Module):
+    """Network between a fixed scaling of its inputs and a normalisation of its outputs.
+
+    Components leave with mean zero and unit variance over the training rows. Without that the
+    encoder could grow its outputs and let the penalised heads shrink at no cost. In training mode
+    the statistics are those of the batch; in evaluation mode those of the last `calibrate`.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Maps (n, n_features) to (n, n_components).
+    center, scale : Tensor of shape (n_features,)
+        Inputs enter the network as (x - center) / scale.
+    n_components : int
+        Size of the network's output.
+    """
+
+    center: Tensor
+    scale: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, center: Tensor, scale: Tensor, n_components: int):
+        super().__init__()
+        self.network = network
+        self.register_buffer("center", center)
+        self.register_buffer("scale", scale)
+        self.register_buffer("mean", center.new_zeros(n_components))
+        self.register_buffer("std", center.new_ones(n_components))
+
+    def raw(self, x: Tensor) -> Tensor:
+        """Outputs before their normalisation."""
+        return self.network((x - self.center) / self.scale)
+
+    def forward(self, x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        raw = self.raw(x)
+        mean, std = column_moments(raw, sample_weight) if self.training else (self.mean, self.std)
+        return (raw - mean) / std
+
+    @torch.no_grad()
+    def calibrate(self, raw: Tensor, sample_weight: Tensor | None = None) -> None:
+        """Take the normalisation from these raw outputs, shape (n, n_components)."""
+        mean, std = column_moments(raw.double(), sample_weight)
+        self.mean.copy_(mean)
+        self.std.copy_(std)
+
+
+def column_moments(x: Tensor, sample_weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Weighted mean and standard deviation of each column; a constant column gets deviation 1.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, m)
+        Data.
+    sample_weight : Tensor of shape (n,), optional
+        Weights of the rows, not negative, not all zero.
+    """
+    weight = x.new_full((len(x),), 1 / len(x))
+    if sample_weight is not None:
+        weight = (sample_weight / sample_weight.sum()).to(x.dtype)
+    mean = weight @ x
+    var = weight @ (x - mean).square()
+    # relative to the column's size, so that rounding of a large constant is not called variation
+    floor = (100 * torch.finfo(x.dtype).eps * mean.abs()).square() + torch.finfo(x.dtype).tiny
+    constant = var <= floor
+    return mean, torch.where(constant, torch.ones_like(var), torch.where(constant, 1, var).sqrt())

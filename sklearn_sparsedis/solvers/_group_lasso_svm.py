@@ -1,0 +1,268 @@
+"""Group-Lasso multiclass SVM, solved in its small dual."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.functional import any_true, project_simplex, shrinkage
+from sklearn_sparsedis.solvers._group_lasso_svm_conic import conic_interior_point
+from sklearn_sparsedis.solvers._group_lasso_svm_face import coefficients_on_face, finish_on_face
+from sklearn_sparsedis.solvers._group_lasso_svm_interior import (
+    State,
+    initial_state,
+    interior_point,
+    start_on_segment,
+)
+from sklearn_sparsedis.solvers._group_lasso_svm_problem import (
+    TOUCHING,
+    GramProblem,
+    Problem,
+    certify,
+    lengths,
+)
+from sklearn_sparsedis.solvers._group_lasso_svm_scaling import scale_problem
+from sklearn_sparsedis.solvers._result import SolveResult
+
+# Working memory that a chunk of the batch may take. On a CPU small chunks stay in its cache and
+# each stops when it is solved; an accelerator wants much to do at once
+_CHUNK_BYTES = {"cpu": 2**24}
+_DEVICE_CHUNK_BYTES = 2**30
+# The interior method hands over to the active set at these gaps, and resumes where that falls short
+_HANDOVERS = (1e-6, 1e-9, 0.0)
+_FACE_STEPS = 2
+_STIFF_FACE_STEPS = 6
+# Gap at which the conic method, whose last digits are the hardest, hands over
+_STIFF_HANDOVER = 1e-8
+# Iterations after which the plain method gives way to the conic one
+_PLAIN_ITERATIONS = 40
+
+
+def solve_group_lasso_svm(
+    F: Tensor,
+    y: Tensor,
+    group_reg: Tensor | float,
+    l2_reg: Tensor | float,
+    *,
+    n_classes: int | None = None,
+    feature_weight: Tensor | None = None,
+    sample_weight: Tensor | None = None,
+    tol: float = 1e-8,
+    max_iter: int = 100,
+    dual_init: Tensor | None = None,
+) -> SolveResult:
+    r"""Solve a batch of group-Lasso multiclass SVMs.
+
+    .. math::
+        \min_W \sum_i c_i \max_l [1 - Y_{il} + (W_l - W_{y_i}) \cdot F_i]
+        + \lambda_1 \sum_j \omega_j \|W_{j:}\|_2 + \tfrac{\lambda_2}{2} \|W\|_F^2
+
+    which is equation (2b) of Lachapelle et al. (2023) with weights. The dual has n k variables
+    however many features there are; row i of Lambda lies in the probability simplex:
+
+    .. math::
+        \min_\Lambda \tfrac{1}{2 \lambda_2} \sum_j
+        \|\mathrm{BST}((Y - \Lambda)^T C F_{:j}, \lambda_1 \omega_j)\|_2^2
+        + \sum_i c_i \Lambda_{i y_i}
+
+    Parameters
+    ----------
+    F : Tensor of shape (*batch, n, m)
+        Features, float32 or float64.
+    y : Tensor of int, shape (*batch, n)
+        Labels in [0, k).
+    group_reg : Tensor broadcastable to (*batch,), or float
+        Lambda_1 >= 0. Zero gives the Crammer-Singer SVM with C = 1 / l2_reg.
+    l2_reg : Tensor broadcastable to (*batch,), or float
+        Lambda_2 > 0.
+    n_classes : int or None
+        k, which may exceed the labels present; None takes the largest label plus one, which the
+        host must read.
+    feature_weight : Tensor broadcastable to (*batch, m), or None
+        Omega >= 0; a weight of zero leaves a feature, such as a column of ones, out of the group
+        penalty. None means ones.
+    sample_weight : Tensor broadcastable to (*batch, n), or None
+        c >= 0; rows of weight zero do not count, so that ragged problems can be padded. None means
+        ones.
+    tol : float
+        Relative duality gap, as `SolveResult.gap`, at which a problem is solved.
+    max_iter : int
+        Largest number of interior-point iterations a problem may take.
+    dual_init : Tensor of shape (*batch, n, k), or None
+        Dual point to start near, for instance the solution at a neighbouring `group_reg`.
+
+    Returns
+    -------
+    SolveResult
+        `coef` (*batch, m, k), `dual_coef` (*batch, n, k) and the certificates, (*batch,).
+
+    Raises
+    ------
+    TypeError
+        If F is not floating point or y not an integer tensor.
+    ValueError
+        If shapes disagree, k < 2, a label is outside [0, k) or a parameter outside its domain.
+
+    Notes
+    -----
+    A primal-dual interior-point method in the dual, then Newton steps on the face of nonzero Lambda
+    once the gap is small; these give exact zeros and usually the solution to machine precision. An
+    iteration costs O((n k)^2 p) for p used features, and a Cholesky factorisation of order
+    n (k-1). Memory is O(n m + (n k)^2) a problem; large batches are worked in chunks. Lambda and
+    the Newton systems are kept in float64 where the device has it, products with F in F's dtype.
+    Nothing is recorded for autograd: see `implicit.group_lasso_svm`.
+
+    References
+    ----------
+    Lachapelle, Deleu, Mahajan, Mitliagkas, Bengio, Lacoste-Julien, Bertrand, "Synergies between
+    Disentanglement and Sparsity: Generalization and Identifiability in Multi-Task Learning",
+    ICML 2023, arXiv 2211.14666.
+    """
+    with torch.no_grad():
+        problem, scale, batch = scale_problem(
+            F, y, group_reg, l2_reg, n_classes, feature_weight, sample_weight
+        )
+        solved = solve_scaled(problem, tol, max_iter, dual_init)
+        coef = (solved.coef * scale[:, None, None]).to(F.dtype)
+        return solved.result(coef, batch, tol)
+
+
+@dataclass
+class Solved:
+    """Solution of a batch of scaled problems.
+
+    Attributes
+    ----------
+    coef : Tensor of shape (b, m, k)
+        Coefficients of the scaled problem.
+    dual : Tensor of shape (b, n, k)
+        Lambda.
+    free : Tensor of bool, shape (b, n, k)
+        Entries of Lambda that count as nonzero.
+    objective, gap, n_iter : Tensor of shape (b,)
+        Certificates.
+    """
+
+    coef: Tensor
+    dual: Tensor
+    free: Tensor
+    objective: Tensor
+    gap: Tensor
+    n_iter: Tensor
+
+    def result(self, coef: Tensor, batch: torch.Size, tol: float) -> SolveResult:
+        """Result whose coefficients are `coef` (b, m, k), with the batch dimensions restored."""
+        dtype = coef.dtype
+        return SolveResult(
+            coef=coef.reshape(*batch, *coef.shape[1:]),
+            objective=self.objective.to(dtype).reshape(batch),
+            gap=self.gap.to(dtype).reshape(batch),
+            n_iter=self.n_iter.reshape(batch),
+            converged=(self.gap <= tol).reshape(batch),
+            dual_coef=self.dual.to(dtype).reshape(*batch, *self.dual.shape[1:]),
+        )
+
+
+def solve_scaled(problem: Problem, tol: float, max_iter: int, dual_init: Tensor | None) -> Solved:
+    """Solve scaled problems, chunk by chunk.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problems.
+    tol, max_iter, dual_init
+        As in `solve_group_lasso_svm`.
+
+    Returns
+    -------
+    Solved
+        The solution, detached from autograd.
+    """
+    if not tol > 0:
+        raise ValueError(f"tol must be positive, got {tol}")
+    if max_iter < 1:
+        raise ValueError(f"max_iter must be at least 1, got {max_iter}")
+    init = None
+    if dual_init is not None:
+        if dual_init.shape[-2:] != problem.Y.shape[-2:] or dual_init.numel() != problem.Y.numel():
+            raise ValueError(
+                "dual_init must have shape (*batch, n, k) with (n, k) = "
+                f"{tuple(problem.Y.shape[-2:])}, got {tuple(dual_init.shape)}"
+            )
+        init = dual_init.detach().to(problem.Y.dtype).reshape(problem.Y.shape)
+    b = problem.F.shape[0]
+    size = chunk_size(problem)
+    parts = []
+    for start in range(0, b, size):
+        chunk = slice(start, start + size)
+        parts.append(
+            _solve_chunk(
+                problem.select(chunk), tol, max_iter, None if init is None else init[chunk]
+            )
+        )
+    if len(parts) == 1:
+        return parts[0]
+    return Solved(*(torch.cat(x) for x in zip(*(vars(p).values() for p in parts), strict=True)))
+
+
+def _solve_chunk(problem: Problem, tol: float, max_iter: int, init: Tensor | None) -> Solved:
+    start = start_on_segment(problem)
+    if init is not None:
+        start = 0.98 * project_simplex(init) + 0.02 * start
+    thresholds = any_true(problem.tau > 0)
+    inner = problem if thresholds else GramProblem(problem)
+    state = initial_state(inner, start)
+    for level in sorted({max(tol, level) for level in _HANDOVERS}, reverse=True):
+        interior_point(inner, state, level, min(max_iter, _PLAIN_ITERATIONS))
+        finish_on_face(inner, state, tol, _FACE_STEPS)
+    solved = _solved(problem, state)
+    failed = solved.gap > tol
+    if not any_true(failed):
+        return solved
+    everything = torch.arange(failed.shape[0], device=failed.device)
+    index = everything[failed] if failed.device.type == "cpu" else everything
+    return _solve_stiff(problem.select(index), start[index], tol, max_iter, solved, index)
+
+
+def _solve_stiff(
+    problem: Problem, start: Tensor, tol: float, max_iter: int, solved: Solved, index: Tensor
+) -> Solved:
+    """Solve again over cones what the plain method left, the problems at `index` of `solved`."""
+    parts = dict(vars(solved))
+    for level in sorted({max(tol, _STIFF_HANDOVER), tol}, reverse=True):
+        state, coef = conic_interior_point(problem, start, level, max_iter)
+        pair = _solved(problem, state, coef)
+        # on the face the gap of Lambda's own coefficients counts, not that of the pair
+        face = replace(state, gap=torch.full_like(state.gap, torch.inf))
+        finish_on_face(problem, face, tol, _STIFF_FACE_STEPS)
+        finished = _solved(problem, face, coefficients_on_face(problem, face))
+        n_iter = parts["n_iter"].index_add(0, index, state.n_iter)
+        for other in (pair, finished):
+            better = other.gap < parts["gap"][index]
+            for name, value in vars(other).items():
+                old = parts[name][index]
+                mask = better.view(-1, *(1,) * (value.ndim - 1))
+                parts[name] = parts[name].index_copy(0, index, torch.where(mask, value, old))
+        parts["n_iter"] = n_iter
+        if not any_true(parts["gap"] > tol):
+            break
+    return Solved(**parts)
+
+
+def _solved(problem: Problem, state: State, coef: Tensor | None = None) -> Solved:
+    """Solution at the best dual point, certified afresh."""
+    if coef is None:
+        V = problem.image(problem.Y - state.best)
+        norm = lengths(V)
+        coef = V * shrinkage(norm, TOUCHING * problem.tau).unsqueeze(-1)
+    primal, gap = certify(problem, coef, state.best)
+    return Solved(coef, state.best, state.free, primal, gap, state.n_iter)
+
+
+def chunk_size(problem: Problem) -> int:
+    """Problems that fit in the working memory at once."""
+    _, n, m = problem.F.shape
+    order = n * (problem.Y.shape[-1] - 1)
+    per_problem = problem.F.element_size() * (4 * n * m + order * max(order, 1024)) + 40 * order**2
+    limit = _CHUNK_BYTES.get(problem.F.device.type, _DEVICE_CHUNK_BYTES)
+    return max(1, limit // per_problem)

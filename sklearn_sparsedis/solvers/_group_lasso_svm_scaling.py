@@ -1,0 +1,100 @@
+"""The user's group-Lasso SVM, validated and scaled to lambda_2 = 1 and unit sample weights."""
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.functional import any_true
+from sklearn_sparsedis.solvers._group_lasso_svm_problem import Problem
+
+
+def scale_problem(
+    F: Tensor,
+    y: Tensor,
+    group_reg: Tensor | float,
+    l2_reg: Tensor | float,
+    n_classes: int | None,
+    feature_weight: Tensor | None,
+    sample_weight: Tensor | None,
+) -> tuple[Problem, Tensor, torch.Size]:
+    """Problem with one batch dimension, unit lambda_2 and unit sample weights.
+
+    Returns
+    -------
+    problem : Problem
+        The problem.
+    scale : Tensor of shape (b,)
+        Its coefficients times this are those of the original.
+    batch : torch.Size
+        Batch dimensions.
+    """
+    if not F.is_floating_point():
+        raise TypeError(f"F must be a floating-point tensor, got {F.dtype}")
+    if y.is_floating_point() or y.dtype == torch.bool:
+        raise TypeError(f"y must be an integer tensor of labels, got {y.dtype}")
+    if F.ndim < 2 or y.shape != F.shape[:-1]:
+        raise ValueError(
+            "F must have shape (*batch, n, m) and y (*batch, n), "
+            f"got {tuple(F.shape)} and {tuple(y.shape)}"
+        )
+    batch, n, m = F.shape[:-2], F.shape[-2], F.shape[-1]
+    k = int(y.max()) + 1 if n_classes is None else n_classes
+    if k < 2:
+        raise ValueError(f"at least two classes are needed, got n_classes={k}")
+    device = F.device
+    wide = torch.float64 if device.type != "mps" else F.dtype
+    l1, l2 = (_scalar(value, wide, device) for value in (group_reg, l2_reg))
+    omega = feature_weight if feature_weight is not None else F.new_ones(m)
+    c = sample_weight if sample_weight is not None else F.new_ones(n)
+    for name, value, shape in (
+        ("group_reg", l1, batch),
+        ("l2_reg", l2, batch),
+        ("feature_weight", omega, (*batch, m)),
+        ("sample_weight", c, (*batch, n)),
+    ):
+        _check_broadcast(name, value, torch.Size(shape))
+    _check_domains(y, k, l1, l2, omega, c)
+
+    b = batch.numel()
+    scale = l2.expand(batch).reshape(b).rsqrt()
+    c = c.to(wide).expand(*batch, n).reshape(b, n, 1)
+    threshold = (l1.unsqueeze(-1) * omega.to(wide)).expand(*batch, m).reshape(b, m)
+    problem = Problem(
+        F=F.to(wide).reshape(b, n, m) * (c * scale[:, None, None]),
+        Y=(y.reshape(b, n, 1) == torch.arange(k, device=device)).to(wide),
+        c=c,
+        tau=threshold * scale.unsqueeze(-1),
+    )
+    return problem, scale, batch
+
+
+def _scalar(value: Tensor | float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Tensor of a parameter; a number is written on the device, not copied to it."""
+    if isinstance(value, Tensor):
+        return value.to(dtype)
+    return torch.full((), value, dtype=dtype, device=device)
+
+
+def _check_broadcast(name: str, value: Tensor, shape: torch.Size) -> None:
+    try:
+        value.expand(shape)
+    except RuntimeError:
+        raise ValueError(
+            f"{name} must be broadcastable to shape {tuple(shape)}, got {tuple(value.shape)}"
+        ) from None
+
+
+def _check_domains(y: Tensor, k: int, l1: Tensor, l2: Tensor, omega: Tensor, c: Tensor) -> None:
+    """Raise a ValueError for the first argument outside its domain (one synchronisation)."""
+    wrong = {
+        f"y must hold labels in [0, {k})": (y < 0) | (y >= k),
+        "group_reg must be nonnegative": ~(l1 >= 0),
+        "l2_reg must be positive": ~(l2 > 0),
+        "feature_weight must be nonnegative": ~(omega >= 0),
+        "sample_weight must be nonnegative": ~(c >= 0),
+    }
+    flags = torch.stack([mask.any() for mask in wrong.values()])
+    if not any_true(flags):
+        return
+    for message, flag in zip(wrong, flags, strict=True):
+        if any_true(flag):
+            raise ValueError(message)

@@ -1,0 +1,87 @@
+"""Likelihood of head coefficients along one direction: a spike of unused tasks and a wide slab.
+
+Shapes: `c` holds coefficients (..., T), the other arguments broadcast against it with a last axis
+of one (`share`, `slab`) or T (`spike`).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+# spike widths tried, as fractions of the coefficients' root mean square, beside the standard errors
+SPIKE_GRID = (0.12, 0.08, 0.05, 0.03, 0.02, 0.01, 0.005, 0.0)
+_EM_STEPS = 5
+
+
+def unused_probability(c: Tensor, spike: Tensor, share: Tensor, slab: Tensor) -> Tensor:
+    """Posterior probability that a coefficient belongs to the spike."""
+    precision_lost = slab / (spike * (spike + slab))
+    log_odds = torch.log1p(-share) - share.log() + 0.5 * torch.log1p(slab / spike)
+    return torch.sigmoid(log_odds - 0.5 * c**2 * precision_lost)
+
+
+def log_density(c: Tensor, spike: Tensor, share: Tensor, slab: Tensor) -> Tensor:
+    """Log-density of each coefficient: ``(1 - share) N(0, spike) + share N(0, spike + slab)``."""
+    wide = spike + slab
+    off = torch.log1p(-share) - 0.5 * (spike.log() + c**2 / spike)
+    on = share.log() - 0.5 * (wide.log() + c**2 / wide)
+    return torch.logaddexp(off, on) - 0.5 * math.log(2 * math.pi)
+
+
+def em_step(c: Tensor, spike: Tensor, share: Tensor, slab: Tensor) -> tuple[Tensor, Tensor]:
+    """One EM step for the share of tasks that use the latent and their variance (slab)."""
+    n_tasks = c.shape[-1]
+    used = 1 - unused_probability(c, spike, share, slab)
+    total = used.sum(-1, keepdim=True)
+    share = (total / n_tasks).clamp(1 / n_tasks, 1 - 1 / n_tasks)
+    shrink = slab / (spike + slab)
+    second_moment = (shrink * c) ** 2 + shrink * spike
+    tiny = torch.finfo(c.dtype).tiny
+    slab = (used * second_moment).sum(-1, keepdim=True) / total.clamp_min(tiny)
+    # a slab narrower than the spike would only trade names with it
+    return share, torch.maximum(slab, spike.mean(-1, keepdim=True))
+
+
+def fit_columns(c: Tensor, noise: Tensor) -> dict[str, Tensor]:
+    """Fit the mixture along each direction, choosing the spike's width by likelihood.
+
+    Parameters
+    ----------
+    c : Tensor of shape (..., T)
+        Coefficients of T heads along directions.
+    noise : Tensor of shape (..., T)
+        Their error variances, a lower bound of the spike's.
+
+    Returns
+    -------
+    dict of Tensor
+        ``loglik`` (...,), ``share``, ``slab`` (..., 1), ``spike`` (..., T) of the best width.
+    """
+    square = c.pow(2).mean(-1, keepdim=True)
+    best: dict[str, Tensor] = {}
+    share, slab = torch.full_like(square, 0.5), 2 * square
+    for fraction in SPIKE_GRID:
+        spike = noise + fraction**2 * square
+        # the fit at the wider spike is where the next one starts
+        for _ in range(_EM_STEPS):
+            share, slab = em_step(c, spike, share, slab)
+        loglik = log_density(c, spike, share, slab).sum(-1)
+        fit = {"loglik": loglik, "share": share, "slab": slab, "spike": spike}
+        if best:
+            better = loglik > best["loglik"]
+            fit = {
+                name: torch.where(
+                    better if name == "loglik" else better.unsqueeze(-1), new, best[name]
+                )
+                for name, new in fit.items()
+            }
+        best = fit
+    return best
+
+
+def gaussian_loglik(c: Tensor, noise: Tensor) -> Tensor:
+    """Log-likelihood (...,) of the same coefficients without any spike: one Gaussian."""
+    variance = (c.pow(2).mean(-1, keepdim=True) - noise.mean(-1, keepdim=True)).clamp_min(0) + noise
+    terms = -0.5 * (variance.log() + c**2 / variance + math.log(2 * math.pi))
+    return terms.sum(-1)

@@ -1,0 +1,142 @@
+"""Batches of rows and tasks for one outer step each."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["TaskBatch", "TaskBatches", "TaskTable"]
+
+
+class TaskTable(NamedTuple):
+    """Rows with the targets of all tasks.
+
+    Attributes
+    ----------
+    X : Tensor of shape (n, n_features)
+    Y : Tensor of shape (n, n_tasks)
+        Zero where there is no label.
+    weights : None or Tensor of shape (n,) or (n, n_tasks)
+        Weights of rows or labels; a missing label has weight zero.
+    """
+
+    X: Tensor
+    Y: Tensor
+    weights: Tensor | None
+
+    def rows(self, index: Tensor) -> "TaskTable":
+        """Part of the rows."""
+        weights = None if self.weights is None else self.weights[index]
+        return TaskTable(self.X[index], self.Y[index], weights)
+
+    def to(self, device: torch.device) -> "TaskTable":
+        """The same rows on a device."""
+        weights = None if self.weights is None else self.weights.to(device)
+        return TaskTable(self.X.to(device), self.Y.to(device), weights)
+
+    @property
+    def row_weights(self) -> Tensor | None:
+        """Weight of each row, shape (n,): the mean weight of its labels."""
+        if self.weights is None or self.weights.ndim == 1:
+            return self.weights
+        return self.weights.mean(1)
+
+
+class TaskBatch(NamedTuple):
+    """What one outer step sees.
+
+    Attributes
+    ----------
+    X, Y, weights : as in TaskTable, for some rows and tasks
+    tasks : Tensor of int64, shape (n_tasks_in_batch,)
+        Which tasks the columns of Y are.
+    n_support : int
+        The heads are fitted on the first `n_support` rows and judged on the others; on all rows
+        for both when it equals their number.
+    """
+
+    X: Tensor
+    Y: Tensor
+    weights: Tensor | None
+    tasks: Tensor
+    n_support: int
+
+
+class TaskBatches:
+    """Passes over the rows, cut into epochs of `n_batches`.
+
+    Parameters
+    ----------
+    table : TaskTable
+        All rows and tasks.
+    batch_size : int
+        Rows a batch. The whole table, in its own order, when it has no more rows than that.
+    tasks_per_batch : int or None
+        Tasks a batch, drawn without replacement; all when None.
+    query_fraction : float or None
+        Share of the batch that is kept from the heads' fit.
+    n_batches : int
+        Batches in one iteration of this object.
+    n_total : int
+        Batches in all iterations together.
+    seed : int
+        Seed of the order.
+    """
+
+    def __init__(
+        self,
+        table: TaskTable,
+        *,
+        batch_size: int,
+        tasks_per_batch: int | None,
+        query_fraction: float | None,
+        n_batches: int,
+        n_total: int,
+        seed: int,
+    ) -> None:
+        self.table = table
+        self.n_rows, self.n_tasks = table.Y.shape
+        self.batch_size = min(batch_size, self.n_rows)
+        self.tasks_per_batch = min(tasks_per_batch or self.n_tasks, self.n_tasks)
+        self.query_fraction = query_fraction
+        self.n_batches = n_batches
+        self.n_left = n_total
+        # drawn on the CPU, so that every device sees the same batches
+        self.generator = torch.Generator().manual_seed(seed)
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return min(self.n_batches, self.n_left)
+
+    def __iter__(self) -> Iterator[TaskBatch]:
+        for _ in range(len(self)):
+            self.n_left -= 1
+            yield self._draw()
+
+    def _permutation(self, n: int) -> Tensor:
+        return torch.randperm(n, generator=self.generator)
+
+    def _next_rows(self) -> Tensor | None:
+        whole = self.batch_size == self.n_rows
+        if whole and self.query_fraction is None:
+            return None
+        if len(self._order) < self.batch_size:
+            self._order = self._permutation(self.n_rows)
+        index, self._order = self._order[: self.batch_size], self._order[self.batch_size :]
+        return index.to(self.table.X.device)
+
+    def _draw(self) -> TaskBatch:
+        index = self._next_rows()
+        X, Y, weights = self.table if index is None else self.table.rows(index)
+        tasks = torch.arange(self.n_tasks)
+        if self.tasks_per_batch < self.n_tasks:
+            tasks = self._permutation(self.n_tasks)[: self.tasks_per_batch]
+            tasks = tasks.to(Y.device)
+            Y = Y[:, tasks]
+            weights = weights[:, tasks] if weights is not None and weights.ndim == 2 else weights
+        tasks = tasks.to(Y.device)
+        n_support = len(X)
+        if self.query_fraction is not None:
+            n_support -= min(max(round(self.query_fraction * len(X)), 1), len(X) - 2)
+        return TaskBatch(X, Y, weights, tasks, n_support)

@@ -1,0 +1,82 @@
+"""Callbacks of the outer loop."""
+
+import copy
+from typing import Any
+
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from tqdm.auto import tqdm
+
+from sklearn_sparsedis.tasks import TaskTable
+from sklearn_sparsedis.training._net import StopTraining
+
+__all__ = ["EarlyStopping", "ProgressBar"]
+
+
+class EarlyStopping(Callback):
+    """Evaluate on held-out rows before the first step and after each epoch; keep the best.
+
+    Parameters
+    ----------
+    train, held_out : TaskTable
+        Rows for the heads, and rows to judge them on.
+    patience : int
+        Epochs without a better loss after which training stops.
+    """
+
+    def __init__(self, train: TaskTable, held_out: TaskTable, patience: int) -> None:
+        self.train = train
+        self.held_out = held_out
+        self.patience = patience
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        self.losses_: list[float] = []
+        self.best_step_ = 0
+        self.best_loss_ = float("inf")
+        self._evaluate(net, 0)
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        loss = self._evaluate(net, net.n_steps_done)
+        net.history.record("valid_loss", loss)
+        if len(self.losses_) - 1 - self.losses_.index(self.best_loss_) >= self.patience:
+            raise StopTraining
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        net.module_.encoder.load_state_dict(self._best_state)
+
+    def _evaluate(self, net: NeuralNet, step: int) -> float:
+        loss = net.module_.held_out_loss(self.train, self.held_out)
+        self.losses_.append(loss)
+        if loss < self.best_loss_:
+            self.best_loss_, self.best_step_ = loss, step
+            self._best_state = copy.deepcopy(net.module_.encoder.state_dict())
+        return loss
+
+
+class ProgressBar(Callback):
+    """A bar on standard error with the losses of the last epoch.
+
+    Parameters
+    ----------
+    n_steps : int
+        Length of the bar.
+    """
+
+    def __init__(self, n_steps: int) -> None:
+        self.n_steps = n_steps
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        self._bar = tqdm(total=self.n_steps, desc="outer steps", leave=True)
+
+    def on_batch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        self._bar.update()
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        last = net.history[-1]
+        shown = {"loss": last["batches"][-1]["train_loss"]}
+        if "valid_loss" in last:
+            shown["held out"] = last["valid_loss"]
+        self._bar.set_postfix(shown)
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        self._bar.close()

@@ -1,0 +1,108 @@
+"""The outer objective: how well heads fitted on a batch predict it."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_sparsedis.nn import Encoder, HeadProblem, Heads
+from sklearn_sparsedis.tasks import TaskBatch, TaskTable
+
+__all__ = ["BilevelObjective", "squared_error"]
+
+# rows that pass through the encoder at once outside training
+CHUNK = 8192
+# schedule of the heads' strength: from half of alpha_max down to where alpha takes over
+START_ALPHA = 0.5
+END_ALPHA = 0.01
+ANNEALED = 0.8
+
+
+class BilevelObjective(nn.Module):
+    """theta -> mean over tasks of the outer loss of the heads that the inner problem gives.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Trained in place.
+    problem : HeadProblem
+        Inner problem of every task.
+    n_tasks, n_components : int
+        Sizes of the heads.
+    """
+
+    coef: Tensor
+
+    def __init__(
+        self, encoder: Encoder, problem: HeadProblem, n_tasks: int, n_components: int
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.problem = problem
+        self.training_problem = problem
+        # heads of the last step that saw each task: where the next solve starts
+        coef = torch.zeros(n_tasks, n_components, dtype=torch.float64)
+        self.register_buffer("coef", coef, persistent=False)
+
+    def anneal(self, progress: float) -> None:
+        """Set the strength of the heads in training for a share `progress` of all steps done.
+
+        A weak penalty has many bases in which it is locally best; a strong one has few. So the
+        penalty falls from a strong one, which finds the basis, to the one asked for.
+        """
+        floor = START_ALPHA * (END_ALPHA / START_ALPHA) ** (progress / ANNEALED)
+        self.training_problem = replace(self.problem, floor=floor if progress < ANNEALED else 0.0)
+
+    def forward(self, batch: TaskBatch) -> Tensor:
+        table = TaskTable(batch.X, batch.Y, batch.weights)
+        Z = self.encoder(table.X, table.row_weights)
+        k = batch.n_support
+        weights = table.weights
+        heads = self.training_problem.solve(
+            Z[:k],
+            table.Y[:k],
+            None if weights is None else weights[:k],
+            self.coef.index_select(0, batch.tasks),
+        )
+        self.coef.index_copy_(0, batch.tasks, heads.coef.detach())
+        if k == len(Z):
+            return heads.loss.mean()
+        query = None if weights is None else weights[k:]
+        return 0.5 * squared_error(heads.predict(Z[k:]), table.Y[k:], query).mean()
+
+    @torch.no_grad()
+    def fit_heads(self, table: TaskTable) -> Heads:
+        """Heads on all rows given, after taking the output normalisation from these rows."""
+        raw = encode(self.encoder.raw, table.X)
+        self.encoder.calibrate(raw, table.row_weights)
+        Z = (raw - self.encoder.mean) / self.encoder.std
+        heads = self.problem.solve(Z, table.Y, table.weights, self.coef)
+        self.coef.copy_(heads.coef)
+        return heads
+
+    @torch.no_grad()
+    def held_out_loss(self, train: TaskTable, held_out: TaskTable) -> float:
+        """Mean over tasks of the squared error on held-out rows, in units of Y's variance."""
+        training = self.training
+        self.eval()
+        heads = self.fit_heads(train)
+        predicted = heads.predict(encode(self.encoder, held_out.X))
+        loss = squared_error(predicted, held_out.Y, held_out.weights).mean()
+        self.train(training)
+        return float(loss)
+
+
+def squared_error(predicted: Tensor, Y: Tensor, weights: Tensor | None) -> Tensor:
+    """Weighted mean squared error of each task that has labels, shape (T,); others get zero."""
+    squares = (predicted - Y).square()
+    if weights is None:
+        return squares.mean(0)
+    if weights.ndim == 1:
+        weights = weights[:, None]
+    total = weights.sum(0)
+    return (weights * squares).sum(0) / torch.where(total > 0, total, torch.ones_like(total))
+
+
+def encode(network: object, X: Tensor) -> Tensor:
+    """Apply a network to rows, a chunk at a time."""
+    return torch.cat([network(x) for x in X.split(CHUNK)])  # type: ignore[operator]

@@ -1,0 +1,168 @@
+"""Training from start to end: schedule, held-out rows, restarts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from skorch.callbacks import Callback
+from torch import Tensor
+
+from sklearn_sparsedis.exceptions import DivergenceError
+from sklearn_sparsedis.tasks import TaskBatches, TaskTable
+from sklearn_sparsedis.training._callbacks import EarlyStopping, ProgressBar
+from sklearn_sparsedis.training._net import BilevelNet
+from sklearn_sparsedis.training._objective import BilevelObjective
+
+__all__ = ["TrainingPlan", "TrainingRun", "split_rows", "train"]
+
+# evaluations on held-out rows during a full training
+N_EVALUATIONS = 50
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How an encoder is trained; the estimators' parameters of the same names.
+
+    Attributes
+    ----------
+    max_iter : int
+        Length of the schedules in outer steps.
+    anneal : bool
+        Whether the heads start at a strong penalty.
+    constant_rate : bool
+        Whether the learning rate stays what it is instead of falling to zero.
+    patience : int
+        Evaluations without improvement after which training stops.
+    """
+
+    max_iter: int
+    batch_size: int
+    tasks_per_batch: int | None
+    query_fraction: float | None
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    device: torch.device
+    anneal: bool = True
+    constant_rate: bool = False
+    patience: int = N_EVALUATIONS
+    callbacks: Sequence[Callback] = ()
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """Outcome of `train`.
+
+    Attributes
+    ----------
+    losses : list of float
+        Outer loss of each step.
+    held_out_losses : list of float
+        Loss on held-out rows before the first step and after each block of steps.
+    best_step : int
+        Steps after which the encoder that was kept had been reached.
+    """
+
+    losses: list[float]
+    held_out_losses: list[float] = field(default_factory=list)
+    best_step: int = 0
+
+
+def train(
+    objective: BilevelObjective,
+    table: TaskTable,
+    plan: TrainingPlan,
+    *,
+    seed: int,
+    held_out: TaskTable | None = None,
+    n_steps: int | None = None,
+) -> TrainingRun:
+    """Train the encoder of an objective in place.
+
+    Parameters
+    ----------
+    objective : BilevelObjective
+        On the CPU, before and after.
+    table : TaskTable
+        Rows to train on.
+    plan : TrainingPlan
+        How.
+    seed : int
+        Of the batches.
+    held_out : TaskTable, optional
+        Rows on which the best encoder is chosen; without them the last one is kept.
+    n_steps : int, optional
+        Stop after so many steps of the schedule; all of it by default.
+
+    Raises
+    ------
+    DivergenceError
+        When a loss or a parameter is not finite.
+    """
+    n_steps = plan.max_iter if n_steps is None else n_steps
+    block = max(1, plan.max_iter // N_EVALUATIONS) if held_out is not None else max(n_steps, 1)
+    table = table.to(plan.device)
+    batches = TaskBatches(
+        table,
+        batch_size=plan.batch_size,
+        tasks_per_batch=plan.tasks_per_batch,
+        query_fraction=plan.query_fraction,
+        n_batches=block,
+        n_total=n_steps,
+        seed=seed,
+    )
+    callbacks: list[Callback] = []
+    stopping = None
+    if held_out is not None:
+        stopping = EarlyStopping(table, held_out.to(plan.device), plan.patience)
+        callbacks.append(stopping)
+    if plan.verbose:
+        callbacks.append(ProgressBar(n_steps))
+    net = BilevelNet(
+        objective,
+        batches,
+        optimizer=plan.optimizer,
+        learning_rate=plan.learning_rate,
+        weight_decay=plan.weight_decay,
+        n_steps=plan.max_iter,
+        anneal=plan.anneal,
+        constant_rate=plan.constant_rate,
+        callbacks=[*callbacks, *plan.callbacks],
+        device=plan.device,
+    )
+    net.train(-(-n_steps // block))
+    objective.to("cpu")
+    _check_finite(objective)
+    losses = [batch["train_loss"] for epoch in net.history for batch in epoch["batches"]]
+    if stopping is None:
+        return TrainingRun(losses, best_step=len(losses))
+    return TrainingRun(losses, stopping.losses_, stopping.best_step_)
+
+
+def _check_finite(objective: BilevelObjective) -> None:
+    if not all(bool(p.isfinite().all()) for p in objective.encoder.state_dict().values()):
+        raise DivergenceError(
+            "Training diverged: parameters of the encoder are not finite. Lower learning_rate, "
+            "or check X and Y for extreme values; the estimator is unchanged."
+        )
+
+
+def split_rows(table: TaskTable, fraction: float, min_labels: int, seed: int) -> Tensor:
+    """Which rows to hold out, as a bool tensor of shape (n,).
+
+    Rows without which a task would keep fewer than `min_labels` labels are not held out.
+    """
+    n = len(table.X)
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(n, generator=generator)[: max(1, round(fraction * n))]
+    held_out = torch.zeros(n, dtype=torch.bool)
+    held_out[order] = True
+    weights = table.weights
+    if weights is None:
+        weights = torch.ones(n)
+    labelled = (weights.reshape(n, -1) > 0).cpu()
+    kept = (labelled & ~held_out[:, None]).sum(0)
+    short = kept < min_labels
+    held_out &= ~(labelled[:, short].any(1))
+    return held_out
