@@ -23,6 +23,7 @@ from sklearn_sparsedis.functional._prox import soft_threshold
 from sklearn_sparsedis.functional._simplex import project_simplex
 from sklearn_sparsedis.functional._support import (
     SupportFactor,
+    cached_parts,
     factor_support,
     gram_matvec,
     solve_support,
@@ -35,6 +36,7 @@ __all__ = [
     "any_true",
     "block_norm",
     "block_soft_threshold",
+    "cached_parts",
     "centred_gram",
     "factor_support",
     "gram_matvec",

@@ -7,12 +7,15 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional._sync import any_true
 
-__all__ = ["SupportFactor", "factor_support", "gram_matvec", "solve_support"]
+__all__ = ["SupportFactor", "cached_parts", "factor_support", "gram_matvec", "solve_support"]
 
 # on the CPU, supports smaller than this share of the variables are gathered before factoring, if
 # factoring is so much work (in T m^3) that this pays
 GATHER_SHARE = 0.95
 GATHER_WORK = 500_000
+# entries of the matrices that fit the CPU's cache, and whose temporaries come from memory used
+# before
+CACHED = 2_000_000
 # shift of the diagonal, relative to its entries
 SHIFT = {torch.float64: 1e-10, torch.float32: 1e-5}
 # a pivot of less than so many shifts may hide an eigenvalue that is zero
@@ -69,6 +72,13 @@ class SupportFactor(NamedTuple):
 def gram_matvec(gram: Tensor, x: Tensor) -> Tensor:
     """Product of Gram matrices, shared (m, m) or one each (T, m, m), with vectors (T, m)."""
     return x @ gram if gram.ndim == 2 else torch.bmm(x[:, None, :], gram)[:, 0]
+
+
+def cached_parts(x: Tensor) -> list[slice]:
+    """Problems to treat together, given their vectors (T, m): on the CPU, what fits its cache."""
+    T, m = x.shape
+    size = max(1, CACHED // m**2 if x.device.type == "cpu" else T)
+    return [slice(i, i + size) for i in range(0, max(T, 1), size)]
 
 
 def factor_support(gram: Tensor, support: Tensor) -> SupportFactor:

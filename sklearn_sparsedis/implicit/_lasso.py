@@ -8,6 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from sklearn_sparsedis.functional import (
     SupportFactor,
+    cached_parts,
     centred_gram,
     factor_support,
     solve_support,
@@ -182,10 +183,14 @@ class _Lasso(torch.autograd.Function):
 
 
 def _adjoint(gram: Tensor, coef: Tensor, grad: Tensor, factor: SupportFactor | None) -> Tensor:
-    if factor is None:
-        gram = gram if gram.ndim == 2 else gram.reshape(-1, *gram.shape[-2:])
-        factor = factor_support(gram, coef != 0)
-    return solve_support(factor, grad, least_norm=True)
+    if factor is not None:
+        return solve_support(factor, grad, least_norm=True)
+    gram = gram if gram.ndim == 2 else gram.reshape(-1, *gram.shape[-2:])
+    solutions = []
+    for part in cached_parts(coef):
+        factor = factor_support(gram if gram.ndim == 2 else gram[part], coef[part] != 0)
+        solutions.append(solve_support(factor, grad[part], least_norm=True))
+    return torch.cat(solutions)
 
 
 def _alpha_gradient(v: Tensor, w: Tensor, batch: torch.Size) -> Tensor:

@@ -1,15 +1,16 @@
 """Ridge solutions that autograd can differentiate."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
-from sklearn_sparsedis.functional import centred_gram, factor_support, solve_support, strength_like
+from sklearn_sparsedis.functional import centred_gram, strength_like
 from sklearn_sparsedis.implicit._lasso import gram_gradient
-from sklearn_sparsedis.solvers import SolveResult, add_ridge, solve_ridge_gram
-from sklearn_sparsedis.solvers._ridge import one_or_each
+from sklearn_sparsedis.solvers import SolveResult
+from sklearn_sparsedis.solvers._ridge import one_or_each, solve_and_invert
 
 __all__ = ["ridge", "ridge_gram"]
 
@@ -76,10 +77,8 @@ def ridge_gram(
     """
     batch = corr.shape[:-1]
     gram, strength = one_or_each(gram, batch), strength_like(alpha, corr).expand(batch)
-    result = solve_ridge_gram(
-        gram.detach(), corr.detach(), y_sq.detach(), strength.detach(), **options
-    )
-    coef = _RidgeGram.apply(gram, corr, strength, result.coef)
+    result, invert = solve_and_invert(gram, corr, y_sq, strength, **options)
+    coef = _RidgeGram.apply(gram, corr, strength, result.coef, invert)
     return (coef, result) if return_result else coef
 
 
@@ -87,24 +86,30 @@ class _RidgeGram(torch.autograd.Function):
     """Attach the derivative to a solution that is already known."""
 
     @staticmethod
-    def forward(gram: Tensor, corr: Tensor, alpha: Tensor, solution: Tensor) -> Tensor:
+    def forward(
+        gram: Tensor,
+        corr: Tensor,
+        alpha: Tensor,
+        solution: Tensor,
+        invert: Callable[[Tensor], Tensor],
+    ) -> Tensor:
         return solution.clone()
 
     @staticmethod
-    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], inputs[2], output)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        gram, _, _, _, ctx.invert = inputs
+        ctx.save_for_backward(gram, output)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        gram, alpha, coef = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        gram, coef = ctx.saved_tensors
         w = coef.reshape(-1, coef.shape[-1])
-        system = add_ridge(gram, alpha, coef.shape[:-1])
-        factor = factor_support(system, torch.ones_like(w, dtype=torch.bool))
-        v = solve_support(factor, grad.reshape(w.shape), least_norm=True)
+        v = ctx.invert(grad.reshape(w.shape))
         return (
-            gram_gradient(gram, v, w),
+            gram_gradient(gram, v, w) if ctx.needs_input_grad[0] else None,
             v.reshape(coef.shape),
-            -(v * w).sum(-1).reshape(coef.shape[:-1]),
+            -(v * w).sum(-1).reshape(coef.shape[:-1]) if ctx.needs_input_grad[2] else None,
+            None,
             None,
         )

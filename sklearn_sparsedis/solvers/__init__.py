@@ -4,7 +4,7 @@ from sklearn_sparsedis.solvers._group_lasso_svm import solve_group_lasso_svm
 from sklearn_sparsedis.solvers._group_lasso_svm_path import group_lasso_svm_path
 from sklearn_sparsedis.solvers._lasso import solve_lasso, solve_lasso_gram
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers._ridge import add_ridge, solve_ridge, solve_ridge_gram
+from sklearn_sparsedis.solvers._ridge import solve_ridge, solve_ridge_gram
 from sklearn_sparsedis.solvers._sparse_basis import SparseBasisResult, solve_sparse_basis
 
 # solver of each penalty on Gram statistics, all with one signature
@@ -14,7 +14,6 @@ __all__ = [
     "LEAST_SQUARES_SOLVERS",
     "SolveResult",
     "SparseBasisResult",
-    "add_ridge",
     "group_lasso_svm_path",
     "solve_group_lasso_svm",
     "solve_lasso",

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softshrink
 
 from sklearn_sparsedis.functional import (
     SupportFactor,
+    cached_parts,
     factor_support,
     lasso_duality_gap,
     lasso_objective,
@@ -19,8 +21,6 @@ from sklearn_sparsedis.solvers._feature_sign import SignState, feature_sign_step
 
 __all__ = ["LassoProblem", "LassoState", "choose", "solve_in_parts"]
 
-# entries of the Gram matrices that one core's share of the cache holds
-CACHED = 2_000_000
 # one block of iterations: coordinate sweeps, then Newton steps, then one look at the gaps
 SWEEPS = 8
 NEWTON_STEPS = 3
@@ -96,12 +96,12 @@ def solve_in_parts(
     factor : SupportFactor or None
         Of the systems on the supports, if one Newton step was enough everywhere.
     """
-    size = max(1, CACHED // problem.gram.shape[-1] ** 2)
-    if problem.corr.device.type != "cpu" or len(problem.corr) <= size:
+    parts = cached_parts(problem.corr)
+    if len(parts) < 2:
         return _solve(problem, start, tol, max_iter)
     states = [
         _solve(problem.part(part), None if start is None else start[part], tol, max_iter)[0]
-        for part in (slice(i, i + size) for i in range(0, len(problem.corr), size))
+        for part in parts
     ]
     columns = zip(*(vars(state).values() for state in states), strict=True)
     return LassoState(*(torch.cat(values) for values in columns)), None
@@ -167,7 +167,10 @@ def _block(problem: LassoProblem, state: LassoState, tol: float) -> LassoState:
     """Sweeps and Newton steps."""
     swept = _evaluate(problem, _sweep(problem, state.coef, state.gradient), state.n_iter)
     state = _better(state, swept, tol, SWEEPS)
-    return _newton_steps(problem, state, state, tol, NEWTON_STEPS)
+    # where sweeps were enough, too: the step makes the solution exact
+    coef, _ = _newton_step(problem, state.coef, state.gradient)
+    trial = _evaluate(problem, coef, state.n_iter)
+    return _newton_steps(problem, _better(state, trial, tol, 1), trial, tol, NEWTON_STEPS - 1)
 
 
 def _newton_steps(
@@ -176,8 +179,8 @@ def _newton_steps(
     """Newton steps from `trial`, each kept in `state` where it is better."""
     if not n_steps:
         return state
-    if state.gap.device.type == "cpu":  # leave out what is done
-        active = state.gap > tol
+    if state.gap.device.type == "cpu":  # leave out what is done, by a Newton step if it can be
+        active = ~(state.gap.maximum(trial.gap) <= tol)
         if any_true(~active):
             index = torch.nonzero(active)[:, 0]
             if not len(index):
@@ -253,20 +256,22 @@ def _newton_step(
 
 
 def _sweep(problem: LassoProblem, start: Tensor, gradient: Tensor) -> Tensor:
-    """Coordinate descent, all problems at once."""
-    coef, gradient = list(start.unbind(1)), gradient.clone()
-    diagonal = problem.gram.diagonal(dim1=-2, dim2=-1)
+    """Coordinate descent, all problems at once.
+
+    Variables are counted in units of alpha / G_jj, so that a coordinate takes four kernels.
+    """
+    diagonal, alpha = problem.gram.diagonal(dim1=-2, dim2=-1), problem.alpha[:, None]
     # a zero feature has the gradient zero, and stays at zero
-    inverse = torch.where(diagonal > 0, 1 / diagonal, torch.zeros_like(diagonal)).unbind(-1)
-    columns, rows, diagonals = gradient.unbind(1), problem.gram.unbind(-2), diagonal.unbind(-1)
-    upper, lower = problem.alpha, -problem.alpha
+    inverse = torch.where(diagonal > 0, 1 / diagonal, 0.0)
+    rows = (problem.gram * inverse[..., None]).unbind(-2)
+    coef = list((start * diagonal / alpha).split(1, 1))
+    gradient = gradient / alpha
+    columns = gradient.split(1, 1)
     for _ in range(SWEEPS):
         for j, old in enumerate(coef):
-            best = torch.addcmul(columns[j], diagonals[j], old)
-            # soft-thresholding, in as few kernels as it takes
-            coef[j] = (best - best.clamp(lower, upper)) * inverse[j]
-            gradient.addcmul_(rows[j], (coef[j] - old)[:, None], value=-1)
-    return torch.stack(coef, 1)
+            coef[j] = softshrink(columns[j] + old, 1.0)
+            gradient.addcmul_(rows[j], old - coef[j])
+    return torch.cat(coef, 1) * inverse * alpha
 
 
 # after so many blocks, the problems left are those where Newton steps run into ever new supports

@@ -1,5 +1,6 @@
 """Batched ridge regression in closed form."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -15,7 +16,7 @@ from sklearn_sparsedis.functional import (
 )
 from sklearn_sparsedis.solvers._result import SolveResult
 
-__all__ = ["add_ridge", "one_or_each", "solve_ridge", "solve_ridge_gram"]
+__all__ = ["one_or_each", "solve_and_invert", "solve_ridge", "solve_ridge_gram"]
 
 
 def solve_ridge(
@@ -50,8 +51,8 @@ def solve_ridge(
 
     Notes
     -----
-    One Cholesky factorisation a problem, or one in all where gram and alpha are shared, and one
-    step of iterative refinement. Nothing is recorded for autograd.
+    One Cholesky factorisation a problem, or one eigenvalue decomposition for all problems that
+    share their features, and a step of iterative refinement. Nothing is recorded for autograd.
     """
     with torch.no_grad():
         statistics = centred_gram(Z, y, centre=False)
@@ -62,7 +63,6 @@ def solve_ridge(
         return replace(result, objective=0.5 * residual.square().mean(-1) + penalty)
 
 
-@torch.no_grad()
 def solve_ridge_gram(
     gram: Tensor,
     corr: Tensor,
@@ -94,25 +94,66 @@ def solve_ridge_gram(
 
     Notes
     -----
-    At alpha = 0 and a singular G the rule of `functional.factor_support` holds.
+    At alpha = 0 a singular G gives the least-squares solution of least norm, with eigenvalues at
+    rounding level taken as zero where one G serves all problems, and by the rule of
+    `functional.solve_support` otherwise.
     """
+    return solve_and_invert(gram, corr, y_sq, alpha, tol=tol)[0]
+
+
+@torch.no_grad()
+def solve_and_invert(
+    gram: Tensor,
+    corr: Tensor,
+    y_sq: Tensor,
+    alpha: Tensor | float,
+    *,
+    tol: float = 1e-6,
+    max_iter: int = 1,
+    coef_init: Tensor | None = None,
+) -> tuple[SolveResult, Callable[[Tensor], Tensor]]:
+    """`solve_ridge_gram`, and the map from (T, m) to (G + alpha I)^-1 of it."""
     batch, m = corr.shape[:-1], corr.shape[-1]
     q, y2 = corr.reshape(-1, m), y_sq.reshape(-1)
-    system = add_ridge(gram, alpha, batch)
-    factor = factor_support(system, torch.ones_like(q, dtype=torch.bool))
-    coef = solve_support(factor, q)
-    gradient = q - gram_matvec(system, coef)
+    strength = strength_like(alpha, q).expand(batch).reshape(-1, 1)
+    G = one_or_each(gram, batch)
+    invert = _shared_inverse(G, strength) if G.ndim == 2 else _inverse(G, strength)
+
+    def residual(coef: Tensor) -> Tensor:
+        return q - gram_matvec(G, coef) - strength * coef
+
+    coef = invert(q)
+    coef = coef + invert(residual(coef))
+    gradient = residual(coef)
     objective = 0.5 * residual_square(q, y2, coef, gradient)
-    gap = 0.5 * (gradient * solve_support(factor, gradient)).sum(-1)
+    gap = 0.5 * (gradient * invert(gradient)).sum(-1)
     scale = objective.maximum(0.5e-3 * y2)
-    gap = gap / torch.where(scale > 0, scale, torch.ones_like(scale))
-    return SolveResult(
+    gap = torch.where(scale > 0, gap / scale, gap)
+    result = SolveResult(
         coef.reshape(*batch, m),
         objective.reshape(batch),
         gap.reshape(batch),
         torch.ones(batch, dtype=torch.int64, device=q.device),
         (gap <= tol).reshape(batch),
     )
+    return result, invert
+
+
+def _shared_inverse(gram: Tensor, strength: Tensor) -> Callable[[Tensor], Tensor]:
+    # eigh raises where it meets NaN or inf; here they flow through, as everywhere else
+    finite = gram.isfinite().all()
+    values, vectors = torch.linalg.eigh(torch.where(finite, gram, 0.0))
+    rounding = 10 * len(gram) * torch.finfo(gram.dtype).eps * values[-1]
+    total = values + strength
+    inverse = torch.where(total > rounding, 1 / total, 0.0) * torch.where(finite, 1.0, torch.nan)
+    return lambda x: (x @ vectors * inverse) @ vectors.T
+
+
+def _inverse(gram: Tensor, strength: Tensor) -> Callable[[Tensor], Tensor]:
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    system = gram + strength[:, :, None] * eye
+    factor = factor_support(system, torch.ones_like(system[..., 0], dtype=torch.bool))
+    return lambda x: solve_support(factor, x, least_norm=True)
 
 
 def one_or_each(gram: Tensor, batch: torch.Size) -> Tensor:
@@ -121,13 +162,3 @@ def one_or_each(gram: Tensor, batch: torch.Size) -> Tensor:
     if gram.numel() == m * m:
         return gram.reshape(m, m)
     return gram.expand(*batch, m, m).reshape(-1, m, m)
-
-
-def add_ridge(gram: Tensor, alpha: Tensor | float, batch: torch.Size) -> Tensor:
-    """G + alpha I, of shape (T, m, m), or (m, m) where one matrix and one alpha serve all."""
-    m = gram.shape[-1]
-    strength = strength_like(alpha, gram)
-    eye = torch.eye(m, dtype=gram.dtype, device=gram.device)
-    if gram.ndim == 2 and (strength.ndim == 0 or not any(strength.stride())):
-        return gram + strength.reshape(-1)[0] * eye
-    return (gram + strength[..., None, None] * eye).expand(*batch, m, m).reshape(-1, m, m)

@@ -8,6 +8,10 @@ from torch.autograd import gradcheck
 from sklearn_sparsedis.functional import (
     centred_gram,
     factor_support,
+    lasso_alpha_max,
+    lasso_duality_gap,
+    lasso_objective,
+    residual_square,
     soft_threshold,
     solve_support,
 )
@@ -86,3 +90,87 @@ def test_restricted_systems_are_solved(m, shared):
         own = gram if shared else gram[t]
         expected = torch.linalg.solve(own[S][:, S], rhs[t, S])
         np.testing.assert_allclose(x[t, S], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("m", [5, 40])
+def test_singular_systems_get_the_solution_of_least_norm(m):
+    g = torch.Generator().manual_seed(0)
+    Z = torch.randn(6, 40, m, generator=g).double()
+    Z[..., 1] = Z[..., 0]
+    Z[..., 3] = Z[..., 0] - 2 * Z[..., 2]
+    Z = Z / Z.square().mean(-2, keepdim=True).sqrt()
+    gram = Z.mT @ Z / 40
+    rhs = torch.randn(6, m, generator=g).double()  # no solution: not in the range
+    factor = factor_support(gram, torch.ones(6, m, dtype=torch.bool))
+    x = solve_support(factor, rhs, least_norm=True)
+    expected = (torch.linalg.pinv(gram, hermitian=True, rtol=1e-10) @ rhs[..., None])[..., 0]
+    # rounding of the null space, 1e-16, over the shift of 1e-10
+    np.testing.assert_allclose(x, expected, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_ill_conditioned_systems_are_solved_to_the_stated_accuracy():
+    g = torch.Generator().manual_seed(0)
+    Z = torch.randn(6, 40, 5, generator=g).double()
+    Z[..., 1] = Z[..., 0] + 1e-3 * Z[..., 1]
+    Z = Z / Z.square().mean(-2, keepdim=True).sqrt()
+    gram = Z.mT @ Z / 40
+    rhs = torch.randn(6, 5, generator=g).double()
+    factor = factor_support(gram, torch.ones(6, 5, dtype=torch.bool))
+    expected = torch.linalg.solve(gram, rhs)
+    share = 1e-10 / float(torch.linalg.eigvalsh(gram).min())  # delta / e, about 3e-4
+    # the solve that is compared with is itself off by rounding times the condition, 1e-9
+    for least_norm, error in ((False, share**2), (True, (4 * share) ** 4)):
+        x = solve_support(factor, rhs, least_norm=least_norm)
+        assert (x - expected).norm() <= (2 * error + 1e-8) * expected.norm()
+
+
+def test_systems_do_not_depend_on_the_scale_of_features():
+    g = torch.Generator().manual_seed(0)
+    Z = torch.randn(6, 40, 5, generator=g).double()
+    rhs = torch.randn(6, 5, generator=g).double()
+    scale = torch.tensor([1e-4, 1e-2, 1.0, 1e2, 1e4]).double()
+    everything = torch.ones(6, 5, dtype=torch.bool)
+    x = solve_support(factor_support(Z.mT @ Z, everything), rhs)
+    scaled = Z * scale
+    found = solve_support(factor_support(scaled.mT @ scaled, everything), rhs * scale)
+    np.testing.assert_allclose(found * scale, x, rtol=1e-10)
+
+
+def test_refinement_keeps_what_a_singular_system_does_not_see():
+    gram = torch.ones(1, 2, 2).double()
+    factor = factor_support(gram, torch.ones(1, 2, dtype=torch.bool))
+    start, rhs = torch.tensor([[3.0, -1.0]]).double(), torch.tensor([[4.0, 4.0]]).double()
+    np.testing.assert_allclose(solve_support(factor, rhs, start), [[4.0, 0.0]], atol=1e-5)
+
+
+def test_gap_is_primal_minus_dual_and_zero_weights_solve_at_alpha_max():
+    g = torch.Generator().manual_seed(0)
+    Z = torch.randn(4, 20, 6, generator=g).double()
+    y = torch.randn(4, 20, generator=g).double()
+    w = torch.randn(4, 6, generator=g).double()
+    gram, corr, y_sq, _, _ = centred_gram(Z, y, centre=False)
+    alpha = 0.3 * lasso_alpha_max(corr)
+    gradient = corr - (gram @ w[..., None])[..., 0]
+    square = residual_square(corr, y_sq, w, gradient)
+    residual = y - (Z @ w[..., None])[..., 0]
+    scale = (alpha / (Z.mT @ residual[..., None] / 20).abs().amax((-2, -1))).clamp_max(1)
+    dual = 0.5 * (y.square() - (y - scale[:, None] * residual).square()).mean(-1)
+    expected = lasso_objective(square, w, alpha) - dual
+    np.testing.assert_allclose(lasso_duality_gap(square, w, gradient, alpha), expected, rtol=1e-10)
+    zeros = torch.zeros_like(w)
+    at_max = lasso_duality_gap(y_sq, zeros, corr, lasso_alpha_max(corr))
+    np.testing.assert_allclose(at_max, 0, atol=1e-15)
+    assert (lasso_duality_gap(y_sq, zeros, corr, 0.99 * lasso_alpha_max(corr)) > 0).all()
+
+
+def test_weight_zero_leaves_a_row_out_and_one_gram_serves_all():
+    g = torch.Generator().manual_seed(0)
+    Z, y = torch.randn(20, 3, generator=g).double(), torch.randn(4, 20, generator=g).double()
+    weight = (torch.arange(20) < 15).double()
+    found, expected = centred_gram(Z, y, weight), centred_gram(Z[:15], y[:, :15])
+    assert found.gram.shape == (3, 3)
+    per_task = centred_gram(Z, y, weight.expand(4, 20))
+    assert per_task.gram.shape == (4, 3, 3)
+    for a, b, c in zip(found, expected, per_task, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-14)
+        np.testing.assert_allclose(c, b.expand_as(c), atol=1e-14)

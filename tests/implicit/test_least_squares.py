@@ -6,7 +6,7 @@ import torch
 from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 from torch.autograd import gradcheck
 
-from sklearn_sparsedis.functional import centred_gram, lasso_alpha_max
+from sklearn_sparsedis.functional import _support, centred_gram, lasso_alpha_max
 from sklearn_sparsedis.implicit import LEAST_SQUARES, lasso, ridge
 
 CASES = ["alpha_zero", "n50_m6", "n_lt_m"]
@@ -22,12 +22,13 @@ def problem(T=3, n=15, m=6, seed=0):
     return Z.requires_grad_(), y.requires_grad_(), alpha.requires_grad_()
 
 
+@pytest.mark.parametrize("options", [{}, {"tol": 1e-12}], ids=["default", "strict"])
 @pytest.mark.parametrize("case", CASES)
-def test_stored_hypergradients(shared, case):
+def test_stored_hypergradients(shared, case, options):
     data = np.load(shared / "references" / "cases" / f"B_{case}.npz")
     Z, y = (torch.tensor(data[k], requires_grad=True) for k in ("Z", "y"))
     alpha = torch.tensor(data["alpha"], dtype=torch.float64, requires_grad=True)
-    coef = lasso(Z, y, alpha, tol=1e-12)
+    coef = lasso(Z, y, alpha, **options)
     outer = (torch.tensor(data["Q"]) @ coef - torch.tensor(data["yq"])).square().mean()
     found = torch.autograd.grad(outer, [Z, y, alpha])
     for gradient, name in zip(found, ("gZ_fd", "gy_implicit", "galpha_fd"), strict=True):
@@ -110,3 +111,94 @@ def test_backward_stays_on_the_device_and_never_looks(penalty):
         coef.sum().backward()
         assert Z.grad.device.type == ACCELERATOR
     assert counter.count == looks <= 2
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("layout", ["shared", "one", "each"])
+def test_gradcheck_on_gram_statistics(penalty, layout):
+    Z, y, alpha = problem(n=12, m=4)
+    statistics = centred_gram(Z.detach() if layout == "each" else Z.detach()[0], y.detach())
+    gram = statistics.gram[None] if layout == "one" else statistics.gram
+
+    def solution(half, corr, alpha):  # the matrix stays symmetric
+        return LEAST_SQUARES[penalty](half + half.mT, corr, statistics.y_sq, alpha, tol=1e-14)
+
+    args = [x.detach().clone().requires_grad_() for x in (gram / 2, statistics.corr, alpha)]
+    assert gradcheck(solution, args)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_one_design_for_all_is_the_design_repeated(penalty):
+    Z, y, alpha = problem(T=4)
+    shared = Z.detach()[0].requires_grad_()
+    each = shared.detach().expand(4, 15, 6).clone().requires_grad_()
+    coef, repeated = (SOLUTIONS[penalty](X, y, alpha, tol=1e-13) for X in (shared, each))
+    np.testing.assert_allclose(coef.detach(), repeated.detach(), atol=1e-12)
+    found = torch.autograd.grad(coef.square().sum(), [shared, y, alpha])
+    expected = torch.autograd.grad(repeated.square().sum(), [each, y, alpha])
+    np.testing.assert_allclose(found[0], expected[0].sum(0), atol=1e-11)
+    for a, b in zip(found[1:], expected[1:], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-11)
+
+
+def test_strength_may_depend_on_the_statistics():
+    Z, y, _ = problem()
+
+    def solution(Z, y):
+        gram, corr, y_sq, _, _ = centred_gram(Z, y)
+        return LEAST_SQUARES["l1"](gram, corr, y_sq, 0.3 * lasso_alpha_max(corr), tol=1e-14)
+
+    assert gradcheck(solution, (Z, y))
+
+
+@pytest.mark.parametrize("m", [6, 20])
+def test_derivative_in_parts_is_the_derivative(monkeypatch, m):
+    Z, y, alpha = problem(T=9, n=30, m=m)
+    inputs = [Z, y, alpha]
+    whole = torch.autograd.grad(lasso(*inputs, tol=1e-12).square().sum(), inputs)
+    monkeypatch.setattr(_support, "CACHED", 2 * m**2)
+    parts = torch.autograd.grad(lasso(*inputs, tol=1e-12).square().sum(), inputs)
+    for a, b in zip(parts, whole, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-11)
+
+
+def test_derivative_from_a_warm_start_is_that_from_zero():
+    inputs = problem()
+    cold = lasso(*inputs, tol=1e-13)
+    expected = torch.autograd.grad(cold.square().sum(), inputs)
+    warm = lasso(*inputs, coef_init=cold.detach() * 1.0001)
+    found = torch.autograd.grad(warm.square().sum(), inputs)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-10)
+
+
+def test_singular_support_with_a_loss_that_tells_copies_apart_stays_bounded():
+    Z, y, alpha = problem(T=1)
+    with torch.no_grad():
+        Z[0, :, 1] = Z[0, :, 0]
+        y[0] = 2 * Z[0, :, 0] + 0.1 * y[0]
+    start = torch.tensor([[1.0, 1.0, 0, 0, 0, 0]]).double()
+    coef = lasso(Z, y, alpha, tol=1e-12, coef_init=start)
+    found = torch.autograd.grad(coef[0, 0], [Z, y, alpha], retain_graph=True)
+    half = torch.autograd.grad(coef[0, :2].sum() / 2, [Z, y, alpha])
+    # the difference of the copies is not determined, and counts as constant
+    for a, b in zip(found, half, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_float32_derivatives_are_near_those_of_float64(penalty):
+    inputs = problem(n=40)
+    exact = torch.autograd.grad(SOLUTIONS[penalty](*inputs, tol=1e-13).square().sum(), inputs)
+    single = [x.detach().float().requires_grad_() for x in inputs]
+    found = torch.autograd.grad(SOLUTIONS[penalty](*single, tol=1e-5).square().sum(), single)
+    for a, b in zip(found, exact, strict=True):
+        assert a.dtype == torch.float32
+        # rounding of the Gram matrix, 1e-7, times its condition
+        np.testing.assert_allclose(a, b, atol=1e-5 * float(b.abs().max()))
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_unknown_options_are_refused(penalty):
+    with pytest.raises(TypeError, match="tolerance"):
+        SOLUTIONS[penalty](*problem(), tolerance=1e-3)

@@ -6,7 +6,7 @@ import torch
 from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 from sklearn.linear_model import Lasso, Ridge
 
-from sklearn_sparsedis.functional import centred_gram, lasso_alpha_max
+from sklearn_sparsedis.functional import _support, centred_gram, lasso_alpha_max
 from sklearn_sparsedis.solvers import (
     LEAST_SQUARES_SOLVERS,
     solve_lasso,
@@ -134,3 +134,102 @@ def test_stays_on_the_device_and_looks_once_a_block(shared_design):
         assert result.coef.device.type == ACCELERATOR
     # zero alphas are looked for once; blocks of 1, 3 + 11 and 11 iterations
     assert counter.count == 1 + 3
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_every_layout_of_the_gram_matrix_is_taken(penalty):
+    Z, y, alpha = problems(T=6)
+    gram, corr, y_sq = centred_gram(Z[0], y)[:3]
+    solve = LEAST_SQUARES_SOLVERS[penalty]
+    expected = solve(gram, corr, y_sq, alpha, tol=1e-12)
+    for layout in (gram[None], gram.expand(6, 8, 8)):
+        found = solve(layout, corr, y_sq, alpha, tol=1e-12)
+        np.testing.assert_allclose(found.coef, expected.coef, atol=1e-12)
+    blocks = solve(gram, corr.view(2, 3, 8), y_sq.view(2, 3), alpha.view(2, 3), tol=1e-12)
+    assert blocks.gap.shape == blocks.n_iter.shape == (2, 3)
+    np.testing.assert_allclose(blocks.coef.view(6, 8), expected.coef, atol=1e-12)
+    one = solve(gram, corr[0], y_sq[0], alpha[0], tol=1e-12)
+    np.testing.assert_allclose(one.coef, expected.coef[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_no_problem_is_no_problem(penalty):
+    Z, y, alpha = problems(T=0)
+    result = LEAST_SQUARES_SOLVERS[penalty](*centred_gram(Z, y)[:3], alpha)
+    assert result.coef.shape == (0, 8)
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_parts_that_fit_the_cache_give_the_same_solutions(monkeypatch, warm):
+    Z, y, alpha = problems(T=11, m=20)
+    start = torch.ones(11, 20).double() if warm else None
+    whole = solve_lasso(Z, y, alpha, tol=1e-12, coef_init=start)
+    monkeypatch.setattr(_support, "CACHED", 3 * 20**2)
+    parts = solve_lasso(Z, y, alpha, tol=1e-12, coef_init=start)
+    np.testing.assert_allclose(parts.coef, whole.coef, atol=1e-12)
+    np.testing.assert_array_equal(parts.converged, whole.converged)
+
+
+@pytest.mark.parametrize("kind", ["correlated", "sums", "duplicates", "near copies", "scales"])
+def test_hard_designs_with_more_features_than_rows(kind):
+    Z, y, _ = problems(n=15, m=30)
+    if kind == "correlated":
+        Z = 0.99 * Z[..., :1] + 0.1 * Z
+    if kind == "sums":
+        Z = Z.cumsum(-1)
+    if kind == "duplicates":
+        Z[..., 15:] = Z[..., :15]
+    if kind == "near copies":
+        Z[..., 15:] = Z[..., :15] + 1e-5 * Z[..., 15:]
+    if kind == "scales":
+        Z = Z * torch.logspace(-3, 3, 30).double()
+    for fraction in (0.3, 0.01, 1e-4):
+        alpha = fraction * lasso_alpha_max((Z.mT @ y[..., None])[..., 0] / 15)
+        result = solve_lasso(Z, y, alpha, tol=1e-8)
+        assert result.converged.all()
+
+
+def test_solution_does_not_depend_on_units():
+    Z, y, alpha = problems()
+    result = solve_lasso(Z, y, alpha, tol=1e-12)
+    scaled = solve_lasso(1e-6 * Z, 1e5 * y, 1e-1 * alpha, tol=1e-12)
+    np.testing.assert_allclose(1e-11 * scaled.coef, result.coef, atol=1e-10)
+    np.testing.assert_array_equal(scaled.n_iter, result.n_iter)
+
+
+def test_a_tolerance_out_of_reach_ends_with_the_honest_gap():
+    Z, y, alpha = problems(m=20, n=200, dtype=torch.float32)
+    result = solve_lasso(Z, y, alpha, tol=1e-12, max_iter=100_000)
+    assert not result.converged.any()
+    assert (result.gap < 1e-5).all()
+    assert (result.n_iter < 1000).all()
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_nan_stays_in_its_problem_and_is_not_converged(penalty):
+    Z, y, alpha = problems()
+    y[2, 0] = torch.nan
+    solve = LEAST_SQUARES_SOLVERS[penalty]
+    for design in (Z, Z[0]):
+        result = solve(*centred_gram(design, y)[:3], alpha)
+        good = torch.arange(len(y)) != 2
+        assert result.converged[good].all()
+        assert not result.converged[2]
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_without_penalty_the_solution_has_least_norm(penalty):
+    Z, y, _ = problems(n=6, m=10)
+    solve = LEAST_SQUARES_SOLVERS[penalty]
+    result = solve(*centred_gram(Z[0], y, centre=False)[:3], 0.0)
+    expected = (torch.linalg.pinv(Z[0]) @ y[..., None])[..., 0]
+    np.testing.assert_allclose(result.coef, expected, atol=1e-8)
+    assert result.converged.all()
+
+
+def test_a_good_start_is_made_exact():
+    Z, y, alpha = problems()
+    exact = solve_lasso(Z, y, alpha, tol=1e-13).coef
+    result = solve_lasso(Z, y, alpha, tol=1e-3, coef_init=exact * 1.001)
+    np.testing.assert_allclose(result.coef, exact, atol=1e-10)
+    assert (result.n_iter == 1).all()
