@@ -208,8 +208,9 @@ def digits_part():
         np.arange(len(X)), train_size=1200, stratify=labels, random_state=0
     )
     print(
-        f"1. Digits: {len(train)} training and {len(test)} test scans, {Y.shape[1]} training tasks "
-        f"(10 digits, {Y.shape[1] - 16} pairs of digits, 6 properties of the writing),\n"
+        f"1. Digits: {len(train)} training and {len(test)} test scans\n"
+        f"   {Y.shape[1]} training tasks: 10 digits, {Y.shape[1] - 16} pairs of digits, "
+        "6 properties of the writing\n"
         f"   held out: {len(new_pairs)} pairs of digits and {len(concepts)} concepts\n"
     )
     models, fit_scores = {}, {}
@@ -301,9 +302,7 @@ def recovery_part():
     for law, by in mcc.items():
         print(f"{law:<10}" + "".join(f"{value:>20.3f}" for value in by.values()))
     if unsettled:
-        print(
-            f"Did not converge: {', '.join(unsettled)}. Normal factors give ICA nothing to go by."
-        )
+        print(f"Did not converge (normal factors give ICA no direction): {', '.join(unsettled)}")
     for law, by in mcc.items():
         rivals = {name: value for name, value in by.items() if name != OURS}
         best = max(rivals, key=rivals.get)
