@@ -52,8 +52,8 @@ for alpha in alphas:
 
 scores = search.cv_results_["mean_test_score"].reshape(len(alphas), len(sizes))
 figure, axis = plt.subplots(layout="constrained")
-for alpha, row in zip(alphas, scores, strict=True):
-    axis.plot(sizes, row, "o-", label=f"alpha={alpha}")
+for alpha, row, style in zip(alphas, scores, ("o-", "s--"), strict=True):
+    axis.plot(sizes, row, style, label=f"alpha={alpha}")
 axis.axvline(6, color="grey", linestyle=":", label="factors of the data")
 axis.set(xlabel="n_components", ylabel="cross-validated $R^2$")
 axis.legend()
