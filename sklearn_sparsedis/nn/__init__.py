@@ -12,8 +12,8 @@ from sklearn_sparsedis.nn._encoders import (
 from sklearn_sparsedis.nn._heads import HeadProblem, Heads
 
 __all__ = [
-    "ENCODERS",
     "ConvNetwork",
+    "ENCODERS",
     "Encoder",
     "HeadProblem",
     "Heads",

@@ -2,4 +2,8 @@
 
 from sklearn_sparsedis.tasks._batches import TaskBatch, TaskBatches, TaskTable
 
-__all__ = ["TaskBatch", "TaskBatches", "TaskTable"]
+__all__ = [
+    "TaskBatch",
+    "TaskBatches",
+    "TaskTable",
+]

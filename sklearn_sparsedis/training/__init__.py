@@ -7,10 +7,10 @@ from sklearn_sparsedis.training._start import start_linear_path
 from sklearn_sparsedis.training._train import TrainingPlan, TrainingRun, split_rows, train
 
 __all__ = [
-    "OPTIMIZERS",
     "BilevelNet",
     "BilevelObjective",
     "EarlyStopping",
+    "OPTIMIZERS",
     "ProgressBar",
     "TrainingPlan",
     "TrainingRun",

@@ -121,7 +121,7 @@ def _components(
     if len(singular) < n_components:
         scores = X @ A
         left = X - scores @ (scores.T @ X)
-        spread, W = _directions(left, n_components - len(singular))
+        spread, W = _directions(left, n_components - len(singular), float(np.linalg.norm(X)))
         A = np.hstack([A, W / spread])
     A = np.hstack([A, np.zeros((len(A), n_components - A.shape[1]))])
     rotation, _ = np.linalg.qr(random.standard_normal((n_components, n_components)))
@@ -129,11 +129,12 @@ def _components(
 
 
 def _directions(
-    X: NDArray[np.float64], n_directions: int
+    X: NDArray[np.float64], n_directions: int, scale: float = 0.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Leading singular values that are not zero, and right singular vectors of a fixed sign."""
+    """Leading singular values above rounding at a scale, and right vectors of a fixed sign."""
     _, singular, Vt = np.linalg.svd(X, full_matrices=False)
-    rank = min(int((singular > 1e-8 * singular.max(initial=0.0)).sum()), n_directions)
+    floor = 1e-8 * max(scale, singular.max(initial=0.0))
+    rank = min(int((singular > floor).sum()), n_directions)
     V = Vt[:rank].T
     largest = np.abs(V).argmax(0)
     return singular[:rank], V * np.sign(V[largest, np.arange(rank)])
