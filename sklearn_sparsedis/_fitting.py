@@ -124,7 +124,6 @@ def _run(
     """One training; its loss for the choice among restarts, and its outcome."""
     plan = _plan(p, table, device, fresh=started is None, one_epoch=one_epoch)
     held_out = _held_out(p, table, seed) if not one_epoch else None
-    n_steps = None
     if held_out is not None and held_out.any():
         part = table.rows(~held_out)
         objective = _objective(p, part, started, seed)
@@ -133,7 +132,7 @@ def _run(
         run = search
     else:
         objective = _objective(p, table, started, seed)
-        run = train(objective, table, plan, seed=seed, n_steps=n_steps)
+        run = train(objective, table, plan, seed=seed)
         loss = np.nan
     objective.eval()
     heads = objective.fit_heads(table)
