@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ __all__ = ["FittedEncoder", "FittedHeads", "check_parameters", "fit_encoder", "f
 
 # with fewer rows than this, "auto" spends none of them on early stopping
 MIN_ROWS_TO_HOLD_OUT = 100
+# with fewer than this, the held-out rows are worth a second training on all rows
+MIN_ROWS_TO_SPARE = 2000
 # whole evaluations without improvement before training stops, as a share of all of them
 PATIENCE = 15
 
@@ -127,9 +129,13 @@ def _run(
     if held_out is not None and held_out.any():
         part = table.rows(~held_out)
         objective = _objective(p, part, started, seed)
-        search = train(objective, part, plan, seed=seed, held_out=table.rows(held_out))
-        loss = min(search.held_out_losses)
-        run = search
+        run = train(objective, part, plan, seed=seed, held_out=table.rows(held_out))
+        loss = min(run.held_out_losses)
+        if len(table.X) < MIN_ROWS_TO_SPARE:
+            # callbacks have seen the training that chose the number of steps
+            plan = replace(plan, callbacks=())
+            objective = _objective(p, table, started, seed)
+            train(objective, table, plan, seed=seed, n_steps=run.best_step)
     else:
         objective = _objective(p, table, started, seed)
         run = train(objective, table, plan, seed=seed)

@@ -92,7 +92,8 @@ class SparseDisentangledRepresentation(
     n_init : int, default=1
         Trainings from different seeds, of which that with the lowest loss is kept.
     early_stopping : bool or "auto", default="auto"
-        Whether rows are held out to choose the best encoder; "auto" does from 100 rows.
+        Whether rows are held out to choose the best encoder; "auto" does from 100 rows. Below 2000
+        rows the encoder is then trained again on all of them, for the number of steps found.
     validation_fraction : float in (0, 1), default=0.1
         Share of rows held out.
     n_iter_no_change : int or None, default=None

@@ -38,8 +38,12 @@ def test_recovers_independent_latents():
     data = make_sparse_multitask(1000, 100, n_latents=4, n_features=10, random_state=1)
     sparse = model(max_iter=1500).fit(data.X, data.Y)
     assert mean_corrcoef_score(data.Z, sparse.transform(data.X)) > 0.99
-    dense = model(max_iter=200, penalty="l2").fit(data.X, data.Y)
-    assert mean_corrcoef_score(data.Z, dense.transform(data.X)) < 0.9
+    # ridge heads leave the rotation to chance, which now and then is kind
+    dense = [
+        model(max_iter=50, penalty="l2", random_state=seed).fit(data.X, data.Y).transform(data.X)
+        for seed in range(5)
+    ]
+    assert np.median([mean_corrcoef_score(data.Z, Z) for Z in dense]) < 0.9
 
 
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
@@ -53,6 +57,13 @@ def test_heads_are_scikit_learns_on_the_components(data, penalty):
         np.testing.assert_allclose(fitted.coef_[task], peer.coef_, atol=1e-6)
         np.testing.assert_allclose(fitted.intercept_[task], peer.intercept_, atol=1e-6)
     assert (fitted.dual_gap_ <= fitted.tol).all()
+
+
+def test_few_rows_are_all_trained_on_for_the_number_of_steps_that_held_out_rows_chose(data):
+    fitted = model(early_stopping=True).fit(data.X, data.Y)
+    assert fitted.n_iter_ == 0, "the start is the best linear prediction already"
+    start = model(max_iter=0).fit(data.X, data.Y)
+    np.testing.assert_allclose(fitted.transform(data.X), start.transform(data.X), rtol=1e-12)
 
 
 def test_components_are_standardised(data):
