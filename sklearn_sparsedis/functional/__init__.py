@@ -22,8 +22,10 @@ from sklearn_sparsedis.functional._lasso import (
 from sklearn_sparsedis.functional._prox import soft_threshold
 from sklearn_sparsedis.functional._simplex import project_simplex
 from sklearn_sparsedis.functional._support import (
+    RegularFactor,
     SupportFactor,
     cached_parts,
+    factor_regular,
     factor_support,
     gram_matvec,
     solve_support,
@@ -32,12 +34,14 @@ from sklearn_sparsedis.functional._sync import any_true
 
 __all__ = [
     "GramStatistics",
+    "RegularFactor",
     "SupportFactor",
     "any_true",
     "block_norm",
     "block_soft_threshold",
     "cached_parts",
     "centred_gram",
+    "factor_regular",
     "factor_support",
     "gram_matvec",
     "group_lasso_svm_coef",

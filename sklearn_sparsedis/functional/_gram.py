@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sklearn_sparsedis.functional._shared_gram import SharedGram
+
 __all__ = ["GramStatistics", "centred_gram", "strength_like"]
 
 
@@ -42,7 +44,7 @@ def centred_gram(
     Parameters
     ----------
     Z : Tensor of shape (n, m) or (*batch, n, m)
-        Features, shared by all problems or one matrix a problem.
+        Features, shared by all problems or one matrix a problem; all is done in their dtype.
     y : Tensor of shape (*batch, n)
         Targets.
     sample_weight : Tensor of shape (n,) or (*batch, n), optional
@@ -56,10 +58,11 @@ def centred_gram(
     With a shared Z and shared weights the cost is O(n m^2 + n m T) for T problems, otherwise
     O(T n m^2). Differentiable in Z and y.
     """
-    if sample_weight is None and Z.ndim > 2:
-        return _unweighted(Z, y, centre)
-    share = _normalised(sample_weight, y)
-    if share.ndim == 1 and Z.ndim == 2:
+    y = y.to(Z.dtype)
+    if sample_weight is None:
+        return _shared(Z, y, None, centre) if Z.ndim == 2 else _unweighted(Z, y, centre)
+    share = _normalised(sample_weight.to(Z.dtype))
+    if Z.ndim == 2 and share.ndim == 1:
         return _shared(Z, y, share, centre)
     if Z.ndim == 2:
         return _shared_features(Z, y, share, centre)
@@ -85,20 +88,16 @@ def _unweighted(Z: Tensor, y: Tensor, centre: bool) -> GramStatistics:
     return GramStatistics(gram, corr, y.square().mean(-1), z_mean, y_mean)
 
 
-def _normalised(sample_weight: Tensor | None, y: Tensor) -> Tensor:
-    if sample_weight is None:
-        return y.new_full(y.shape[-1:], 1 / y.shape[-1])
-    weight = sample_weight.to(y.dtype)
+def _normalised(weight: Tensor) -> Tensor:
     weight = weight + (weight.sum(-1, keepdim=True) == 0)
     return weight / weight.sum(-1, keepdim=True)
 
 
-def _shared(Z: Tensor, y: Tensor, share: Tensor, centre: bool) -> GramStatistics:
-    z_mean, y_mean = share @ Z, y @ share
-    if centre:
-        Z, y = Z - z_mean, y - y_mean[..., None]
-    weighted = share[:, None] * Z
-    return _statistics(Z.T @ weighted, y @ weighted, (y * y) @ share, z_mean, y_mean, centre)
+def _shared(Z: Tensor, y: Tensor, share: Tensor | None, centre: bool) -> GramStatistics:
+    batch = y.shape[:-1]
+    gram, corr, y_sq, z_mean, y_mean = SharedGram.apply(Z, y.reshape(-1, len(Z)), share, centre)
+    corr, y_sq, y_mean = corr.reshape(*batch, -1), y_sq.reshape(batch), y_mean.reshape(batch)
+    return _statistics(gram, corr, y_sq, z_mean, y_mean, centre)
 
 
 def _shared_features(Z: Tensor, y: Tensor, share: Tensor, centre: bool) -> GramStatistics:

@@ -7,7 +7,15 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional._sync import any_true
 
-__all__ = ["SupportFactor", "cached_parts", "factor_support", "gram_matvec", "solve_support"]
+__all__ = [
+    "RegularFactor",
+    "SupportFactor",
+    "cached_parts",
+    "factor_regular",
+    "factor_support",
+    "gram_matvec",
+    "solve_support",
+]
 
 # on the CPU, supports smaller than this share of the variables are gathered before factoring, if
 # factoring is so much work (in T m^3) that this pays
@@ -63,10 +71,65 @@ class SupportFactor(NamedTuple):
         # a row times a matrix, because a matrix times a column takes twice as long
         return torch.baddbmm((-self.shift * x)[:, None], x[:, None], self.system)[:, 0]
 
+    def solve(self, rhs: Tensor) -> Tensor:
+        """pinv(G_SS) rhs_S, zero outside the support, shape (T, m)."""
+        return solve_support(self, rhs, least_norm=True)
+
     def substitute(self, rhs: Tensor) -> Tensor:
         """(G_SS + D)^-1 rhs, shape (T, k)."""
         half = torch.linalg.solve_triangular(self.cholesky, rhs[:, :, None], upper=False)
         return torch.linalg.solve_triangular(self.cholesky.mT, half, upper=True)[:, :, 0]
+
+
+class RegularFactor(NamedTuple):
+    """Cholesky factors of well-conditioned systems on the supports.
+
+    Attributes
+    ----------
+    cholesky : Tensor of shape (T, m, m)
+        Lower factors of G_SS, with the identity outside the support.
+    inside : Tensor of shape (T, m)
+        One on the support, zero outside.
+    """
+
+    cholesky: Tensor
+    inside: Tensor
+
+    def solve(self, rhs: Tensor) -> Tensor:
+        """G_SS^-1 rhs_S, zero outside the support, shape (T, m)."""
+        half = torch.linalg.solve_triangular(
+            self.cholesky, (self.inside * rhs)[:, :, None], upper=False
+        )
+        return torch.linalg.solve_triangular(self.cholesky.mT, half, upper=True)[:, :, 0]
+
+    def put(self, index: Tensor, other: "RegularFactor") -> "RegularFactor":
+        """With the problems at an index replaced."""
+        pairs = zip(self, other, strict=True)
+        return RegularFactor(*(mine.index_copy(0, index, theirs) for mine, theirs in pairs))
+
+
+def factor_regular(gram: Tensor, support: Tensor) -> tuple[RegularFactor, Tensor]:
+    """Factor G_SS for each problem, without help for those that are close to singular.
+
+    Parameters
+    ----------
+    gram : Tensor of shape (m, m) or (T, m, m)
+    support : Tensor of bool, shape (T, m)
+
+    Returns
+    -------
+    factor : RegularFactor
+    regular : Tensor of bool, shape (T,)
+        Which problems it holds for: no pivot is below `SMALL_PIVOT` shifts.
+    """
+    inside = support.to(gram.dtype)
+    diagonal = gram.diagonal(dim1=-2, dim2=-1)
+    system = inside[:, :, None] * inside[:, None, :] * gram
+    system.diagonal(dim1=-2, dim2=-1).add_(1 - inside)
+    cholesky, info = torch.linalg.cholesky_ex(system)
+    floor = SMALL_PIVOT * SHIFT[gram.dtype] * inside * diagonal
+    small = cholesky.diagonal(dim1=-2, dim2=-1).square() < floor
+    return RegularFactor(cholesky, inside), (info == 0) & ~small.any(-1)
 
 
 def gram_matvec(gram: Tensor, x: Tensor) -> Tensor:

@@ -7,14 +7,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sklearn_sparsedis.functional import (
-    SupportFactor,
     cached_parts,
     centred_gram,
     factor_support,
-    solve_support,
     strength_like,
 )
 from sklearn_sparsedis.solvers import SolveResult
+from sklearn_sparsedis.solvers._active_set import Factor
 from sklearn_sparsedis.solvers._lasso import solve_and_factor, solve_from_statistics
 from sklearn_sparsedis.solvers._ridge import one_or_each
 
@@ -119,7 +118,7 @@ class _LassoGram(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        gram: Tensor, corr: Tensor, alpha: Tensor, solution: Tensor, factor: SupportFactor | None
+        gram: Tensor, corr: Tensor, alpha: Tensor, solution: Tensor, factor: Factor | None
     ) -> Tensor:
         return solution.clone()
 
@@ -153,7 +152,7 @@ class _Lasso(torch.autograd.Function):
         alpha: Tensor,
         solution: Tensor,
         gram: Tensor,
-        factor: SupportFactor | None,
+        factor: Factor | None,
     ) -> Tensor:
         return solution.clone()
 
@@ -182,14 +181,14 @@ class _Lasso(torch.autograd.Function):
         )
 
 
-def _adjoint(gram: Tensor, coef: Tensor, grad: Tensor, factor: SupportFactor | None) -> Tensor:
+def _adjoint(gram: Tensor, coef: Tensor, grad: Tensor, factor: Factor | None) -> Tensor:
     if factor is not None:
-        return solve_support(factor, grad, least_norm=True)
+        return factor.solve(grad)
     gram = gram if gram.ndim == 2 else gram.reshape(-1, *gram.shape[-2:])
     solutions = []
     for part in cached_parts(coef):
-        factor = factor_support(gram if gram.ndim == 2 else gram[part], coef[part] != 0)
-        solutions.append(solve_support(factor, grad[part], least_norm=True))
+        shifted = factor_support(gram if gram.ndim == 2 else gram[part], coef[part] != 0)
+        solutions.append(shifted.solve(grad[part]))
     return torch.cat(solutions)
 
 

@@ -90,7 +90,7 @@ class HeadProblem:
             Where the solver starts.
         """
         per_task = weights.T if weights is not None and weights.ndim == 2 else weights
-        gram, corr, y_sq, z_mean, y_mean = centred_gram(Z.double(), Y.double().T, per_task)
+        gram, corr, y_sq, z_mean, y_mean = centred_gram(Z.double(), Y.T, per_task)
         # The strength of a step is a number, not a function of Z: with alpha_max differentiated,
         # a denser basis would pay, because it lowers alpha_max.
         alpha_max = HEAD_UNITS[self.penalty](gram.detach(), corr.detach())

@@ -8,8 +8,10 @@ from torch import Tensor
 from torch.nn.functional import softshrink
 
 from sklearn_sparsedis.functional import (
+    RegularFactor,
     SupportFactor,
     cached_parts,
+    factor_regular,
     factor_support,
     lasso_duality_gap,
     lasso_objective,
@@ -21,6 +23,10 @@ from sklearn_sparsedis.solvers._feature_sign import SignState, feature_sign_step
 
 __all__ = ["LassoProblem", "LassoState", "choose", "solve_in_parts"]
 
+Factor = RegularFactor | SupportFactor
+
+# plain Newton steps from a start that is given
+WARM_STEPS = 3
 # one block of iterations: coordinate sweeps, then Newton steps, then one look at the gaps
 SWEEPS = 8
 NEWTON_STEPS = 3
@@ -77,7 +83,7 @@ def _evaluate(problem: LassoProblem, coef: Tensor, n_iter: Tensor) -> LassoState
 
 def solve_in_parts(
     problem: LassoProblem, start: Tensor | None, tol: float, max_iter: int
-) -> tuple[LassoState, SupportFactor | None]:
+) -> tuple[LassoState, Factor | None]:
     """Solve, on the CPU as many problems at a time as have Gram matrices that fit its cache.
 
     Parameters
@@ -93,8 +99,8 @@ def solve_in_parts(
     Returns
     -------
     state : LassoState
-    factor : SupportFactor or None
-        Of the systems on the supports, if one Newton step was enough everywhere.
+    factor : RegularFactor, SupportFactor or None
+        Of the systems on the supports, if Newton steps were enough everywhere.
     """
     parts = cached_parts(problem.corr)
     if len(parts) < 2:
@@ -109,11 +115,46 @@ def solve_in_parts(
 
 def _solve(
     problem: LassoProblem, start: Tensor | None, tol: float, max_iter: int
-) -> tuple[LassoState, SupportFactor | None]:
+) -> tuple[LassoState, Factor | None]:
     n_iter = torch.zeros(len(problem.corr), dtype=torch.int64, device=problem.corr.device)
     if not max_iter:
         coef = torch.zeros_like(problem.corr) if start is None else start
         return _evaluate(problem, coef, n_iter), None
+    if start is not None and start.device.type == "cpu":
+        return _solve_warm(problem, start, n_iter, tol, max_iter, min(WARM_STEPS, max_iter))
+    return _solve_safely(problem, start, n_iter, tol, max_iter)
+
+
+def _solve_warm(
+    problem: LassoProblem, start: Tensor, n_iter: Tensor, tol: float, max_iter: int, n_steps: int
+) -> tuple[LassoState, Factor | None]:
+    """Plain Newton steps, each of the problems that are left; for what they leave, the safe way.
+
+    A training step starts at the solution of the last one, and time goes by the number of kernels:
+    for most problems one step is enough, for a few two.
+    """
+    if not n_steps:
+        return _solve_safely(problem, start, n_iter, tol, max_iter)
+    support, rhs = _guess(problem, start, problem.gradient(start))
+    factor, regular = factor_regular(problem.gram, support)
+    trial = _evaluate(problem, factor.solve(rhs), n_iter + 1)
+    left = ~((trial.gap <= tol) & regular)
+    if not any_true(left):
+        return trial, factor
+    index = torch.nonzero(left)[:, 0]
+    start = torch.where(regular[:, None], trial.coef, start)[index]
+    rest, their_factor = _solve_warm(
+        problem.part(index), start, trial.n_iter[index], tol, max_iter - 1, n_steps - 1
+    )
+    if isinstance(their_factor, RegularFactor):
+        return trial.put(index, rest), factor.put(index, their_factor)
+    return trial.put(index, rest), None
+
+
+def _solve_safely(
+    problem: LassoProblem, start: Tensor | None, n_iter: Tensor, tol: float, max_iter: int
+) -> tuple[LassoState, Factor | None]:
+    """Newton steps that must lower the objective, sweeps, and in the end feature-sign search."""
     n_iter, spent = (n_iter + SWEEPS, SWEEPS) if start is None else (n_iter, 0)
     start, coef, factor = _first_block(problem, start)
     trial = _evaluate(problem, coef, n_iter + 1)
@@ -247,12 +288,16 @@ def _newton_step(
     problem: LassoProblem, coef: Tensor, gradient: Tensor
 ) -> tuple[Tensor, SupportFactor]:
     """Stationary point on the support and signs that a proximal step from here would give."""
-    diagonal = problem.gram.diagonal(dim1=-2, dim2=-1)
-    step = torch.addcmul(gradient, coef, diagonal)
-    support = step.abs() > problem.alpha[:, None]
+    support, rhs = _guess(problem, coef, gradient)
     factor = factor_support(problem.gram, support)
-    rhs = torch.addcmul(problem.corr, problem.alpha[:, None], step.sign(), value=-1)
     return solve_support(factor, rhs, coef), factor
+
+
+def _guess(problem: LassoProblem, coef: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Support after a proximal step, and right-hand side of its stationarity equations."""
+    step = torch.addcmul(gradient, coef, problem.gram.diagonal(dim1=-2, dim2=-1))
+    support = step.abs() > problem.alpha[:, None]
+    return support, torch.addcmul(problem.corr, problem.alpha[:, None], step.sign(), value=-1)
 
 
 def _sweep(problem: LassoProblem, start: Tensor, gradient: Tensor) -> Tensor:

@@ -8,13 +8,12 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional import (
     GramStatistics,
-    SupportFactor,
     centred_gram,
     lasso_objective,
     strength_like,
 )
 from sklearn_sparsedis.functional._sync import any_true
-from sklearn_sparsedis.solvers._active_set import LassoProblem, choose, solve_in_parts
+from sklearn_sparsedis.solvers._active_set import Factor, LassoProblem, choose, solve_in_parts
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import one_or_each, solve_ridge_gram
 
@@ -73,7 +72,7 @@ def solve_lasso(
 
 def solve_from_statistics(
     Z: Tensor, y: Tensor, alpha: Tensor | float, statistics: GramStatistics, options: dict[str, Any]
-) -> tuple[SolveResult, SupportFactor | None]:
+) -> tuple[SolveResult, Factor | None]:
     """`solve_lasso` for callers that have the statistics; see `solve_and_factor`."""
     result, factor = solve_and_factor(*statistics[:3], alpha, **options)
     residual = y - (Z @ result.coef[..., None])[..., 0]
@@ -138,7 +137,7 @@ def solve_and_factor(
     tol: float = 1e-6,
     max_iter: int = 1000,
     coef_init: Tensor | None = None,
-) -> tuple[SolveResult, SupportFactor | None]:
+) -> tuple[SolveResult, Factor | None]:
     """`solve_lasso_gram`, and the factors of the systems on the supports where they are at hand."""
     batch, m = corr.shape[:-1], corr.shape[-1]
     q, y2 = corr.reshape(-1, m), y_sq.reshape(-1)
