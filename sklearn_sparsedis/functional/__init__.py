@@ -5,7 +5,13 @@ from sklearn_sparsedis.functional._block_threshold import (
     block_soft_threshold,
     shrinkage,
 )
-from sklearn_sparsedis.functional._gram import GramStatistics, centred_gram, strength_like
+from sklearn_sparsedis.functional._gram import (
+    CentredTargets,
+    GramStatistics,
+    centre_targets,
+    centred_gram,
+    strength_like,
+)
 from sklearn_sparsedis.functional._group_lasso_svm import (
     group_lasso_svm_coef,
     group_lasso_svm_dual,
@@ -33,6 +39,7 @@ from sklearn_sparsedis.functional._support import (
 from sklearn_sparsedis.functional._sync import any_true
 
 __all__ = [
+    "CentredTargets",
     "GramStatistics",
     "RegularFactor",
     "SupportFactor",
@@ -40,6 +47,7 @@ __all__ = [
     "block_norm",
     "block_soft_threshold",
     "cached_parts",
+    "centre_targets",
     "centred_gram",
     "factor_regular",
     "factor_support",

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional._shared_gram import SharedGram
 
-__all__ = ["GramStatistics", "centred_gram", "strength_like"]
+__all__ = ["CentredTargets", "GramStatistics", "centre_targets", "centred_gram", "strength_like"]
 
 
 class GramStatistics(NamedTuple):
@@ -33,8 +33,49 @@ class GramStatistics(NamedTuple):
     y_mean: Tensor
 
 
+class CentredTargets(NamedTuple):
+    """Targets about their means, for problems with the same row weights.
+
+    Attributes
+    ----------
+    y : Tensor of shape (*batch, n)
+    square : Tensor of shape (*batch,)
+        y'Py.
+    mean : Tensor of shape (*batch,)
+        What was taken away.
+    """
+
+    y: Tensor
+    square: Tensor
+    mean: Tensor
+
+
+def centre_targets(
+    y: Tensor, sample_weight: Tensor | None = None, *, centre: bool = True
+) -> CentredTargets:
+    """What `centred_gram` needs of targets, for callers that use the same ones again.
+
+    Parameters
+    ----------
+    y : Tensor of shape (*batch, n)
+    sample_weight : Tensor of shape (n,), optional
+    centre : bool
+        As in `centred_gram`.
+    """
+    share = None if sample_weight is None else _normalised(sample_weight.to(y.dtype))
+    mean = y.mean(-1) if share is None else y @ share
+    if centre:
+        y = y - mean[..., None]
+    square = torch.linalg.vecdot(y, y) / y.shape[-1] if share is None else (y * y) @ share
+    return CentredTargets(y, square, mean if centre else torch.zeros_like(mean))
+
+
 def centred_gram(
-    Z: Tensor, y: Tensor, sample_weight: Tensor | None = None, *, centre: bool = True
+    Z: Tensor,
+    y: Tensor | CentredTargets,
+    sample_weight: Tensor | None = None,
+    *,
+    centre: bool = True,
 ) -> GramStatistics:
     """Weighted second moments of features and targets about their means.
 
@@ -44,9 +85,9 @@ def centred_gram(
     Parameters
     ----------
     Z : Tensor of shape (n, m) or (*batch, n, m)
-        Features, shared by all problems or one matrix a problem; all is done in their dtype.
-    y : Tensor of shape (*batch, n)
-        Targets.
+        Features, shared by all problems or one matrix a problem.
+    y : Tensor of shape (*batch, n), or CentredTargets
+        Targets; what `centre_targets` gives with the same weights where Z and weights are shared.
     sample_weight : Tensor of shape (n,) or (*batch, n), optional
         Weights, not negative. A weight of zero leaves a row out of a problem; a problem in which
         all are zero counts all rows equally.
@@ -58,12 +99,14 @@ def centred_gram(
     With a shared Z and shared weights the cost is O(n m^2 + n m T) for T problems, otherwise
     O(T n m^2). Differentiable in Z and y.
     """
-    y = y.to(Z.dtype)
+    if Z.ndim == 2 and (sample_weight is None or sample_weight.ndim == 1):
+        if isinstance(y, Tensor):
+            y = centre_targets(y, sample_weight, centre=centre)
+        return _shared(Z, y, sample_weight, centre)
+    assert isinstance(y, Tensor)  # for mypy
     if sample_weight is None:
-        return _shared(Z, y, None, centre) if Z.ndim == 2 else _unweighted(Z, y, centre)
-    share = _normalised(sample_weight.to(Z.dtype))
-    if Z.ndim == 2 and share.ndim == 1:
-        return _shared(Z, y, share, centre)
+        return _unweighted(Z, y, centre)
+    share = _normalised(sample_weight.to(y.dtype))
     if Z.ndim == 2:
         return _shared_features(Z, y, share, centre)
     z_mean, y_mean = (share[..., None] * Z).sum(-2), (share * y).sum(-1)
@@ -93,11 +136,13 @@ def _normalised(weight: Tensor) -> Tensor:
     return weight / weight.sum(-1, keepdim=True)
 
 
-def _shared(Z: Tensor, y: Tensor, share: Tensor | None, centre: bool) -> GramStatistics:
-    batch = y.shape[:-1]
-    gram, corr, y_sq, z_mean, y_mean = SharedGram.apply(Z, y.reshape(-1, len(Z)), share, centre)
-    corr, y_sq, y_mean = corr.reshape(*batch, -1), y_sq.reshape(batch), y_mean.reshape(batch)
-    return _statistics(gram, corr, y_sq, z_mean, y_mean, centre)
+def _shared(
+    Z: Tensor, targets: CentredTargets, weight: Tensor | None, centre: bool
+) -> GramStatistics:
+    share = None if weight is None else _normalised(weight.to(Z.dtype))
+    y, square, y_mean = targets
+    gram, corr, z_mean = SharedGram.apply(Z, y.reshape(-1, len(Z)), share, centre)
+    return _statistics(gram, corr.reshape(*y.shape[:-1], -1), square, z_mean, y_mean, centre)
 
 
 def _shared_features(Z: Tensor, y: Tensor, share: Tensor, centre: bool) -> GramStatistics:

@@ -9,13 +9,14 @@ from sklearn_sparsedis.nn._encoders import (
     column_moments,
     linear_path,
 )
-from sklearn_sparsedis.nn._heads import HeadProblem, Heads
+from sklearn_sparsedis.nn._heads import HeadProblem, Heads, HeadTargets
 
 __all__ = [
     "ConvNetwork",
     "ENCODERS",
     "Encoder",
     "HeadProblem",
+    "HeadTargets",
     "Heads",
     "LinearNetwork",
     "MLPNetwork",

@@ -4,11 +4,18 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sklearn_sparsedis.functional import centred_gram, lasso_alpha_max
+from sklearn_sparsedis.functional import (
+    CentredTargets,
+    centre_targets,
+    centred_gram,
+    lasso_alpha_max,
+)
 from sklearn_sparsedis.implicit import LEAST_SQUARES
 from sklearn_sparsedis.solvers import SolveResult
 
-__all__ = ["HeadProblem", "Heads"]
+__all__ = ["HeadProblem", "HeadTargets", "Heads"]
+
+HeadTargets = CentredTargets
 
 
 @dataclass(frozen=True)
@@ -69,10 +76,14 @@ class HeadProblem:
     max_iter: int = 1000
     floor: float = 0.0
 
+    def centre(self, Y: Tensor) -> HeadTargets:
+        """Targets of shape (n, T), without weights, for callers that use them again."""
+        return centre_targets(Y.double().T)
+
     def solve(
         self,
         Z: Tensor,
-        Y: Tensor,
+        Y: Tensor | HeadTargets,
         weights: Tensor | None = None,
         coef_init: Tensor | None = None,
     ) -> Heads:
@@ -82,7 +93,7 @@ class HeadProblem:
         ----------
         Z : Tensor of shape (n, m)
             Components.
-        Y : Tensor of shape (n, T)
+        Y : Tensor of shape (n, T), or what `centre` gives for it
             Targets, zero where missing.
         weights : Tensor of shape (n,) or (n, T), optional
             Weights of rows or labels.
@@ -90,7 +101,9 @@ class HeadProblem:
             Where the solver starts.
         """
         per_task = weights.T if weights is not None and weights.ndim == 2 else weights
-        gram, corr, y_sq, z_mean, y_mean = centred_gram(Z.double(), Y.T, per_task)
+        gram, corr, y_sq, z_mean, y_mean = centred_gram(
+            Z.double(), Y.double().T if isinstance(Y, Tensor) else Y, per_task
+        )
         # The strength of a step is a number, not a function of Z: with alpha_max differentiated,
         # a denser basis would pay, because it lowers alpha_max.
         alpha_max = HEAD_UNITS[self.penalty](gram.detach(), corr.detach())

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsedis.nn import Encoder, HeadProblem, Heads
+from sklearn_sparsedis.nn import Encoder, HeadProblem, Heads, HeadTargets
 from sklearn_sparsedis.tasks import TaskBatch, TaskTable
 
 __all__ = ["BilevelObjective", "squared_error"]
@@ -40,6 +40,7 @@ class BilevelObjective(nn.Module):
         self.encoder = encoder
         self.problem = problem
         self.training_problem = problem
+        self._whole: tuple[Tensor, HeadTargets] | None = None
         # heads of the last step that saw each task: where the next solve starts
         coef = torch.zeros(n_tasks, n_components, dtype=torch.float64)
         self.register_buffer("coef", coef, persistent=False)
@@ -56,19 +57,26 @@ class BilevelObjective(nn.Module):
     def forward(self, batch: TaskBatch) -> Tensor:
         table = TaskTable(batch.X, batch.Y, batch.weights)
         Z = self.encoder(table.X, table.row_weights)
-        k = batch.n_support
-        weights = table.weights
-        heads = self.training_problem.solve(
-            Z[:k],
-            table.Y[:k],
-            None if weights is None else weights[:k],
-            self.coef.index_select(0, batch.tasks),
-        )
+        k, weights = batch.n_support, table.weights
+        start = self.coef.index_select(0, batch.tasks)
+        if k == len(Z):
+            heads = self.training_problem.solve(Z, self._centred(batch), weights, start)
+        else:
+            support = None if weights is None else weights[:k]
+            heads = self.training_problem.solve(Z[:k], batch.Y[:k], support, start)
         self.coef.index_copy_(0, batch.tasks, heads.coef.detach())
         if k == len(Z):
             return heads.loss.mean()
         query = None if weights is None else weights[k:]
         return 0.5 * squared_error(heads.predict(Z[k:]), table.Y[k:], query).mean()
+
+    def _centred(self, batch: TaskBatch) -> Tensor | HeadTargets:
+        """Targets of a batch, centred once where every batch is the whole table."""
+        if batch.weights is not None:
+            return batch.Y
+        if self._whole is None or self._whole[0] is not batch.Y:
+            self._whole = batch.Y, self.problem.centre(batch.Y)
+        return self._whole[1]
 
     @torch.no_grad()
     def fit_heads(self, table: TaskTable) -> Heads:
