@@ -185,9 +185,7 @@ def training_step(T, m, penalty):
     gram, corr = gram.requires_grad_(), corr.requires_grad_()
 
     def run():
-        coef, result = LEAST_SQUARES[penalty](
-            gram, corr, y_sq, alpha, coef_init=start, return_result=True
-        )
+        coef, _, result = LEAST_SQUARES[penalty](gram, corr, y_sq, alpha, coef_init=start)
         torch.autograd.grad(coef.sum(), [gram, corr])
         return result
 

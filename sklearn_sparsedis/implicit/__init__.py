@@ -1,5 +1,6 @@
 """Differentiable solutions: one autograd Function an inner problem."""
 
+from sklearn_sparsedis.implicit._fit import LeastSquaresFit
 from sklearn_sparsedis.implicit._group_lasso_svm import group_lasso_svm, group_lasso_svm_result
 from sklearn_sparsedis.implicit._lasso import lasso, lasso_gram
 from sklearn_sparsedis.implicit._ridge import ridge, ridge_gram
@@ -9,6 +10,7 @@ LEAST_SQUARES = {"l1": lasso_gram, "l2": ridge_gram}
 
 __all__ = [
     "LEAST_SQUARES",
+    "LeastSquaresFit",
     "group_lasso_svm",
     "group_lasso_svm_result",
     "lasso",

@@ -12,6 +12,7 @@ from sklearn_sparsedis.functional import (
     factor_support,
     strength_like,
 )
+from sklearn_sparsedis.implicit._fit import FitFunction, LeastSquaresFit
 from sklearn_sparsedis.solvers import SolveResult
 from sklearn_sparsedis.solvers._active_set import Factor
 from sklearn_sparsedis.solvers._lasso import solve_and_factor, solve_from_statistics
@@ -62,8 +63,8 @@ def lasso(
     .. [1] Lachapelle et al., "Synergies between Disentanglement and Sparsity", ICML 2023.
     """
     if Z.ndim < y.ndim + 1:
-        statistics = centred_gram(Z, y, centre=False)
-        return lasso_gram(*statistics[:3], alpha, return_result=return_result, **options)
+        fit = lasso_gram(*centred_gram(Z, y, centre=False)[:3], alpha, **options)
+        return (fit.coef, fit.result) if return_result else fit.coef
     strength = strength_like(alpha, Z).expand(y.shape[:-1])
     with torch.no_grad():
         statistics = centred_gram(Z, y, centre=False)
@@ -73,15 +74,9 @@ def lasso(
 
 
 def lasso_gram(
-    gram: Tensor,
-    corr: Tensor,
-    y_sq: Tensor,
-    alpha: Tensor | float,
-    *,
-    return_result: bool = False,
-    **options: Any,
-) -> Tensor | tuple[Tensor, SolveResult]:
-    """Lasso coefficients as a differentiable function of the Gram statistics.
+    gram: Tensor, corr: Tensor, y_sq: Tensor, alpha: Tensor | float, **options: Any
+) -> LeastSquaresFit:
+    """Lasso coefficients and their loss as differentiable functions of the Gram statistics.
 
     With v = G_SS^-1 (dL/dw)_S: dL/dG = -(v w' + w v')/2, dL/dq = v, dL/dalpha = -s'v.
 
@@ -91,16 +86,13 @@ def lasso_gram(
         Symmetric.
     corr : Tensor of shape (*batch, m)
     y_sq : Tensor of shape (*batch,)
-        Enters the certificate, not the solution.
     alpha : float or Tensor of shape (*batch,)
-    return_result, **options
-        As in `lasso`, for `solvers.solve_lasso_gram`.
+    **options
+        tol, max_iter and coef_init of `solvers.solve_lasso_gram`.
 
     Returns
     -------
-    coef : Tensor of shape (*batch, m)
-    result : SolveResult
-        Only with `return_result`; not recorded for autograd.
+    LeastSquaresFit
 
     Notes
     -----
@@ -109,41 +101,20 @@ def lasso_gram(
     batch = corr.shape[:-1]
     gram, strength = one_or_each(gram, batch), strength_like(alpha, corr).expand(batch)
     result, factor = solve_and_factor(gram, corr, y_sq, strength, **options)
-    coef = _LassoGram.apply(gram, corr, strength, result.coef, factor)
-    return (coef, result) if return_result else coef
+    # not the name of the output below: the closure would keep its graph alive
+    solution = result.coef
+    with torch.no_grad():
+        loss = result.objective - strength * solution.abs().sum(-1)
 
+    def invert(grad: Tensor) -> Tensor:
+        return _adjoint(gram, solution.reshape(grad.shape), grad, factor)
 
-class _LassoGram(torch.autograd.Function):
-    """Attach the implicit derivative to a solution that is already known."""
-
-    @staticmethod
-    def forward(
-        gram: Tensor, corr: Tensor, alpha: Tensor, solution: Tensor, factor: Factor | None
-    ) -> Tensor:
-        return solution.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        gram, _, _, _, ctx.factor = inputs
-        ctx.save_for_backward(gram, output)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        gram, coef = ctx.saved_tensors
-        w = coef.reshape(-1, coef.shape[-1])
-        v = _adjoint(gram, w, grad.reshape(w.shape), ctx.factor)
-        return (
-            gram_gradient(gram, v, w) if ctx.needs_input_grad[0] else None,
-            v.reshape(coef.shape),
-            _alpha_gradient(v, w, coef.shape[:-1]) if ctx.needs_input_grad[2] else None,
-            None,
-            None,
-        )
+    coef, loss = FitFunction.apply(gram, corr, y_sq, strength, solution, loss, torch.sign, invert)
+    return LeastSquaresFit(coef, loss, result)
 
 
 class _Lasso(torch.autograd.Function):
-    """As _LassoGram, with the gradient in Z written out: its rank is two."""
+    """As FitFunction's coefficients, with the gradient in Z written out: its rank is two."""
 
     @staticmethod
     def forward(
@@ -194,12 +165,3 @@ def _adjoint(gram: Tensor, coef: Tensor, grad: Tensor, factor: Factor | None) ->
 
 def _alpha_gradient(v: Tensor, w: Tensor, batch: torch.Size) -> Tensor:
     return -(v * w.sign()).sum(-1).reshape(batch)
-
-
-def gram_gradient(gram: Tensor, v: Tensor, w: Tensor) -> Tensor:
-    """-(v w' + w v')/2, summed over the problems that share one matrix."""
-    if gram.ndim == 2:
-        product = v.T @ w
-        return -0.5 * (product + product.T)
-    outer = v[:, :, None] * w[:, None, :]
-    return (-0.5 * (outer + outer.mT)).reshape(gram.shape)

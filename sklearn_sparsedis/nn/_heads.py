@@ -108,7 +108,7 @@ class HeadProblem:
         # a denser basis would pay, because it lowers alpha_max.
         alpha_max = HEAD_UNITS[self.penalty](gram.detach(), corr.detach())
         alpha = self._strength(alpha_max)
-        coef, result = LEAST_SQUARES[self.penalty](
+        coef, loss, result = LEAST_SQUARES[self.penalty](
             gram,
             corr,
             y_sq,
@@ -116,10 +116,7 @@ class HeadProblem:
             tol=self.tol,
             max_iter=self.max_iter,
             coef_init=coef_init,
-            return_result=True,
         )
-        fitted = (gram @ coef[..., None])[..., 0]
-        loss = 0.5 * (y_sq + (coef * (fitted - 2 * corr)).sum(-1))
         intercept = y_mean - (coef * z_mean).sum(-1)
         return Heads(coef, intercept, loss, alpha_max, result)
 

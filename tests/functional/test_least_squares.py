@@ -6,7 +6,9 @@ import torch
 from torch.autograd import gradcheck
 
 from sklearn_sparsedis.functional import (
+    centre_targets,
     centred_gram,
+    factor_regular,
     factor_support,
     lasso_alpha_max,
     lasso_duality_gap,
@@ -66,12 +68,43 @@ def test_a_problem_without_weight_counts_all_rows():
     assert all(s.isfinite().all() for s in statistics)
 
 
-def test_gram_is_differentiable():
+@pytest.mark.parametrize("shape", [None, (6,), (3, 6)])
+@pytest.mark.parametrize("centre", [True, False])
+def test_gram_is_differentiable(shape, centre):
     g = torch.Generator().manual_seed(0)
     Z = torch.randn(6, 2, generator=g).double().requires_grad_()
     y = torch.randn(3, 6, generator=g).double().requires_grad_()
-    weight = torch.rand(3, 6, generator=g).double()
-    assert gradcheck(lambda Z, y: centred_gram(Z, y, weight), (Z, y))
+    weight = None if shape is None else torch.rand(shape, generator=g).double()
+    if centre:
+        assert gradcheck(lambda Z, y: centred_gram(Z, y, weight), (Z, y))
+    else:
+        assert gradcheck(lambda Z, y: centred_gram(Z, y, weight, centre=False)[:3], (Z, y))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_targets_may_be_centred_before(weighted):
+    g = torch.Generator().manual_seed(0)
+    Z, y = torch.randn(6, 2, generator=g).double(), torch.randn(3, 6, generator=g).double() + 4
+    weight = torch.rand(6, generator=g).double() if weighted else None
+    found = centred_gram(Z, centre_targets(y, weight), weight)
+    for a, b in zip(found, centred_gram(Z, y, weight), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_regular_systems_are_solved_and_singular_ones_named():
+    g = torch.Generator().manual_seed(0)
+    Z = torch.randn(2, 30, 5, generator=g).double()
+    Z[1, :, 4] = Z[1, :, 0]
+    gram = Z.mT @ Z / 30
+    support = torch.tensor([[True, False, True, True, True]] * 2)
+    rhs = torch.randn(2, 5, generator=g).double()
+    factor, regular = factor_regular(gram, support)
+    assert regular.tolist() == [True, False]
+    expected = torch.zeros(5).double()
+    expected[support[0]] = torch.linalg.solve(
+        gram[0][support[0]][:, support[0]], rhs[0, support[0]]
+    )
+    np.testing.assert_allclose(factor.solve(rhs)[0], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("m", [5, 40])

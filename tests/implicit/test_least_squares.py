@@ -52,7 +52,7 @@ def test_gradcheck_on_one_shared_design(penalty, weights):
 
     def solution(Z, y, alpha):
         gram, corr, y_sq, _, _ = centred_gram(Z, y, weight)
-        return LEAST_SQUARES[penalty](gram, corr, y_sq, alpha, tol=1e-14)
+        return LEAST_SQUARES[penalty](gram, corr, y_sq, alpha, tol=1e-14).coef
 
     assert gradcheck(solution, (Z.detach()[0].requires_grad_(), y, alpha))
 
@@ -120,11 +120,40 @@ def test_gradcheck_on_gram_statistics(penalty, layout):
     statistics = centred_gram(Z.detach() if layout == "each" else Z.detach()[0], y.detach())
     gram = statistics.gram[None] if layout == "one" else statistics.gram
 
-    def solution(half, corr, alpha):  # the matrix stays symmetric
-        return LEAST_SQUARES[penalty](half + half.mT, corr, statistics.y_sq, alpha, tol=1e-14)
+    def fit(half, corr, y_sq, alpha):  # the matrix stays symmetric
+        return LEAST_SQUARES[penalty](half + half.mT, corr, y_sq, alpha, tol=1e-14)[:2]
 
-    args = [x.detach().clone().requires_grad_() for x in (gram / 2, statistics.corr, alpha)]
-    assert gradcheck(solution, args)
+    args = (gram / 2, statistics.corr, statistics.y_sq, alpha)
+    args = [x.detach().clone().requires_grad_() for x in args]
+    assert gradcheck(fit, args)
+    assert gradcheck(lambda *args: fit(*args)[0], args)
+    assert gradcheck(lambda *args: fit(*args)[1], args)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_loss_is_half_the_mean_squared_error_without_the_penalty(penalty):
+    Z, y, alpha = (x.detach() for x in problem())
+    statistics = centred_gram(Z, y, centre=False)
+    coef, loss, _ = LEAST_SQUARES[penalty](*statistics[:3], alpha, tol=1e-14)
+    residual = y - (Z @ coef[..., None])[..., 0]
+    np.testing.assert_allclose(loss, 0.5 * residual.square().mean(-1), rtol=1e-12)
+
+
+def test_a_warm_solve_is_the_cold_one_where_supports_change_and_where_systems_are_singular():
+    Z, y, alpha = (x.detach() for x in problem(T=5, n=30, m=6))
+    Z = torch.cat([Z, Z[:, :, :1]], -1)  # a copy of the first feature
+    start = torch.randn(5, 7, generator=torch.Generator().manual_seed(3)).double()
+    start[2] = 0
+    gram, corr, y_sq, _, _ = centred_gram(Z, y)
+    corr.requires_grad_()
+    cold = LEAST_SQUARES["l1"](gram, corr, y_sq, alpha, tol=1e-13)
+    warm = LEAST_SQUARES["l1"](gram, corr, y_sq, alpha, tol=1e-13, coef_init=start)
+    assert warm.result.converged.all()
+    np.testing.assert_allclose(warm.loss.detach(), cold.loss.detach(), rtol=1e-11)
+    gradients = [torch.autograd.grad(fit.loss.sum(), corr)[0] for fit in (cold, warm)]
+    # the solutions may share a weight between the copies as they like
+    found, expected = (torch.cat([x[:, :1] + x[:, 6:], x[:, 1:6]], 1) for x in gradients)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -146,7 +175,7 @@ def test_strength_may_depend_on_the_statistics():
 
     def solution(Z, y):
         gram, corr, y_sq, _, _ = centred_gram(Z, y)
-        return LEAST_SQUARES["l1"](gram, corr, y_sq, 0.3 * lasso_alpha_max(corr), tol=1e-14)
+        return LEAST_SQUARES["l1"](gram, corr, y_sq, 0.3 * lasso_alpha_max(corr), tol=1e-14).coef
 
     assert gradcheck(solution, (Z, y))
 
