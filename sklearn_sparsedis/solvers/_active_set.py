@@ -1,7 +1,7 @@
 """The active-set method for batches of Lasso problems."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,72 +13,25 @@ from sklearn_sparsedis.functional import (
     cached_parts,
     factor_regular,
     factor_support,
-    lasso_duality_gap,
-    lasso_objective,
-    residual_square,
     solve_support,
 )
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._feature_sign import SignState, feature_sign_steps
+from sklearn_sparsedis.solvers._lasso_state import LassoProblem, LassoState, choose, evaluate
 
-__all__ = ["LassoProblem", "LassoState", "choose", "solve_in_parts"]
+__all__ = ["Factor", "solve_in_parts"]
 
 Factor = RegularFactor | SupportFactor
 
-# plain Newton steps from a start that is given
-WARM_STEPS = 3
+# plain Newton steps before those that must lower the objective, on the CPU and with no more
+# variables than this: larger systems are worth gathering
+PLAIN_STEPS = 3
+PLAIN_VARIABLES = 32
 # one block of iterations: coordinate sweeps, then Newton steps, then one look at the gaps
 SWEEPS = 8
 NEWTON_STEPS = 3
 # steps of feature-sign search between two looks at the gaps
 SEARCH_STEPS = 8
-
-
-@dataclass
-class LassoProblem:
-    """Statistics of T problems; `gram` of shape (m, m) or (T, m, m)."""
-
-    gram: Tensor
-    corr: Tensor
-    y_sq: Tensor
-    alpha: Tensor
-
-    def part(self, index: Tensor | slice) -> "LassoProblem":
-        gram = self.gram if self.gram.ndim == 2 else self.gram[index]
-        return LassoProblem(gram, self.corr[index], self.y_sq[index], self.alpha[index])
-
-    def gradient(self, coef: Tensor) -> Tensor:
-        if self.gram.ndim == 2:
-            return torch.addmm(self.corr, coef, self.gram, alpha=-1)
-        return torch.baddbmm(self.corr[:, None], coef[:, None], self.gram, alpha=-1)[:, 0]
-
-
-@dataclass
-class LassoState:
-    """Iterate of T problems with its certificate."""
-
-    coef: Tensor
-    gradient: Tensor
-    objective: Tensor
-    gap: Tensor
-    n_iter: Tensor
-
-    def part(self, index: Tensor | slice) -> "LassoState":
-        return LassoState(*(value[index] for value in vars(self).values()))
-
-    def put(self, index: Tensor, other: "LassoState") -> "LassoState":
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return LassoState(*(mine.index_copy(0, index, theirs) for mine, theirs in pairs))
-
-
-def _evaluate(problem: LassoProblem, coef: Tensor, n_iter: Tensor) -> LassoState:
-    gradient = problem.gradient(coef)
-    residual_sq = residual_square(problem.corr, problem.y_sq, coef, gradient)
-    objective = lasso_objective(residual_sq, coef, problem.alpha)
-    gap = lasso_duality_gap(residual_sq, coef, gradient, problem.alpha)
-    scale = objective.maximum(0.5e-3 * problem.y_sq)
-    gap = torch.where(scale > 0, gap / scale, gap)
-    return LassoState(coef, gradient, objective, gap, n_iter)
 
 
 def solve_in_parts(
@@ -119,31 +72,35 @@ def _solve(
     n_iter = torch.zeros(len(problem.corr), dtype=torch.int64, device=problem.corr.device)
     if not max_iter:
         coef = torch.zeros_like(problem.corr) if start is None else start
-        return _evaluate(problem, coef, n_iter), None
-    if start is not None and start.device.type == "cpu":
-        return _solve_warm(problem, start, n_iter, tol, max_iter, min(WARM_STEPS, max_iter))
+        return evaluate(problem, coef, n_iter), None
+    if problem.corr.device.type == "cpu" and problem.corr.shape[1] <= PLAIN_VARIABLES:
+        if start is None:
+            start = _sweep(problem, torch.zeros_like(problem.corr), problem.corr)
+            n_iter = n_iter + SWEEPS
+        n_steps = min(PLAIN_STEPS, max_iter)
+        return _solve_plainly(problem, start, n_iter, tol, max_iter, n_steps)
     return _solve_safely(problem, start, n_iter, tol, max_iter)
 
 
-def _solve_warm(
+def _solve_plainly(
     problem: LassoProblem, start: Tensor, n_iter: Tensor, tol: float, max_iter: int, n_steps: int
 ) -> tuple[LassoState, Factor | None]:
     """Plain Newton steps, each of the problems that are left; for what they leave, the safe way.
 
-    A training step starts at the solution of the last one, and time goes by the number of kernels:
-    for most problems one step is enough, for a few two.
+    The time of small problems goes by the number of kernels. A training step starts at the solution
+    of the last one: for most problems one step is enough, for a few two.
     """
     if not n_steps:
         return _solve_safely(problem, start, n_iter, tol, max_iter)
     support, rhs = _guess(problem, start, problem.gradient(start))
     factor, regular = factor_regular(problem.gram, support)
-    trial = _evaluate(problem, factor.solve(rhs), n_iter + 1)
+    trial = evaluate(problem, factor.solve(rhs), n_iter + 1)
     left = ~((trial.gap <= tol) & regular)
     if not any_true(left):
         return trial, factor
     index = torch.nonzero(left)[:, 0]
     start = torch.where(regular[:, None], trial.coef, start)[index]
-    rest, their_factor = _solve_warm(
+    rest, their_factor = _solve_plainly(
         problem.part(index), start, trial.n_iter[index], tol, max_iter - 1, n_steps - 1
     )
     if isinstance(their_factor, RegularFactor):
@@ -157,10 +114,10 @@ def _solve_safely(
     """Newton steps that must lower the objective, sweeps, and in the end feature-sign search."""
     n_iter, spent = (n_iter + SWEEPS, SWEEPS) if start is None else (n_iter, 0)
     start, coef, factor = _first_block(problem, start)
-    trial = _evaluate(problem, coef, n_iter + 1)
+    trial = evaluate(problem, coef, n_iter + 1)
     if not any_true(~(trial.gap <= tol)):
         return trial, factor
-    state = _better(_evaluate(problem, start, n_iter), trial, tol, 1)
+    state = _better(evaluate(problem, start, n_iter), trial, tol, 1)
     state = _newton_steps(problem, state, trial, tol, NEWTON_STEPS)
     spent += 1 + NEWTON_STEPS
     active, blocks = state.gap > tol, 1
@@ -206,11 +163,11 @@ def _first_block(
 
 def _block(problem: LassoProblem, state: LassoState, tol: float) -> LassoState:
     """Sweeps and Newton steps."""
-    swept = _evaluate(problem, _sweep(problem, state.coef, state.gradient), state.n_iter)
+    swept = evaluate(problem, _sweep(problem, state.coef, state.gradient), state.n_iter)
     state = _better(state, swept, tol, SWEEPS)
     # where sweeps were enough, too: the step makes the solution exact
     coef, _ = _newton_step(problem, state.coef, state.gradient)
-    trial = _evaluate(problem, coef, state.n_iter)
+    trial = evaluate(problem, coef, state.n_iter)
     return _newton_steps(problem, _better(state, trial, tol, 1), trial, tol, NEWTON_STEPS - 1)
 
 
@@ -229,7 +186,7 @@ def _newton_steps(
             left, trial = state.part(index), trial.part(index)
             return state.put(index, _newton_steps(problem.part(index), left, trial, tol, n_steps))
     coef, _ = _newton_step(problem, trial.coef, trial.gradient)
-    trial = _evaluate(problem, coef, state.n_iter)
+    trial = evaluate(problem, coef, state.n_iter)
     return _newton_steps(problem, _better(state, trial, tol, 1), trial, tol, n_steps - 1)
 
 
@@ -262,7 +219,7 @@ def _search_steps(
             return state.put(index, _search_steps(problem.part(index), left, search, tol, n_steps))
     some = max(SEARCH_STEPS, state.coef.shape[1] // 8)
     search = feature_sign_steps(problem.gram, problem.corr, problem.alpha, search, some)
-    state = _better(state, _evaluate(problem, search.coef, state.n_iter), tol, some)
+    state = _better(state, evaluate(problem, search.coef, state.n_iter), tol, some)
     return _search_steps(problem, state, search, tol, n_steps - some)
 
 
@@ -273,15 +230,6 @@ def _better(state: LassoState, trial: LassoState, tol: float, n_iter: int | Tens
     equal = trial.objective <= state.objective + rounding
     count = state.n_iter + n_iter * (state.gap > tol)
     return replace(choose(lower | (equal & (trial.gap < state.gap)), trial, state), n_iter=count)
-
-
-def choose(choice: Tensor, one: LassoState, other: LassoState) -> LassoState:
-    def pick(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(choice[:, None] if a.ndim == 2 else choice, a, b)
-
-    return LassoState(
-        *(pick(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
-    )
 
 
 def _newton_step(

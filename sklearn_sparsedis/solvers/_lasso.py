@@ -13,7 +13,8 @@ from sklearn_sparsedis.functional import (
     strength_like,
 )
 from sklearn_sparsedis.functional._sync import any_true
-from sklearn_sparsedis.solvers._active_set import Factor, LassoProblem, choose, solve_in_parts
+from sklearn_sparsedis.solvers._active_set import Factor, solve_in_parts
+from sklearn_sparsedis.solvers._lasso_state import LassoProblem, choose
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import one_or_each, solve_ridge_gram
 
@@ -117,8 +118,9 @@ def solve_lasso_gram(
     converges as coordinate descent does and ends as Newton's method does; problems in which
     supports keep changing are left to feature-sign search (`_feature_sign.py`). The first block has
     one Newton step, taken by every problem however good its start is, and no sweeps with
-    `coef_init`. The host looks at the gaps once a block. Problems that a block leaves as they were
-    have reached what their dtype can, and stop.
+    `coef_init`. Small problems on the CPU begin with up to three plain Newton steps instead, each
+    of the problems that are left. The host looks at the gaps once a block. Problems that a block
+    leaves as they were have reached what their dtype can, and stop.
     Singular systems follow the rule of `functional.solve_support`. Problems with alpha = 0 are
     least squares, solved and certified by `solve_ridge_gram`.
     """
