@@ -16,7 +16,7 @@ from sklearn.linear_model import RidgeCV
 
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
-from sklearn_sparsedis.metrics import task_r2_scores
+from sklearn_sparsedis.metrics import nan_r2_score
 
 # %%
 # One world, 400 rows to learn from and 1000 to test on; only labels of the first are hidden.
@@ -32,14 +32,14 @@ for fraction in missing:
     Y_seen = np.where(order < fraction * 400, np.nan, Y)
     model = SparseDisentangledRepresentation(6, encoder="linear", random_state=0)
     model.fit(X, Y_seen)
-    shared.append(np.mean(task_r2_scores(Y_test, model.predict(X_test))))
+    shared.append(nan_r2_score(Y_test, model.predict(X_test)))
 
     predicted = np.empty_like(Y_test)
     for task, y in enumerate(Y_seen.T):
         rows = np.isfinite(y)
         ridge = RidgeCV(np.logspace(-3, 3, 13)).fit(X[rows], y[rows])
         predicted[:, task] = ridge.predict(X_test)
-    separate.append(np.mean(task_r2_scores(Y_test, predicted)))
+    separate.append(nan_r2_score(Y_test, predicted))
     labels = round((1 - fraction) * 400)
     print(
         f"{labels:3d} labels a task: R^2 {shared[-1]:.3f} shared components, "

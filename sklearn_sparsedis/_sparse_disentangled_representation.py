@@ -33,7 +33,7 @@ from sklearn_sparsedis._validation import (
     to_tensor,
     unchanged_on_failure,
 )
-from sklearn_sparsedis.metrics import task_r2_scores
+from sklearn_sparsedis.metrics import nan_r2_score
 from sklearn_sparsedis.nn import Encoder
 
 __all__ = ["SparseDisentangledRepresentation"]
@@ -416,7 +416,12 @@ class SparseDisentangledRepresentation(
             wide = np.full(predicted.shape, np.nan)
             wide[np.arange(len(rows)), columns] = column_or_1d(true)
             true = wide
-        scores = task_r2_scores(true.reshape(len(true), -1), predicted, sample_weight=sample_weight)
+        scores = nan_r2_score(
+            true.reshape(len(true), -1),
+            predicted,
+            sample_weight=sample_weight,
+            multioutput="raw_values",
+        )
         if np.isnan(scores).all():
             warnings.warn(
                 "R^2 is not defined with fewer than two labels in every task.",

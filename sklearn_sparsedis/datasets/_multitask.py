@@ -174,10 +174,12 @@ def make_sparse_multitask(
         Marginal distribution, of mean 0 and variance 1.
     correlation : float in [0, 1), default=0.0
         Pearson correlation between every two latents, whatever their distribution.
-    support, support_prob, support_size, n_supports, noise, missing_fraction
+    support, support_prob, support_size, n_supports, noise
         Law of the tasks, see `make_sparse_tasks`.
     observation_noise : float >= 0, default=0.0
         Norm of the noise in each observed feature over the norm of the centred feature.
+    missing_fraction : float in [0, 1), default=0.0
+        Share of missing labels, see `make_sparse_tasks`.
     random_state : int, RandomState instance or None, default=None
         Latents, mixing, heads and noise. With one seed and one shape, the latents of one
         `latent_distribution` and `correlation`, and the mixing, are the same for all tasks' laws.

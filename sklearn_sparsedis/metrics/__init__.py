@@ -10,7 +10,6 @@ from sklearn_sparsedis.metrics._linear import linear_recovery_score
 from sklearn_sparsedis.metrics._matching import match_latents, mean_corrcoef_score
 from sklearn_sparsedis.metrics._sap import sap_score
 from sklearn_sparsedis.metrics._scorers import LatentScorer, nan_r2_score, nan_r2_scorer
-from sklearn_sparsedis.metrics._task_r2 import task_r2_scores
 
 __all__ = [
     "LatentScorer",
@@ -28,5 +27,4 @@ __all__ = [
     "nan_r2_score",
     "nan_r2_scorer",
     "sap_score",
-    "task_r2_scores",
 ]

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.metrics import r2_score
 
 __all__ = ["LatentScorer", "nan_r2_score", "nan_r2_scorer"]
 
@@ -72,19 +73,28 @@ class LatentScorer(BaseEstimator):
         return self.score(estimator, X, y, Z_true=Z_true)
 
 
-def nan_r2_score(Y_true: Any, Y_pred: Any, *, multioutput: str = "uniform_average") -> Any:
+def nan_r2_score(
+    Y_true: Any,
+    Y_pred: Any,
+    *,
+    sample_weight: Any = None,
+    multioutput: str = "uniform_average",
+) -> Any:
     r"""R^2 of each task over its observed labels, or the mean over the tasks.
 
     .. math:: R^2_t = 1 - \frac{\sum_{i \in O_t} (y_{it} - \hat y_{it})^2}
        {\sum_{i \in O_t} (y_{it} - \bar y_t)^2}
 
-    with :math:`O_t` the rows where task t is not NaN.
+    with :math:`O_t` the rows where task t is not NaN, and weighted sums and mean where there are
+    weights.
 
     Parameters
     ----------
     Y_true : array-like of shape (n_samples, n_tasks) or (n_samples,)
         Labels, NaN where missing.
     Y_pred : array-like of the same shape
+    sample_weight : array-like of shape (n_samples,) or the shape of Y_true, optional
+        Weights of rows or labels, not negative.
     multioutput : {"uniform_average", "raw_values"}, default="uniform_average"
 
     Returns
@@ -117,7 +127,11 @@ def nan_r2_score(Y_true: Any, Y_pred: Any, *, multioutput: str = "uniform_averag
     if np.isnan(pred).any():
         raise ValueError("Y_pred contains NaN; only labels in Y_true may be missing.")
     true, pred = true.reshape(len(true), -1), pred.reshape(len(pred), -1)
-    scores = np.array([_observed_r2(a, b) for a, b in zip(true.T, pred.T, strict=True)])
+    weights = np.ones((len(true), 1))
+    if sample_weight is not None:
+        weights = np.asarray(sample_weight, dtype=np.float64).reshape(len(true), -1)
+    columns = zip(true.T, pred.T, np.broadcast_to(weights, true.shape).T, strict=True)
+    scores = np.array([_observed_r2(*column) for column in columns])
     if multioutput == "raw_values":
         return scores
     if np.isnan(scores).all():
@@ -125,17 +139,26 @@ def nan_r2_score(Y_true: Any, Y_pred: Any, *, multioutput: str = "uniform_averag
     return float(np.nanmean(scores))
 
 
-def _observed_r2(true: np.ndarray, pred: np.ndarray) -> float:
+def _observed_r2(true: np.ndarray, pred: np.ndarray, weight: np.ndarray) -> float:
     observed = ~np.isnan(true)
-    true, pred = true[observed], pred[observed]
-    if true.size < 2:
+    if observed.sum() < 2:
         return np.nan
-    error, spread = np.sum((true - pred) ** 2), np.sum((true - true.mean()) ** 2)
-    if spread == 0.0:
-        return float(error == 0.0)
-    return float(1.0 - error / spread)
+    return r2_score(true[observed], pred[observed], sample_weight=weight[observed])
 
 
 def nan_r2_scorer(estimator: Any, X: Any, y: Any) -> float:
-    """Score predictions by `nan_r2_score`: for ``scoring=`` where labels are missing."""
-    return float(nan_r2_score(y, estimator.predict(X)))
+    """Score predictions by `nan_r2_score`: for ``scoring=`` where labels are missing.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With `predict`.
+    X : array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples, n_tasks) or (n_samples,)
+        Labels, NaN where missing.
+
+    Returns
+    -------
+    score : float
+    """
+    return nan_r2_score(y, estimator.predict(X))

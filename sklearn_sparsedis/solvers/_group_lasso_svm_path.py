@@ -20,10 +20,12 @@ def group_lasso_svm_path(
 
     Parameters
     ----------
-    F, y, l2_reg
+    F, y
         As in `solve_group_lasso_svm`.
     group_regs : sequence of Tensors broadcastable to (*batch,), or floats
         Values of group_reg in the order in which they are solved; neighbours should be close.
+    l2_reg
+        As in `solve_group_lasso_svm`.
     **opts
         Other arguments of `solve_group_lasso_svm`; `dual_init` is the first one's.
 

@@ -58,6 +58,21 @@ def test_nan_r2_scores_observed_labels_only():
     assert nan_r2_score(true, pred) == pytest.approx(expected[0])
 
 
+@pytest.mark.parametrize("shape", [(30,), (30, 2)])
+def test_nan_r2_weights_rows_or_labels(shape):
+    rng = np.random.default_rng(0)
+    true, pred = rng.normal(size=(30, 2)), rng.normal(size=(30, 2))
+    true[:4, 1] = np.nan
+    weights = rng.integers(0, 4, size=shape).astype(float)
+    each = np.broadcast_to(weights.reshape(30, -1), (30, 2))
+    expected = [
+        r2_score(true[4 * t :, t], pred[4 * t :, t], sample_weight=each[4 * t :, t])
+        for t in range(2)
+    ]
+    found = nan_r2_score(true, pred, sample_weight=weights, multioutput="raw_values")
+    np.testing.assert_allclose(found, expected)
+
+
 def test_nan_r2_scorer_in_cross_validation():
     X = normal(60)
     y = X @ np.ones(4)
