@@ -1,0 +1,59 @@
+"""Batches of rows and tasks."""
+
+import pytest
+import torch
+
+from sklearn_sparsedis.tasks import TaskBatches, TaskTable
+
+
+def table(n=10, n_tasks=5, weights=None):
+    X = torch.arange(n).float()[:, None]
+    Y = X + 100 * torch.arange(n_tasks)
+    return TaskTable(X, Y, weights)
+
+
+def batches(rows, **options):
+    defaults = {"batch_size": 4, "tasks_per_batch": None, "query_fraction": None}
+    defaults |= {"n_batches": 5, "n_total": 5, "seed": 0}
+    return TaskBatches(rows, **{**defaults, **options})
+
+
+def test_no_row_comes_twice_in_a_pass():
+    drawn = list(batches(table(n=12), n_batches=3, n_total=3))
+    rows = torch.cat([batch.X[:, 0] for batch in drawn])
+    assert sorted(rows.tolist()) == list(range(12))
+
+
+def test_rows_keep_their_targets_and_weights():
+    weights = torch.arange(50).reshape(10, 5).float()
+    for batch in batches(table(weights=weights), tasks_per_batch=2):
+        rows = batch.X[:, 0].long()
+        assert len(batch.tasks.unique()) == 2
+        assert torch.equal(batch.Y, batch.X + 100 * batch.tasks)
+        assert torch.equal(batch.weights, weights[rows][:, batch.tasks])
+
+
+def test_a_table_no_larger_than_a_batch_comes_whole_and_as_it_is():
+    rows = table()
+    first, second = batches(rows, batch_size=99, n_batches=2, n_total=2)
+    assert first.X is rows.X
+    assert second.Y is rows.Y, "its targets are prepared once"
+    assert first.n_support == 10
+
+
+@pytest.mark.parametrize(("fraction", "support"), [(0.25, 3), (0.01, 3), (0.99, 2)])
+def test_some_rows_are_kept_from_the_heads(fraction, support):
+    assert all(b.n_support == support for b in batches(table(), query_fraction=fraction))
+
+
+def test_seeds_decide_the_order_and_leave_the_global_generator_alone():
+    before = torch.random.get_rng_state()
+    one, same, other = (torch.cat([b.X for b in batches(table(), seed=seed)]) for seed in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_epochs_share_out_the_steps():
+    passes = batches(table(), n_batches=3, n_total=7)
+    assert [len(list(passes)) for _ in range(4)] == [3, 3, 1, 0]
