@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export MPLBACKEND := Agg
 export SCIPY_ARRAY_API := 1
+# threads that wait do not spin: on a shared machine the small kernels of a training step took 10x
+export OMP_WAIT_POLICY := passive
 
 .PHONY: demo test test-slow lint format bench clean
 
