@@ -1,8 +1,5 @@
 """Omniglot from its official files."""
 
-import io
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,6 +7,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from sklearn_sparsedis.datasets._checks import check_integer
+from sklearn_sparsedis.datasets._picture_files import PictureFiles
 
 __all__ = ["load_omniglot"]
 
@@ -21,45 +19,6 @@ _SOURCE = (
 
 def _is_drawing(name: PurePosixPath) -> bool:
     return name.suffix == ".png" and len(name.parts) >= 3 and name.parts[-2].startswith("character")
-
-
-def _read_zip(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
-                if _is_drawing(PurePosixPath(name)):
-                    yield PurePosixPath(name), archive.read(name)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(
-            f"{path} is not a complete zip file. Fetch it again: {_SOURCE}."
-        ) from error
-
-
-def _read_folder(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    for file in sorted(path.rglob("*.png")):
-        name = PurePosixPath(path.name, *file.relative_to(path).parts)
-        if _is_drawing(name):
-            yield name, file.read_bytes()
-
-
-def _read(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
-    if not path.exists():
-        raise FileNotFoundError(f"path={str(path)!r} does not exist. Wanted: {_SOURCE}.")
-    return _read_folder(path) if path.is_dir() else _read_zip(path)
-
-
-def _decode(content: bytes, name: PurePosixPath, image_size: int | None) -> np.ndarray:
-    """Return ink as 255 on paper as 0."""
-    from PIL import Image  # optional: only the loaders of pictures need it
-
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            grey = picture.convert("L")
-            if image_size is not None:
-                grey = grey.resize((image_size, image_size), Image.Resampling.BOX)
-            return 255 - np.asarray(grey)
-    except OSError as error:
-        raise ValueError(f"{name} is not a readable picture. Wanted: {_SOURCE}.") from error
 
 
 def load_omniglot(path: Any, *, image_size: int | None = None) -> Bunch:
@@ -110,11 +69,12 @@ def load_omniglot(path: Any, *, image_size: int | None = None) -> Bunch:
     paths = [path] if isinstance(path, (str, Path)) else list(path)
     drawings: dict[tuple[str, str], tuple[int, np.ndarray]] = {}
     for one in paths:
-        for name, content in _read(Path(one)):
-            key = (f"{name.parts[-3]}/{name.parts[-2]}", name.stem)
-            if key not in drawings:
-                drawer = int(name.stem.rpartition("_")[2])
-                drawings[key] = (drawer, _decode(content, name, image_size))
+        with PictureFiles(one, _SOURCE) as files:
+            for name in filter(_is_drawing, files.names):
+                key = (f"{name.parts[-3]}/{name.parts[-2]}", name.stem)
+                if key not in drawings:
+                    drawer = int(name.stem.rpartition("_")[2])
+                    drawings[key] = (drawer, 255 - files.picture(name, "L", image_size))
     if not drawings:
         raise ValueError(f"path={[str(p) for p in paths]} holds no drawings. Wanted: {_SOURCE}.")
     keys = sorted(drawings)
