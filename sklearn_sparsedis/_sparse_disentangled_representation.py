@@ -68,10 +68,13 @@ class SparseDisentangledRepresentation(
         Widths of "mlp", which has a linear path beside it.
     input_shape : tuple of int or None, default=None
         (height, width[, channels]) of the images that the rows of X are, for "conv".
-    penalty : {"l1", "l2"}, default="l1"
-        ||w||_1 or ||w||_2^2 / 2.
+    penalty : {"l0", "l1", "l2"}, default="l1"
+        ||w||_1 or ||w||_2^2 / 2. With "l0" the encoder is trained through ridge heads as with "l2",
+        which determine its components up to a linear map; then the components are turned to the
+        basis in which least-squares heads have most zeros, and heads are fitted on these supports.
     alpha : float, default=0.05
-        Strength of the penalty.
+        Strength of the penalty. With "l0" that of the ridge in training; zeros are chosen by
+        their evidence, with no strength to be set.
     alpha_mode : {"relative", "absolute"}, default="relative"
         Whether alpha is in [0, 1] as a fraction of `alpha_max_`, or in the units of the objective
         above.
@@ -124,7 +127,8 @@ class SparseDisentangledRepresentation(
     tasks_ : ndarray of shape (n_tasks,)
         Names of the tasks.
     alpha_max_ : ndarray of shape (n_tasks,)
-        Unit of a relative alpha: for "l1" the smallest alpha with a zero head.
+        Unit of a relative alpha: for "l1" the smallest alpha with a zero head, for "l0" and "l2"
+        the mean variance of the components.
     dual_gap_ : ndarray of shape (n_tasks,)
         Relative duality gap of each head.
     loss_curve_ : ndarray
@@ -305,7 +309,14 @@ class SparseDisentangledRepresentation(
         self.validation_loss_curve_ = np.array(fitted.run.held_out_losses)
         self.n_iter_ = fitted.run.best_step
         self._n_features_out = self.n_components
-        self._set_heads(fit_heads(self, self._transform(rows), targets))
+        if fitted.basis is not None and fitted.basis.basis.problems:
+            warnings.warn(
+                "Not every component is determined by the data: "
+                f"{'; '.join(fitted.basis.basis.problems)}.",
+                UserWarning,
+                stacklevel=3,
+            )
+        self._set_heads(fit_heads(self, self._transform(rows), targets, fitted.basis))
         return self
 
     def _set_heads(self, heads: FittedHeads) -> None:

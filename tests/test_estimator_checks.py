@@ -11,7 +11,10 @@ from sklearn_sparsedis import SparseDisentangledRepresentation
 ESTIMATORS = [
     SparseDisentangledRepresentation(
         3, hidden_layer_sizes=(20,), max_iter=30, device="cpu", random_state=0
-    )
+    ),
+    SparseDisentangledRepresentation(
+        3, penalty="l0", hidden_layer_sizes=(20,), max_iter=30, device="cpu", random_state=0
+    ),
 ]
 NOT_YIELDED = [
     "check_transformer_get_feature_names_out",

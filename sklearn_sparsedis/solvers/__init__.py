@@ -6,6 +6,7 @@ from sklearn_sparsedis.solvers._lasso import solve_lasso, solve_lasso_gram
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import solve_ridge, solve_ridge_gram
 from sklearn_sparsedis.solvers._sparse_basis import SparseBasisResult, solve_sparse_basis
+from sklearn_sparsedis.solvers._subset import least_squares_on, select_support
 
 # solver of each penalty on Gram statistics, all with one signature
 LEAST_SQUARES_SOLVERS = {"l1": solve_lasso_gram, "l2": solve_ridge_gram}
@@ -15,6 +16,8 @@ __all__ = [
     "SolveResult",
     "SparseBasisResult",
     "group_lasso_svm_path",
+    "least_squares_on",
+    "select_support",
     "solve_group_lasso_svm",
     "solve_lasso",
     "solve_lasso_gram",
