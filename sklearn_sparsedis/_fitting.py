@@ -177,7 +177,10 @@ def _run(
         loss = np.nan
     objective.eval()
     heads = objective.fit_heads(table)
-    loss = float(heads.loss.mean()) if np.isnan(loss) else loss
+    if p.penalty == "mcp":  # many local minima: the objective tells them apart best
+        loss = float(heads.result.objective.mean())
+    elif np.isnan(loss):
+        loss = float(heads.loss.mean())
     return loss, FittedEncoder(objective.encoder, run)
 
 
@@ -194,7 +197,7 @@ def _plan(
         learning_rate=p.learning_rate,
         weight_decay=p.weight_decay,
         device=device,
-        anneal=fresh and not one_epoch and p.penalty == "l1",
+        anneal=fresh and not one_epoch and p.penalty in ("l1", "mcp"),
         constant_rate=one_epoch,
         patience=PATIENCE if p.n_iter_no_change is None else p.n_iter_no_change,
         callbacks=list(p.callbacks or ()),
@@ -315,7 +318,7 @@ def fit_heads(
     else:
         problem = _problem(estimator, to_tensor(scale))
         heads = problem.solve(components, to_tensor(values), weights)
-    unit = scale if estimator.penalty == "l1" else np.ones_like(scale)
+    unit = scale if estimator.penalty in ("l1", "mcp") else np.ones_like(scale)
     return FittedHeads(
         coef=heads.coef.numpy() * scale[:, None],
         intercept=heads.intercept.numpy() * scale + mean,

@@ -68,10 +68,12 @@ class SparseDisentangledRepresentation(
         Widths of "mlp", which has a linear path beside it.
     input_shape : tuple of int or None, default=None
         (height, width[, channels]) of the images that the rows of X are, for "conv".
-    penalty : {"l0", "l1", "l2"}, default="l1"
-        ||w||_1 or ||w||_2^2 / 2. With "l0" the encoder is trained through ridge heads as with "l2",
-        which determine its components up to a linear map; then the components are turned to the
-        basis in which least-squares heads have most zeros, and heads are fitted on these supports.
+    penalty : {"l0", "l1", "l2", "mcp"}, default="l1"
+        ||w||_1, ||w||_2^2 / 2, or the minimax concave penalty, which starts as "l1" and does not
+        shrink large coefficients (`functional.mcp_penalty`, gamma = 2). With "l0" the encoder is
+        trained through ridge heads as with "l2", which determine its components up to a linear map;
+        then these are turned to the basis in which least-squares heads have most zeros, and heads
+        are fitted on the supports found.
     alpha : float, default=0.05
         Strength of the penalty. With "l0" that of the ridge in training; zeros are chosen by
         their evidence, with no strength to be set.
@@ -93,7 +95,8 @@ class SparseDisentangledRepresentation(
     weight_decay : float, default=0.01
         Weight decay of the encoder.
     n_init : int, default=1
-        Trainings from different seeds, of which that with the lowest loss is kept.
+        Trainings from different seeds, of which that with the lowest loss is kept; with "mcp" that
+        with the lowest objective.
     early_stopping : bool or "auto", default="auto"
         Whether rows are held out to choose the best encoder; "auto" does from 100 rows. Below 2000
         rows the encoder is then trained again on all of them, for the number of steps found.
@@ -127,10 +130,11 @@ class SparseDisentangledRepresentation(
     tasks_ : ndarray of shape (n_tasks,)
         Names of the tasks.
     alpha_max_ : ndarray of shape (n_tasks,)
-        Unit of a relative alpha: for "l1" the smallest alpha with a zero head, for "l0" and "l2"
-        the mean variance of the components.
+        Unit of a relative alpha: for "l1" and "mcp" the smallest alpha for which a Lasso head
+        is zero, for "l0" and "l2" the mean variance of the components.
     dual_gap_ : ndarray of shape (n_tasks,)
-        Relative duality gap of each head.
+        Relative duality gap of each head; for "mcp" the relative gain of the best change of one
+        coefficient (`solvers.solve_mcp_gram`), for "l0" the gap of least squares on the support.
     loss_curve_ : ndarray
         Outer loss of each step.
     validation_loss_curve_ : ndarray

@@ -1,4 +1,4 @@
-"""penalty="l0": the basis of an encoder's outputs in which the heads are sparsest, and its heads."""
+"""penalty="l0": the basis of components in which the heads are sparsest, and its heads."""
 
 from dataclasses import dataclass
 
@@ -68,9 +68,9 @@ def find_sparsest_basis(
     rotation = torch.eye(m, dtype=torch.float64)
     rotation[:rank, :rank] = torch.from_numpy(_completed(basis.rotation[:rank]))
     support = basis.unused < 0.5
-    sign = _signs(coef.numpy(), rotation[:rank, :rank].numpy(), m)
+    matrix = rotation @ white.T
     return SparsestBasis(
-        matrix=to_tensor(sign)[:, None] * (rotation @ white.T),
+        matrix=_signs(coef, rotation[:rank, :rank], matrix)[:, None] * matrix,
         support=support,
         found=(basis.unused != 0.5).any(1),
         basis=basis,
@@ -89,7 +89,9 @@ def _whitening(Z: Tensor, weights: Tensor | None) -> tuple[Tensor, int]:
     variance, vectors = variance.flip(0), vectors.flip(1)
     kept = variance > _RANK_TOL[Z.dtype] * variance[0].clamp_min(torch.finfo(torch.float64).tiny)
     scale = torch.where(kept, variance, 1.0).sqrt()
-    return vectors / std[:, None] / scale, max(1, int(kept.sum()))
+    white, rank = vectors / std[:, None] / scale, max(1, int(kept.sum()))
+    # symmetric where it can be: then it does not depend on the signs of eigenvectors
+    return (white @ vectors.T if rank == len(kept) else white), rank
 
 
 def _statistics(Z: Tensor, values: Tensor, weights: Tensor | None) -> GramStatistics:
@@ -127,12 +129,13 @@ def _completed(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return rows
 
 
-def _signs(coef: NDArray[np.float64], rotation: NDArray[np.float64], m: int) -> NDArray[np.float64]:
-    """Signs that make the sum of each component's heads positive."""
-    signs = np.ones(m)
-    total = np.linalg.solve(rotation.T, coef.sum(0))
-    signs[: len(rotation)] = np.where(total < 0, -1.0, 1.0)
-    return signs
+def _signs(coef: Tensor, rotation: Tensor, matrix: Tensor) -> Tensor:
+    """Signs that make the sum of each component's heads positive, where it is not rounding."""
+    largest = matrix.gather(1, matrix.abs().argmax(1, keepdim=True))[:, 0]
+    total = torch.linalg.solve(rotation.T, coef.sum(0))
+    clear = total.abs() > 1e-6 * coef.norm()
+    largest[: len(total)] = torch.where(clear, total, largest[: len(total)])
+    return torch.where(largest < 0, -1.0, 1.0).double()
 
 
 def solve_sparsest_heads(

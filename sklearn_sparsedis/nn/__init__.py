@@ -9,11 +9,12 @@ from sklearn_sparsedis.nn._encoders import (
     column_moments,
     linear_path,
 )
-from sklearn_sparsedis.nn._heads import HeadProblem, Heads, HeadTargets
+from sklearn_sparsedis.nn._heads import GAMMA, HeadProblem, Heads, HeadTargets
 
 __all__ = [
     "ConvNetwork",
     "ENCODERS",
+    "GAMMA",
     "Encoder",
     "HeadProblem",
     "HeadTargets",
