@@ -135,6 +135,10 @@ class SparseDisentangledRepresentation(
     dual_gap_ : ndarray of shape (n_tasks,)
         Relative duality gap of each head; for "mcp" the relative gain of the best change of one
         coefficient (`solvers.solve_mcp_gram`), for "l0" the gap of least squares on the support.
+    confidence_ : Bunch or None
+        With "l0" what the components rest on: `scores`, `chance`, `margin`, `stability` and
+        `identified` of each component and `n_latents`, as `SparseRotation` explains them;
+        `problems`, in words; `dense_coef`, the heads before the components were turned.
     loss_curve_ : ndarray
         Outer loss of each step.
     validation_loss_curve_ : ndarray
@@ -313,6 +317,10 @@ class SparseDisentangledRepresentation(
         self.validation_loss_curve_ = np.array(fitted.run.held_out_losses)
         self.n_iter_ = fitted.run.best_step
         self._n_features_out = self.n_components
+        if fitted.basis is not None:
+            self.confidence_ = fitted.basis.confidence()
+        elif self.penalty != "l0" or not hasattr(self, "confidence_"):
+            self.confidence_ = None
         if fitted.basis is not None and fitted.basis.basis.problems:
             warnings.warn(
                 "Not every component is determined by the data: "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils import Bunch
 from torch import Tensor
 
 from sklearn_sparsedis._head_basis import HeadBasis, find_head_basis
@@ -33,12 +34,22 @@ class SparsestBasis:
         Whether the support of a task was found with the basis.
     basis : HeadBasis
         In whitened coordinates.
+    dense_coef : ndarray of shape (n_tasks, rank)
+        Least-squares heads in whitened coordinates.
     """
 
     matrix: Tensor
     support: NDArray[np.bool_]
     found: NDArray[np.bool_]
     basis: HeadBasis
+    dense_coef: NDArray[np.float64]
+
+    def confidence(self) -> Bunch:
+        """What the components rest on, for users."""
+        names = ("scores", "chance", "margin", "stability", "identified", "n_latents", "problems")
+        return Bunch(
+            **{name: getattr(self.basis, name) for name in names}, dense_coef=self.dense_coef
+        )
 
 
 def find_sparsest_basis(
@@ -74,6 +85,7 @@ def find_sparsest_basis(
         support=support,
         found=(basis.unused != 0.5).any(1),
         basis=basis,
+        dense_coef=coef.numpy(),
     )
 
 
