@@ -33,10 +33,12 @@ def mcp_gram(
 
     Parameters
     ----------
-    gram, corr, y_sq, alpha, **options
-        As in `lasso_gram`, for `solvers.solve_mcp_gram`.
+    gram, corr, y_sq, alpha
+        As in `lasso_gram`.
     gamma : float
         Width of the penalty where a feature has variance one.
+    **options
+        For `solvers.solve_mcp_gram`.
 
     Returns
     -------

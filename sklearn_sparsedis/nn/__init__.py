@@ -14,8 +14,8 @@ from sklearn_sparsedis.nn._heads import GAMMA, HeadProblem, Heads, HeadTargets
 __all__ = [
     "ConvNetwork",
     "ENCODERS",
-    "GAMMA",
     "Encoder",
+    "GAMMA",
     "HeadProblem",
     "HeadTargets",
     "Heads",
