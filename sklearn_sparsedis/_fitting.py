@@ -10,6 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sklearn_sparsedis._sparsest_heads import (
+    SparsestBasis,
+    find_sparsest_basis,
+    solve_sparsest_heads,
+)
 from sklearn_sparsedis._validation import (
     MIN_LABELS,
     Targets,
@@ -28,6 +33,7 @@ from sklearn_sparsedis.training import (
     BilevelObjective,
     TrainingPlan,
     TrainingRun,
+    encode,
     split_rows,
     start_linear_path,
     train,
@@ -35,6 +41,8 @@ from sklearn_sparsedis.training import (
 
 __all__ = ["FittedEncoder", "FittedHeads", "check_parameters", "fit_encoder", "fit_heads"]
 
+# penalty of an estimator -> penalty of the heads through which its encoder is trained
+TRAINED_THROUGH = {**{name: name for name in LEAST_SQUARES}, "l0": "l2"}
 # with fewer rows than this, "auto" spends none of them on early stopping
 MIN_ROWS_TO_HOLD_OUT = 100
 # with fewer than this, the held-out rows are worth a second training on all rows
@@ -49,6 +57,7 @@ class FittedEncoder:
 
     encoder: Encoder
     run: TrainingRun
+    basis: SparsestBasis | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ def check_parameters(estimator: Any) -> None:
         check_choice("encoder", p.encoder, ENCODERS, also)
     for width in p.hidden_layer_sizes:
         check_integer("hidden_layer_sizes", width, 1)
-    check_choice("penalty", p.penalty, LEAST_SQUARES)
+    check_choice("penalty", p.penalty, TRAINED_THROUGH)
     check_choice("alpha_mode", p.alpha_mode, ("absolute", "relative"))
     relative = p.alpha_mode == "relative"
     check_real("alpha", p.alpha, 0, 1 if relative else np.inf)
@@ -112,7 +121,33 @@ def fit_encoder(
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             fitted.append(_run(p, table, started, device, seed, one_epoch))
-    return min(fitted, key=lambda pair: pair[0])[1]
+    best = min(fitted, key=lambda pair: pair[0])[1]
+    if p.penalty != "l0":
+        return best
+    basis = _rotate(best.encoder, table, targets, device, int(seeds[0]), started)
+    return replace(best, basis=basis)
+
+
+def _rotate(
+    encoder: Encoder,
+    table: TaskTable,
+    targets: Targets,
+    device: torch.device,
+    seed: int,
+    started: Encoder | None,
+) -> SparsestBasis | None:
+    """Turn the outputs of an encoder to the basis in which the heads are sparsest.
+
+    An encoder that has such a basis keeps it where these rows do not determine another one.
+    """
+    with torch.no_grad():
+        raw = encode(encoder.raw, table.X)
+    found = find_sparsest_basis(raw, table.Y, targets, device=device, seed=seed)
+    if found.basis.problems and started is not None and started.rotation is not None:
+        return None
+    encoder.rotate(found.matrix)
+    encoder.calibrate(encode(encoder.raw, table.X).detach(), table.row_weights)
+    return found
 
 
 def _run(
@@ -142,7 +177,10 @@ def _run(
         loss = np.nan
     objective.eval()
     heads = objective.fit_heads(table)
-    loss = float(heads.loss.mean()) if np.isnan(loss) else loss
+    if p.penalty == "mcp":  # many local minima: the objective tells them apart best
+        loss = float(heads.result.objective.mean())
+    elif np.isnan(loss):
+        loss = float(heads.loss.mean())
     return loss, FittedEncoder(objective.encoder, run)
 
 
@@ -159,7 +197,7 @@ def _plan(
         learning_rate=p.learning_rate,
         weight_decay=p.weight_decay,
         device=device,
-        anneal=fresh and not one_epoch and p.penalty == "l1",
+        anneal=fresh and not one_epoch and p.penalty in ("l1", "mcp"),
         constant_rate=one_epoch,
         patience=PATIENCE if p.n_iter_no_change is None else p.n_iter_no_change,
         callbacks=list(p.callbacks or ()),
@@ -186,9 +224,9 @@ def _objective(p: Any, table: TaskTable, started: Encoder | None, seed: int) -> 
 
 def _problem(p: Any, scale: Tensor) -> HeadProblem:
     """Inner problem for targets that were divided by `scale`."""
-    relative = p.alpha_mode == "relative"
-    alpha = p.alpha if relative or p.penalty == "l2" else p.alpha / scale
-    return HeadProblem(p.penalty, alpha, relative, float(p.tol))
+    relative, penalty = p.alpha_mode == "relative", TRAINED_THROUGH[p.penalty]
+    alpha = p.alpha if relative or penalty == "l2" else p.alpha / scale
+    return HeadProblem(penalty, alpha, relative, float(p.tol))
 
 
 def _new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
@@ -268,13 +306,19 @@ def standardise(targets: Targets) -> tuple[NDArray[np.float64], tuple[Any, Any]]
     return np.where(full > 0, centred / scale, 0.0) * (var > floor), (mean, scale)
 
 
-def fit_heads(estimator: Any, Z: NDArray[Any], targets: Targets) -> FittedHeads:
+def fit_heads(
+    estimator: Any, Z: NDArray[Any], targets: Targets, basis: SparsestBasis | None = None
+) -> FittedHeads:
     """Heads of all tasks on given components, in the units of Y."""
     values, (mean, scale) = standardise(targets)
-    problem = _problem(estimator, to_tensor(scale))
     weights = None if targets.weights is None else to_tensor(targets.weights)
-    heads = problem.solve(to_tensor(Z.astype(np.float64)), to_tensor(values), weights)
-    unit = scale if estimator.penalty == "l1" else np.ones_like(scale)
+    components = to_tensor(Z.astype(np.float64))
+    if estimator.penalty == "l0":
+        heads = solve_sparsest_heads(components, to_tensor(values), weights, basis)
+    else:
+        problem = _problem(estimator, to_tensor(scale))
+        heads = problem.solve(components, to_tensor(values), weights)
+    unit = scale if estimator.penalty in ("l1", "mcp") else np.ones_like(scale)
     return FittedHeads(
         coef=heads.coef.numpy() * scale[:, None],
         intercept=heads.intercept.numpy() * scale + mean,

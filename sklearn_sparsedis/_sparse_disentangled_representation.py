@@ -68,10 +68,15 @@ class SparseDisentangledRepresentation(
         Widths of "mlp", which has a linear path beside it.
     input_shape : tuple of int or None, default=None
         (height, width[, channels]) of the images that the rows of X are, for "conv".
-    penalty : {"l1", "l2"}, default="l1"
-        ||w||_1 or ||w||_2^2 / 2.
+    penalty : {"l0", "l1", "l2", "mcp"}, default="l1"
+        ||w||_1, ||w||_2^2 / 2, or the minimax concave penalty, which starts as "l1" and does not
+        shrink large coefficients (`functional.mcp_penalty`, gamma = 2). With "l0" the encoder is
+        trained through ridge heads as with "l2", which determine its components up to a linear map;
+        then these are turned to the basis in which least-squares heads have most zeros, and heads
+        are fitted on the supports found.
     alpha : float, default=0.05
-        Strength of the penalty.
+        Strength of the penalty. With "l0" that of the ridge in training; zeros are chosen by
+        their evidence, with no strength to be set.
     alpha_mode : {"relative", "absolute"}, default="relative"
         Whether alpha is in [0, 1] as a fraction of `alpha_max_`, or in the units of the objective
         above.
@@ -90,7 +95,8 @@ class SparseDisentangledRepresentation(
     weight_decay : float, default=0.01
         Weight decay of the encoder.
     n_init : int, default=1
-        Trainings from different seeds, of which that with the lowest loss is kept.
+        Trainings from different seeds, of which that with the lowest loss is kept; with "mcp" that
+        with the lowest objective.
     early_stopping : bool or "auto", default="auto"
         Whether rows are held out to choose the best encoder; "auto" does from 100 rows. Below 2000
         rows the encoder is then trained again on all of them, for the number of steps found.
@@ -124,9 +130,15 @@ class SparseDisentangledRepresentation(
     tasks_ : ndarray of shape (n_tasks,)
         Names of the tasks.
     alpha_max_ : ndarray of shape (n_tasks,)
-        Unit of a relative alpha: for "l1" the smallest alpha with a zero head.
+        Unit of a relative alpha: for "l1" and "mcp" the smallest alpha for which a Lasso head
+        is zero, for "l0" and "l2" the mean variance of the components.
     dual_gap_ : ndarray of shape (n_tasks,)
-        Relative duality gap of each head.
+        Relative duality gap of each head; for "mcp" the relative gain of the best change of one
+        coefficient (`solvers.solve_mcp_gram`), for "l0" the gap of least squares on the support.
+    confidence_ : Bunch or None
+        With "l0" what the components rest on: `scores`, `chance`, `margin`, `stability` and
+        `identified` of each component and `n_latents`, as `SparseRotation` explains them;
+        `problems`, in words; `dense_coef`, the heads before the components were turned.
     loss_curve_ : ndarray
         Outer loss of each step.
     validation_loss_curve_ : ndarray
@@ -305,7 +317,18 @@ class SparseDisentangledRepresentation(
         self.validation_loss_curve_ = np.array(fitted.run.held_out_losses)
         self.n_iter_ = fitted.run.best_step
         self._n_features_out = self.n_components
-        self._set_heads(fit_heads(self, self._transform(rows), targets))
+        if fitted.basis is not None:
+            self.confidence_ = fitted.basis.confidence()
+        elif self.penalty != "l0" or not hasattr(self, "confidence_"):
+            self.confidence_ = None
+        if fitted.basis is not None and fitted.basis.basis.problems:
+            warnings.warn(
+                "Not every component is determined by the data: "
+                f"{'; '.join(fitted.basis.basis.problems)}.",
+                UserWarning,
+                stacklevel=3,
+            )
+        self._set_heads(fit_heads(self, self._transform(rows), targets, fitted.basis))
         return self
 
     def _set_heads(self, heads: FittedHeads) -> None:

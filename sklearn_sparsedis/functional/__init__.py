@@ -25,6 +25,7 @@ from sklearn_sparsedis.functional._lasso import (
     lasso_objective,
     residual_square,
 )
+from sklearn_sparsedis.functional._mcp import mcp_penalty, mcp_slope, mcp_threshold
 from sklearn_sparsedis.functional._prox import soft_threshold
 from sklearn_sparsedis.functional._simplex import project_simplex
 from sklearn_sparsedis.functional._support import (
@@ -59,6 +60,9 @@ __all__ = [
     "lasso_alpha_max",
     "lasso_duality_gap",
     "lasso_objective",
+    "mcp_penalty",
+    "mcp_slope",
+    "mcp_threshold",
     "project_simplex",
     "residual_square",
     "shrinkage",

@@ -3,10 +3,11 @@
 from sklearn_sparsedis.implicit._fit import LeastSquaresFit
 from sklearn_sparsedis.implicit._group_lasso_svm import group_lasso_svm, group_lasso_svm_result
 from sklearn_sparsedis.implicit._lasso import lasso, lasso_gram
+from sklearn_sparsedis.implicit._mcp import mcp_gram
 from sklearn_sparsedis.implicit._ridge import ridge, ridge_gram
 
 # differentiable solution of each penalty on Gram statistics, all with one signature
-LEAST_SQUARES = {"l1": lasso_gram, "l2": ridge_gram}
+LEAST_SQUARES = {"l1": lasso_gram, "l2": ridge_gram, "mcp": mcp_gram}
 
 __all__ = [
     "LEAST_SQUARES",
@@ -15,6 +16,7 @@ __all__ = [
     "group_lasso_svm_result",
     "lasso",
     "lasso_gram",
+    "mcp_gram",
     "ridge",
     "ridge_gram",
 ]

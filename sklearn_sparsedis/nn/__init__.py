@@ -9,12 +9,13 @@ from sklearn_sparsedis.nn._encoders import (
     column_moments,
     linear_path,
 )
-from sklearn_sparsedis.nn._heads import HeadProblem, Heads, HeadTargets
+from sklearn_sparsedis.nn._heads import GAMMA, HeadProblem, Heads, HeadTargets
 
 __all__ = [
     "ConvNetwork",
     "ENCODERS",
     "Encoder",
+    "GAMMA",
     "HeadProblem",
     "HeadTargets",
     "Heads",

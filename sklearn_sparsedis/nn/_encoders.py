@@ -155,6 +155,7 @@ class Encoder(nn.Module):
     scale: Tensor
     mean: Tensor
     std: Tensor
+    rotation: Tensor | None
 
     def __init__(self, network: nn.Module, center: Tensor, scale: Tensor, n_components: int):
         super().__init__()
@@ -163,10 +164,18 @@ class Encoder(nn.Module):
         self.register_buffer("scale", scale)
         self.register_buffer("mean", center.new_zeros(n_components))
         self.register_buffer("std", center.new_ones(n_components))
+        self.register_buffer("rotation", None)
 
     def raw(self, x: Tensor) -> Tensor:
         """Outputs before their normalisation."""
-        return self.network((x - self.center) / self.scale)
+        output = self.network((x - self.center) / self.scale)
+        return output if self.rotation is None else output @ self.rotation.T
+
+    @torch.no_grad()
+    def rotate(self, matrix: Tensor) -> None:
+        """Replace the raw outputs r by `matrix` r; call `calibrate` afterwards."""
+        matrix = matrix.to(self.mean)
+        self.rotation = matrix if self.rotation is None else matrix @ self.rotation
 
     def forward(self, x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         raw = self.raw(x)

@@ -1,6 +1,7 @@
 """Heads of all tasks on one representation: centred statistics, penalty, inner solve."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -11,9 +12,9 @@ from sklearn_sparsedis.functional import (
     lasso_alpha_max,
 )
 from sklearn_sparsedis.implicit import LEAST_SQUARES
-from sklearn_sparsedis.solvers import SolveResult
+from sklearn_sparsedis.solvers import GAMMA, SolveResult
 
-__all__ = ["HeadProblem", "HeadTargets", "Heads"]
+__all__ = ["GAMMA", "HeadProblem", "HeadTargets", "Heads"]
 
 HeadTargets = CentredTargets
 
@@ -54,19 +55,22 @@ class HeadProblem:
 
     Parameters
     ----------
-    penalty : {"l1", "l2"}
-        ||w||_1, or ||w||_2^2 / 2.
+    penalty : {"l1", "l2", "mcp"}
+        ||w||_1, ||w||_2^2 / 2, or the minimax concave penalty (`functional.mcp_penalty`).
     alpha : float or Tensor of shape (T,)
         Strength; a fraction of `alpha_max` when `relative`.
     relative : bool
-        For "l1" the unit is the smallest alpha with w = 0; for "l2" it is the mean variance of
-        the components, so that a fraction shrinks by the same share whatever the scale of Z.
+        For "l1" and "mcp" the unit is the smallest alpha with a Lasso solution of zero; for "l2"
+        it is the mean variance of the components, so that a fraction shrinks by the same share
+        whatever the scale of Z.
     tol : float
         Relative duality gap at which a task's solve stops.
     max_iter : int
         Limit on the iterations of a solve.
     floor : float
         Fraction of `alpha_max` that the strength is raised to where it is below.
+    options : mapping
+        Further options of the solver, such as the MCP's gamma.
     """
 
     penalty: str
@@ -75,6 +79,7 @@ class HeadProblem:
     tol: float
     max_iter: int = 1000
     floor: float = 0.0
+    options: Mapping[str, float] = field(default_factory=dict)
 
     def centre(self, Y: Tensor) -> HeadTargets:
         """Targets of shape (n, T), without weights, for callers that use them again."""
@@ -116,6 +121,7 @@ class HeadProblem:
             tol=self.tol,
             max_iter=self.max_iter,
             coef_init=coef_init,
+            **self.options,
         )
         intercept = y_mean - (coef * z_mean).sum(-1)
         return Heads(coef, intercept, loss, alpha_max, result)
@@ -129,7 +135,8 @@ def _mean_variance(gram: Tensor, corr: Tensor) -> Tensor:
     return gram.diagonal(dim1=-2, dim2=-1).mean(-1).expand(corr.shape[0])
 
 
-HEAD_UNITS = {
-    "l1": lambda gram, corr: lasso_alpha_max(corr),
-    "l2": _mean_variance,
-}
+def _least_with_zero(gram: Tensor, corr: Tensor) -> Tensor:
+    return lasso_alpha_max(corr)
+
+
+HEAD_UNITS = {"l1": _least_with_zero, "l2": _mean_variance, "mcp": _least_with_zero}

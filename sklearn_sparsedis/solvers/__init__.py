@@ -3,21 +3,27 @@
 from sklearn_sparsedis.solvers._group_lasso_svm import solve_group_lasso_svm
 from sklearn_sparsedis.solvers._group_lasso_svm_path import group_lasso_svm_path
 from sklearn_sparsedis.solvers._lasso import solve_lasso, solve_lasso_gram
+from sklearn_sparsedis.solvers._mcp import GAMMA, solve_mcp_gram
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import solve_ridge, solve_ridge_gram
 from sklearn_sparsedis.solvers._sparse_basis import SparseBasisResult, solve_sparse_basis
+from sklearn_sparsedis.solvers._subset import least_squares_on, select_support
 
 # solver of each penalty on Gram statistics, all with one signature
-LEAST_SQUARES_SOLVERS = {"l1": solve_lasso_gram, "l2": solve_ridge_gram}
+LEAST_SQUARES_SOLVERS = {"l1": solve_lasso_gram, "l2": solve_ridge_gram, "mcp": solve_mcp_gram}
 
 __all__ = [
+    "GAMMA",
     "LEAST_SQUARES_SOLVERS",
     "SolveResult",
     "SparseBasisResult",
     "group_lasso_svm_path",
+    "least_squares_on",
+    "select_support",
     "solve_group_lasso_svm",
     "solve_lasso",
     "solve_lasso_gram",
+    "solve_mcp_gram",
     "solve_ridge",
     "solve_ridge_gram",
     "solve_sparse_basis",

@@ -24,34 +24,51 @@ class EarlyStopping(Callback):
         Epochs without a better loss after which training stops.
     earliest : int
         Step before which it does not stop.
+    keep_from : int
+        Step from which on an encoder can be kept; the last one is, when training ends before.
     """
 
-    def __init__(self, train: TaskTable, held_out: TaskTable, patience: int, earliest: int) -> None:
+    def __init__(
+        self,
+        train: TaskTable,
+        held_out: TaskTable,
+        patience: int,
+        earliest: int,
+        keep_from: int = 0,
+    ) -> None:
         self.train = train
         self.held_out = held_out
         self.patience = patience
         self.earliest = earliest
+        self.keep_from = keep_from
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         self.losses_: list[float] = []
         self.best_step_ = 0
         self.best_loss_ = float("inf")
+        self._best_state: dict[str, Any] | None = None
         self._evaluate(net, 0)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         loss = self._evaluate(net, net.n_steps_done)
         net.history.record("valid_loss", loss)
-        waited = len(self.losses_) - 1 - self.losses_.index(self.best_loss_)
+        waited = len(self.losses_) - 1 - self._best_index
         if waited >= self.patience and net.n_steps_done >= self.earliest:
             raise StopTraining
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        net.module_.encoder.load_state_dict(self._best_state)
+        if self._best_state is None:
+            self.best_step_ = net.n_steps_done
+        else:
+            net.module_.encoder.load_state_dict(self._best_state)
 
     def _evaluate(self, net: NeuralNet, step: int) -> float:
         loss = net.module_.held_out_loss(self.train, self.held_out)
         self.losses_.append(loss)
-        if loss < self.best_loss_:
+        if step < self.keep_from:
+            self._best_index = len(self.losses_) - 1
+        elif loss < self.best_loss_:
+            self._best_index = len(self.losses_) - 1
             self.best_loss_, self.best_step_ = loss, step
             self._best_state = copy.deepcopy(net.module_.encoder.state_dict())
         return loss

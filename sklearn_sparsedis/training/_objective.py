@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsedis.nn import Encoder, HeadProblem, Heads, HeadTargets
+from sklearn_sparsedis.nn import GAMMA, Encoder, HeadProblem, Heads, HeadTargets
 from sklearn_sparsedis.tasks import TaskBatch, TaskTable
 
 __all__ = ["BilevelObjective", "squared_error"]
@@ -16,6 +16,16 @@ CHUNK = 8192
 START_ALPHA = 0.5
 END_ALPHA = 0.01
 ANNEALED = 0.8
+# width of the MCP where it takes over from the Lasso
+START_GAMMA = 30.0
+
+
+# strength at which it does
+MCP_ALPHA = 0.3
+
+
+def _between(start: float, end: float, share: float) -> float:
+    return start * (end / start) ** share
 
 
 class BilevelObjective(nn.Module):
@@ -46,13 +56,31 @@ class BilevelObjective(nn.Module):
         self.register_buffer("coef", coef, persistent=False)
 
     def anneal(self, progress: float) -> None:
-        """Set the strength of the heads in training for a share `progress` of all steps done.
+        """Set the penalty of the heads in training for a share `progress` of all steps done.
 
         A weak penalty has many bases in which it is locally best; a strong one has few. So the
-        penalty falls from a strong one, which finds the basis, to the one asked for.
+        penalty falls from a strong one, which finds the basis, to the one asked for. The MCP
+        starts as a strong Lasso; in the second third of the schedule its width gamma falls from
+        one that is all but a Lasso's, and in the last third its strength.
         """
-        floor = START_ALPHA * (END_ALPHA / START_ALPHA) ** (progress / ANNEALED)
-        self.training_problem = replace(self.problem, floor=floor if progress < ANNEALED else 0.0)
+        if progress >= ANNEALED:
+            self.training_problem = self.problem
+            return
+        share = progress / ANNEALED
+        if self.problem.penalty != "mcp":
+            self.training_problem = replace(
+                self.problem, floor=_between(START_ALPHA, END_ALPHA, share)
+            )
+            return
+        third, part = divmod(3 * share, 1)
+        if third == 0:
+            changes = {"penalty": "l1", "floor": _between(START_ALPHA, MCP_ALPHA, part)}
+        elif third == 1:
+            gamma = _between(START_GAMMA, GAMMA, part)
+            changes = {"floor": MCP_ALPHA, "options": {"gamma": gamma}}
+        else:
+            changes = {"floor": _between(MCP_ALPHA, END_ALPHA, part)}
+        self.training_problem = replace(self.problem, **changes)
 
     def forward(self, batch: TaskBatch) -> Tensor:
         table = TaskTable(batch.X, batch.Y, batch.weights)

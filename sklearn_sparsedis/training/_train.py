@@ -117,7 +117,11 @@ def train(
     if held_out is not None:
         # the schedule of the heads' strength is not cut short
         earliest = round(ANNEALED * plan.max_iter) if plan.anneal else 0
-        stopping = EarlyStopping(table, held_out.to(plan.device), plan.patience, earliest)
+        # an encoder of the Lasso that the MCP starts from is not what was asked for
+        keep_from = earliest if objective.problem.penalty == "mcp" else 0
+        stopping = EarlyStopping(
+            table, held_out.to(plan.device), plan.patience, earliest, keep_from
+        )
         callbacks.append(stopping)
     if plan.verbose:
         callbacks.append(ProgressBar(n_steps))

@@ -1,0 +1,186 @@
+"""penalty="l0": the basis of components in which the heads are sparsest, and its heads."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+from torch import Tensor
+
+from sklearn_sparsedis._head_basis import HeadBasis, find_head_basis
+from sklearn_sparsedis._validation import Targets, to_tensor
+from sklearn_sparsedis.functional import GramStatistics, centred_gram
+from sklearn_sparsedis.nn import Heads, column_moments
+from sklearn_sparsedis.solvers import SolveResult, least_squares_on, select_support
+
+__all__ = ["SparsestBasis", "find_sparsest_basis", "solve_sparsest_heads"]
+
+# variances of components below this share of the largest are rounding of a constant
+_RANK_TOL = {torch.float32: 1e-9, torch.float64: 1e-12}
+
+
+@dataclass(frozen=True)
+class SparsestBasis:
+    """A basis of components and what it rests on.
+
+    Attributes
+    ----------
+    matrix : Tensor of shape (m, m)
+        Invertible; ``Z @ matrix.T`` are the new components, up to mean and scale.
+    support : ndarray of bool, shape (n_tasks, m)
+        Which task uses which new component.
+    found : ndarray of bool, shape (n_tasks,)
+        Whether the support of a task was found with the basis.
+    basis : HeadBasis
+        In whitened coordinates.
+    dense_coef : ndarray of shape (n_tasks, rank)
+        Least-squares heads in whitened coordinates.
+    """
+
+    matrix: Tensor
+    support: NDArray[np.bool_]
+    found: NDArray[np.bool_]
+    basis: HeadBasis
+    dense_coef: NDArray[np.float64]
+
+    def confidence(self) -> Bunch:
+        """What the components rest on, for users."""
+        names = ("scores", "chance", "margin", "stability", "identified", "n_latents", "problems")
+        return Bunch(
+            **{name: getattr(self.basis, name) for name in names}, dense_coef=self.dense_coef
+        )
+
+
+def find_sparsest_basis(
+    Z: Tensor, values: Tensor, targets: Targets, *, device: torch.device, seed: int
+) -> SparsestBasis:
+    """Find the basis of components Z (n, m) in which the tasks' least-squares heads are sparsest.
+
+    Parameters
+    ----------
+    Z : Tensor of shape (n, m)
+        Outputs of an encoder, in their own dtype.
+    values : Tensor of shape (n, n_tasks)
+        Standardised targets, zero where missing.
+    targets : Targets
+        Their weights.
+    device : torch.device
+        Where the search runs.
+    seed : int
+        Of its random starts.
+    """
+    weights = None if targets.weights is None else to_tensor(targets.weights)
+    white, rank = _whitening(Z, weights)
+    statistics = _statistics(Z.double() @ white[:, :rank], values, weights)
+    coef, stderr = _heads(statistics, _n_rows(weights, values))
+    m = Z.shape[1]
+    basis = find_head_basis(coef.numpy(), stderr.numpy(), m, n_init=None, device=device, seed=seed)
+    rotation = torch.eye(m, dtype=torch.float64)
+    rotation[:rank, :rank] = torch.from_numpy(_completed(basis.rotation[:rank]))
+    support = basis.unused < 0.5
+    matrix = rotation @ white.T
+    return SparsestBasis(
+        matrix=_signs(coef, rotation[:rank, :rank], matrix)[:, None] * matrix,
+        support=support,
+        found=(basis.unused != 0.5).any(1),
+        basis=basis,
+        dense_coef=coef.numpy(),
+    )
+
+
+def _whitening(Z: Tensor, weights: Tensor | None) -> tuple[Tensor, int]:
+    """Map to components of unit covariance, its columns past the rank keeping what is constant."""
+    rows = weights.mean(1) if weights is not None and weights.ndim == 2 else weights
+    exact = Z.double()
+    mean, std = column_moments(exact, rows)
+    share = torch.ones(len(Z), dtype=torch.float64) if rows is None else rows
+    centred = (exact - mean) / std
+    covariance = (centred * (share / share.sum())[:, None]).T @ centred
+    variance, vectors = torch.linalg.eigh(covariance)
+    variance, vectors = variance.flip(0), vectors.flip(1)
+    kept = variance > _RANK_TOL[Z.dtype] * variance[0].clamp_min(torch.finfo(torch.float64).tiny)
+    scale = torch.where(kept, variance, 1.0).sqrt()
+    white, rank = vectors / std[:, None] / scale, max(1, int(kept.sum()))
+    # symmetric where it can be: then it does not depend on the signs of eigenvectors
+    return (white @ vectors.T if rank == len(kept) else white), rank
+
+
+def _statistics(Z: Tensor, values: Tensor, weights: Tensor | None) -> GramStatistics:
+    per_task = weights.T if weights is not None and weights.ndim == 2 else weights
+    return centred_gram(Z, values.double().T, per_task)
+
+
+def _n_rows(weights: Tensor | None, values: Tensor) -> Tensor:
+    """Rows of each task; a weight above one counts as so many, one below as no fraction."""
+    if weights is None:
+        return torch.full(values.shape[1:], float(len(values)), dtype=torch.float64)
+    weights = weights.reshape(len(values), -1).expand_as(values)
+    return weights.sum(0).maximum((weights > 0).sum(0).double())
+
+
+def _heads(statistics: GramStatistics, n_rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Least-squares heads (T, r) and the root mean square of their standard errors (T,)."""
+    gram, corr, y_sq = statistics[:3]
+    everything = torch.ones_like(corr, dtype=torch.bool)
+    coef, residual_sq, inverse = least_squares_on(everything, gram, corr, y_sq)
+    freedom = n_rows - corr.shape[1] - 1
+    variance = residual_sq / torch.where(freedom > 0, freedom, 1.0)
+    stderr = (variance * inverse.diagonal(dim1=-2, dim2=-1).mean(-1)).sqrt()
+    return coef, torch.where(freedom > 0, stderr, torch.inf)
+
+
+def _completed(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of which the last may be zero, these replaced by a basis of the complement."""
+    missing = np.flatnonzero(np.linalg.norm(rows, axis=1) == 0)
+    if len(missing):
+        kept = np.delete(rows, missing, axis=0)
+        _, _, Vt = np.linalg.svd(kept, full_matrices=True)
+        rows = rows.copy()
+        rows[missing] = Vt[len(kept) :]
+    return rows
+
+
+def _signs(coef: Tensor, rotation: Tensor, matrix: Tensor) -> Tensor:
+    """Signs that make the sum of each component's heads positive, where it is not rounding."""
+    largest = matrix.gather(1, matrix.abs().argmax(1, keepdim=True))[:, 0]
+    total = torch.linalg.solve(rotation.T, coef.sum(0))
+    clear = total.abs() > 1e-6 * coef.norm()
+    largest[: len(total)] = torch.where(clear, total, largest[: len(total)])
+    return torch.where(largest < 0, -1.0, 1.0).double()
+
+
+def solve_sparsest_heads(
+    Z: Tensor,
+    values: Tensor,
+    weights: Tensor | None,
+    basis: SparsestBasis | None,
+) -> Heads:
+    """Least-squares heads on supports: those found with the basis, or chosen for each task.
+
+    Parameters
+    ----------
+    Z : Tensor of shape (n, m)
+        Components.
+    values : Tensor of shape (n, T)
+        Targets, zero where missing.
+    weights : Tensor of shape (n,) or (n, T), optional
+    basis : SparsestBasis, optional
+        Whose supports count where they were found; those of other tasks `select_support` chooses.
+    """
+    gram, corr, y_sq, z_mean, y_mean = _statistics(Z.double(), values, weights)
+    chosen = select_support(gram, corr, y_sq, _n_rows(weights, values))
+    if basis is not None:
+        found, support = torch.from_numpy(basis.found), torch.from_numpy(basis.support)
+        chosen = torch.where(found[:, None], support, chosen)
+    chosen = chosen & (gram.diagonal(dim1=-2, dim2=-1) > 0)
+    coef, residual_sq, inverse = least_squares_on(chosen, gram, corr, y_sq)
+    coef = torch.where(chosen, coef, 0.0)
+    gradient = torch.where(chosen, corr - (gram @ coef[..., None])[..., 0], 0.0)
+    gap = 0.5 * (gradient * (inverse @ gradient[..., None])[..., 0]).sum(-1)
+    scale = 0.5 * residual_sq.maximum(1e-3 * y_sq)
+    gap = torch.where(scale > 0, gap / scale, gap)
+    ones = torch.ones_like(gap, dtype=torch.int64)
+    result = SolveResult(coef, 0.5 * residual_sq, gap, ones, torch.isfinite(gap))
+    unit = gram.diagonal(dim1=-2, dim2=-1).mean(-1).expand_as(y_sq)
+    return Heads(coef, y_mean - (coef * z_mean).sum(-1), 0.5 * residual_sq, unit, result)

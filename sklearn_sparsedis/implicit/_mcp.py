@@ -1,0 +1,96 @@
+"""Local minima under the minimax concave penalty that autograd can differentiate."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.functional import strength_like
+from sklearn_sparsedis.implicit._fit import FitFunction, LeastSquaresFit
+from sklearn_sparsedis.solvers import solve_mcp_gram
+from sklearn_sparsedis.solvers._mcp import GAMMA, mcp_width
+from sklearn_sparsedis.solvers._ridge import one_or_each
+
+__all__ = ["mcp_gram"]
+
+
+def mcp_gram(
+    gram: Tensor,
+    corr: Tensor,
+    y_sq: Tensor,
+    alpha: Tensor | float,
+    *,
+    gamma: float = GAMMA,
+    **options: Any,
+) -> LeastSquaresFit:
+    """Coefficients under the MCP and their loss as functions of the Gram statistics.
+
+    On the support S the solution satisfies H w_S = q_S - alpha s, where H = G_SS - D has
+    D = G_jj / gamma for coefficients on the curved part of the penalty and zero beyond it, and s
+    is the sign on the curved part. With v = H^-1 dL/dw: dL/dH = -(v w' + w v')/2, dL/dq = v,
+    dL/dalpha = -s'v.
+
+    Parameters
+    ----------
+    gram, corr, y_sq, alpha
+        As in `lasso_gram`.
+    gamma : float
+        Width of the penalty where a feature has variance one.
+    **options
+        For `solvers.solve_mcp_gram`.
+
+    Returns
+    -------
+    LeastSquaresFit
+
+    Notes
+    -----
+    A problem whose H is not positive definite has no isolated minimum there: D is left out of it
+    then, and the gradient is that of least squares on the support.
+    """
+    batch, m = corr.shape[:-1], corr.shape[-1]
+    gram, strength = one_or_each(gram, batch), strength_like(alpha, corr).expand(batch)
+    result = solve_mcp_gram(gram, corr, y_sq, strength, gamma=gamma, **options)
+    with torch.no_grad():
+        solution = result.coef.reshape(-1, m)
+        curved = _curved(solution, strength.reshape(-1, 1), mcp_width(gram, gamma))
+        bend = torch.diag_embed(curved / gamma)
+        invert, definite = _inverse(gram, solution != 0, bend)
+        bend = torch.where(definite[:, None, None], bend, 0.0)
+
+    def direction(coef: Tensor) -> Tensor:
+        return coef.sign() * curved
+
+    system = (gram - bend * gram).reshape(*batch, m, m)
+    loss = torch.zeros_like(result.objective)
+    coef, _ = FitFunction.apply(system, corr, y_sq, strength, result.coef, loss, direction, invert)
+    fitted = (gram @ coef.reshape(-1, m)[..., None]).reshape(corr.shape)
+    loss = 0.5 * (y_sq + (coef * (fitted - 2 * corr)).sum(-1))
+    return LeastSquaresFit(coef, loss, result)
+
+
+def _curved(coef: Tensor, alpha: Tensor, width: Tensor) -> Tensor:
+    """One where a coefficient is on the curved part of the penalty, zero elsewhere."""
+    return ((coef != 0) & (coef.abs() < width * alpha)).to(coef.dtype)
+
+
+def _inverse(
+    gram: Tensor, support: Tensor, bend: Tensor
+) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """Map from (T, m) to H^-1 of it on the support, zero off it; and where H has a factor."""
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    both = support[:, :, None] & support[:, None, :]
+    shift = 1e-10 * gram.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None] * eye
+    plain = torch.where(both, gram + shift, eye)
+    factor, failed = torch.linalg.cholesky_ex(plain - bend * gram)
+    fallback, _ = torch.linalg.cholesky_ex(plain)
+    definite = failed == 0
+    factor = torch.where(definite[:, None, None], factor, fallback)
+
+    def invert(x: Tensor) -> Tensor:
+        inside = torch.where(support, x, 0.0)
+        solved = torch.cholesky_solve(inside[..., None], factor)[..., 0]
+        return torch.where(support, solved, 0.0)
+
+    return invert, definite

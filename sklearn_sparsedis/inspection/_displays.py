@@ -1,0 +1,337 @@
+"""Plots of heads, of matched latents and of what each component rests on."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_sparsedis.metrics import match_latents
+
+__all__ = ["ConfidenceDisplay", "HeadsDisplay", "MatchDisplay"]
+
+_KNOWN, _DOUBTFUL = "tab:blue", "tab:orange"
+
+
+def _axes(ax: Any, n: int, size: tuple[float, float]) -> Any:
+    """The axes given, or those of a new figure; an array of n."""
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        _, ax = plt.subplots(1, n, figsize=size, layout="constrained", squeeze=False)
+    axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
+    if len(axes) != n:
+        raise ValueError(f"ax must be {n} axes, got {len(axes)}.")
+    return axes
+
+
+class HeadsDisplay:
+    """Heads before and after the rotation to their sparsest basis, as heat maps.
+
+    Rows are tasks, ordered by the components that they use; each head is divided by its largest
+    weight.
+
+    Parameters
+    ----------
+    before : ndarray of shape (n_tasks, n_features)
+        Heads in the basis in which they were found.
+    after : ndarray of shape (n_tasks, n_components)
+        Heads in the sparsest basis.
+
+    Attributes
+    ----------
+    ax_ : ndarray of matplotlib Axes, shape (2,)
+        After `plot`.
+    figure_ : matplotlib Figure
+        After `plot`.
+    """
+
+    def __init__(self, *, before: NDArray[Any], after: NDArray[Any]) -> None:
+        self.before = before
+        self.after = after
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
+        """Draw the heads of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : SparseRotation or SparseDisentangledRepresentation(penalty="l0")
+            Fitted. Heads of a `SparseRotation` before the rotation are those on its features.
+        ax : pair of matplotlib Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        display : HeadsDisplay
+        """
+        check_is_fitted(estimator)
+        if hasattr(estimator, "rotation_"):
+            before = estimator.coef_ @ estimator.rotation_
+        else:
+            before = _confidence(estimator).dense_coef
+        return cls.from_arrays(before, estimator.coef_, ax=ax)
+
+    @classmethod
+    def from_arrays(cls, before: ArrayLike, after: ArrayLike, *, ax: Any = None) -> Self:
+        """Draw heads given as arrays.
+
+        Parameters
+        ----------
+        before : array-like of shape (n_tasks, n_features)
+        after : array-like of shape (n_tasks, n_components)
+        ax : pair of matplotlib Axes, optional
+
+        Returns
+        -------
+        display : HeadsDisplay
+        """
+        first = check_array(before, input_name="before")
+        second = check_array(after, input_name="after")
+        if len(first) != len(second):
+            raise ValueError(
+                f"before and after must have the same tasks, got {len(first)} and {len(second)}."
+            )
+        return cls(before=first, after=second).plot(ax=ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the two heat maps.
+
+        Parameters
+        ----------
+        ax : pair of matplotlib Axes, optional
+
+        Returns
+        -------
+        self : HeadsDisplay
+        """
+        axes = _axes(ax, 2, (6.4, 4.8))
+        order = np.lexsort((self.after != 0).T[::-1])[::-1]
+        titles = ("before the rotation", "after the rotation")
+        for axis, heads, title in zip(axes, (self.before, self.after), titles, strict=True):
+            largest = np.abs(heads).max(axis=1, keepdims=True, initial=0.0)
+            shown = (heads / np.where(largest > 0, largest, 1.0))[order]
+            image = axis.imshow(
+                shown, vmin=-1, vmax=1, cmap="RdBu_r", aspect="auto", interpolation="nearest"
+            )
+            axis.set(title=title, xlabel="component", ylabel="task (sorted)")
+            axis.set_xticks(np.arange(heads.shape[1]))
+        axes[1].figure.colorbar(image, ax=list(axes), label="weight / largest of the head")
+        self.ax_, self.figure_ = axes, axes[0].figure
+        return self
+
+
+class MatchDisplay:
+    """Correlations in size of true latents with components, in the order of the best match.
+
+    Parameters
+    ----------
+    correlations : ndarray of shape (n_latents, n_components)
+        Absolute correlations, columns in matched order.
+    order : ndarray of shape (n_components,)
+        Component of each column.
+    score : float
+        Mean of the matched correlations.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        After `plot`.
+    figure_ : matplotlib Figure
+        After `plot`.
+    """
+
+    def __init__(self, *, correlations: NDArray[Any], order: NDArray[Any], score: float) -> None:
+        self.correlations = correlations
+        self.order = order
+        self.score = score
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: ArrayLike, Z_true: ArrayLike, *, ax: Any = None
+    ) -> Self:
+        """Draw how the components of a fitted transformer match latents that are known.
+
+        Parameters
+        ----------
+        estimator : transformer
+            Fitted.
+        X : array-like of shape (n_samples, n_features)
+        Z_true : array-like of shape (n_samples, n_latents)
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        display : MatchDisplay
+        """
+        check_is_fitted(estimator)
+        return cls.from_arrays(Z_true, estimator.transform(X), ax=ax)
+
+    @classmethod
+    def from_arrays(cls, Z_true: ArrayLike, Z_pred: ArrayLike, *, ax: Any = None) -> Self:
+        """Draw how components match latents.
+
+        Parameters
+        ----------
+        Z_true : array-like of shape (n_samples, n_latents)
+        Z_pred : array-like of shape (n_samples, n_components)
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        display : MatchDisplay
+        """
+        match = match_latents(Z_true, Z_pred)
+        size = np.abs(match.correlation_matrix)
+        matched = match.permutation[match.permutation >= 0]
+        others = np.setdiff1d(np.arange(size.shape[1]), matched)
+        order = np.concatenate([matched, others])
+        score = float(size[np.flatnonzero(match.permutation >= 0), matched].sum() / len(size))
+        return cls(correlations=size[:, order], order=order, score=score).plot(ax=ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the matrix.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        self : MatchDisplay
+        """
+        (axis,) = _axes(ax, 1, (4.4, 3.8))
+        image = axis.imshow(self.correlations, vmin=0, vmax=1, cmap="Blues")
+        axis.set_xticks(np.arange(len(self.order)), [str(k) for k in self.order])
+        axis.set_yticks(np.arange(len(self.correlations)))
+        axis.set(title=f"MCC {self.score:.3f}", xlabel="component (matched)", ylabel="true latent")
+        axis.figure.colorbar(image, ax=axis, label="|correlation|")
+        self.ax_, self.figure_ = axis, axis.figure
+        return self
+
+
+class ConfidenceDisplay:
+    """What each component rests on: its evidence beside that of chance, and its stability.
+
+    Parameters
+    ----------
+    scores, chance : ndarray of shape (n_components,)
+        Evidence of each component, and what heads without zeros give.
+    stability : ndarray of shape (n_components,)
+        Share of bootstrap samples of the tasks that keep the component.
+    identified : ndarray of bool, shape (n_components,)
+        Whether the data determine the component.
+
+    Attributes
+    ----------
+    ax_ : ndarray of matplotlib Axes, shape (2,)
+        After `plot`.
+    figure_ : matplotlib Figure
+        After `plot`.
+    """
+
+    def __init__(
+        self,
+        *,
+        scores: NDArray[Any],
+        chance: NDArray[Any],
+        stability: NDArray[Any],
+        identified: NDArray[Any],
+    ) -> None:
+        self.scores = scores
+        self.chance = chance
+        self.stability = stability
+        self.identified = identified
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
+        """Draw the confidence in the components of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : SparseRotation or SparseDisentangledRepresentation(penalty="l0")
+            Fitted.
+        ax : pair of matplotlib Axes, optional
+
+        Returns
+        -------
+        display : ConfidenceDisplay
+        """
+        check_is_fitted(estimator)
+        if hasattr(estimator, "rotation_"):
+            names = ("scores_", "chance_", "stability_", "identified_")
+            return cls.from_arrays(*(getattr(estimator, name) for name in names), ax=ax)
+        found = _confidence(estimator)
+        return cls.from_arrays(found.scores, found.chance, found.stability, found.identified, ax=ax)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        scores: ArrayLike,
+        chance: ArrayLike,
+        stability: ArrayLike,
+        identified: ArrayLike,
+        *,
+        ax: Any = None,
+    ) -> Self:
+        """Draw confidence given as arrays.
+
+        Parameters
+        ----------
+        scores, chance, stability : array-like of shape (n_components,)
+        identified : array-like of bool, shape (n_components,)
+        ax : pair of matplotlib Axes, optional
+
+        Returns
+        -------
+        display : ConfidenceDisplay
+        """
+        display = cls(
+            scores=np.asarray(scores, dtype=float),
+            chance=np.asarray(chance, dtype=float),
+            stability=np.asarray(stability, dtype=float),
+            identified=np.asarray(identified, dtype=bool),
+        )
+        lengths = {name: value.shape for name, value in vars(display).items()}
+        if len(set(lengths.values())) > 1 or display.scores.ndim != 1:
+            raise ValueError(f"All arguments must have shape (n_components,), got {lengths}.")
+        return display.plot(ax=ax)
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw one panel for the evidence and one for the stability.
+
+        Parameters
+        ----------
+        ax : pair of matplotlib Axes, optional
+
+        Returns
+        -------
+        self : ConfidenceDisplay
+        """
+        axes = _axes(ax, 2, (7.2, 3.2))
+        place = np.arange(len(self.scores))
+        for known, colour, label in ((True, _KNOWN, "identified"), (False, _DOUBTFUL, "doubtful")):
+            of = self.identified == known
+            if of.any():
+                axes[0].bar(place[of], self.scores[of], color=colour, label=label)
+                axes[1].bar(place[of], self.stability[of], color=colour)
+        axes[0].plot(place, self.chance, "k_", markersize=16, label="chance")
+        axes[0].set(title="evidence", xlabel="component", ylabel="log-likelihood gained (nats)")
+        axes[0].legend()
+        axes[1].set(title="stability", xlabel="component", ylabel="share of bootstrap samples")
+        axes[1].set_ylim(0, 1.02)
+        for axis in axes:
+            axis.set_xticks(place)
+        self.ax_, self.figure_ = axes, axes[0].figure
+        return self
+
+
+def _confidence(estimator: Any) -> Any:
+    found = getattr(estimator, "confidence_", None)
+    if found is None:
+        raise ValueError(
+            f"{type(estimator).__name__} has no basis to show: fit a SparseRotation, or a "
+            'SparseDisentangledRepresentation with penalty="l0".'
+        )
+    return found
