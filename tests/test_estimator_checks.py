@@ -5,13 +5,16 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_sparsedis import SparseDisentangledRepresentation
+from sklearn_sparsedis import GroupLassoSVMMetaClassifier, SparseDisentangledRepresentation
 
 # SparseRotation and GroupLassoSVC have theirs in their own files
 ESTIMATORS = [
     SparseDisentangledRepresentation(
         3, hidden_layer_sizes=(20,), max_iter=30, device="cpu", random_state=0
-    )
+    ),
+    GroupLassoSVMMetaClassifier(
+        8, hidden_layer_sizes=(20,), max_iter=20, device="cpu", random_state=0
+    ),
 ]
 NOT_YIELDED = [
     "check_transformer_get_feature_names_out",

@@ -110,9 +110,7 @@ def sample_episodes(
     if n_episodes < 1:
         raise ValueError(f"n_episodes must be at least 1, got {n_episodes!r}.")
     seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-    sampler = EpisodeSampler(
-        np.asarray(y), n_way=n_way, n_shot=n_shot, n_query=n_query, seed=seed
-    )
+    sampler = EpisodeSampler(np.asarray(y), n_way=n_way, n_shot=n_shot, n_query=n_query, seed=seed)
     return sampler.sample(n_episodes)
 
 
@@ -163,7 +161,9 @@ def evaluate_episodes(
     named = estimator if isinstance(estimator, Mapping) else {"": estimator}
     for name, model in named.items():
         if not is_classifier(model):
-            raise TypeError(f"estimator {name!r} must be a classifier, got {model!r}.".replace(" ''", ""))
+            raise TypeError(
+                f"estimator {name!r} must be a classifier, got {model!r}.".replace(" ''", "")
+            )
         if hasattr(model, "predict_sampled"):
             check_is_fitted(model)
     episodes = sample_episodes(

@@ -6,6 +6,7 @@ from sklearn_sparsedis.tasks._episodes import (
     EpisodeBatches,
     Episodes,
     EpisodeSampler,
+    feasible_sizes,
     quarter_turns,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "TaskBatch",
     "TaskBatches",
     "TaskTable",
+    "feasible_sizes",
     "quarter_turns",
 ]

@@ -8,7 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["EpisodeBatch", "EpisodeBatches", "EpisodeSampler", "Episodes", "quarter_turns"]
+__all__ = [
+    "EpisodeBatch",
+    "EpisodeBatches",
+    "EpisodeSampler",
+    "Episodes",
+    "feasible_sizes",
+    "quarter_turns",
+]
 
 
 class Episodes(NamedTuple):
@@ -240,3 +247,36 @@ def quarter_turns(input_shape: Sequence[int]) -> Tensor:
     """
     pixels = torch.arange(int(np.prod(input_shape))).reshape(*input_shape)
     return torch.stack([torch.rot90(pixels, turn, (0, 1)).flatten() for turn in range(4)])
+
+
+def feasible_sizes(
+    counts: NDArray[np.int64], n_way: int, n_shot: int, n_query: int
+) -> tuple[int, int, int]:
+    """Sizes of episodes that classes of these numbers of rows allow, at most those asked for.
+
+    `n_way` is lowered to the number of classes of at least two rows, then `n_query`, then `n_shot`
+    until that many classes are large enough.
+
+    Parameters
+    ----------
+    counts : ndarray of int
+        Rows of each class.
+    n_way, n_shot, n_query : int
+        What is asked for.
+
+    Raises
+    ------
+    ValueError
+        Where fewer than two classes have two rows.
+    """
+    usable = np.sort(counts[counts >= 2])[::-1]
+    if len(usable) < 2:
+        raise ValueError(
+            "Episodes need at least two classes with two rows each, one to learn from and one to "
+            f"be judged on; {len(usable)} of {len(counts)} classes have two rows. Merge classes "
+            "or add rows."
+        )
+    n_way = min(n_way, len(usable))
+    size = int(usable[n_way - 1])
+    n_shot = min(n_shot, size - 1)
+    return n_way, n_shot, min(n_query, size - n_shot)
