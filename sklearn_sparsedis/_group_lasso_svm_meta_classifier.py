@@ -74,8 +74,9 @@ class GroupLassoSVMMetaClassifier(
     group_reg : float in [0, inf), default=0.1
         Lambda_1 as a fraction of the bound from which on no feature is used (the "uniform
         spread", exact for two classes); for "group_lasso_svm" only.
-    l2_reg : float in (0, inf), default=1.0
-        Lambda_2, in units of the mean squared norm of the centred support features.
+    l2_reg : float in (0, inf), default=0.2
+        Lambda_2, in units of the mean squared norm of the centred support features. With a weaker
+        one the same `group_reg` leaves fewer features.
     n_way, n_shot, n_query : int, default=5, 5 and 10
         Classes of an episode in training, and rows of each to fit and to judge the head. Where y
         does not allow them they are reduced: `n_way` to the number of classes of two rows or
@@ -187,7 +188,7 @@ class GroupLassoSVMMetaClassifier(
         input_shape: Sequence[int] | None = None,
         head: str = "group_lasso_svm",
         group_reg: float = 0.1,
-        l2_reg: float = 1.0,
+        l2_reg: float = 0.2,
         n_way: int = 5,
         n_shot: int = 5,
         n_query: int = 10,
@@ -251,7 +252,7 @@ class GroupLassoSVMMetaClassifier(
         """
         with unchanged_on_failure(self):
             check_meta_parameters(self)
-            started = self.encoder_ if self.warm_start and hasattr(self, "encoder_") else None
+            started = getattr(self, "encoder_", None) if self.warm_start else None
             rows, labels = validate_data(
                 self,
                 X,
@@ -380,7 +381,8 @@ class GroupLassoSVMMetaClassifier(
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return softmax(self.scale_ * self._scores(X), axis=1)
+        scores = self._scores(X)
+        return softmax(self.scale_ * scores, axis=1)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Label of the largest score.

@@ -157,7 +157,7 @@ def evaluate_episodes(
     NotFittedError
         Where a meta-classifier is not fitted.
     """
-    X, y = check_X_y(X, y, dtype=[np.float64, np.float32])
+    rows, labels = check_X_y(X, y, dtype=[np.float64, np.float32])
     named = estimator if isinstance(estimator, Mapping) else {"": estimator}
     for name, model in named.items():
         if not is_classifier(model):
@@ -167,14 +167,16 @@ def evaluate_episodes(
         if hasattr(model, "predict_sampled"):
             check_is_fitted(model)
     episodes = sample_episodes(
-        y,
+        labels,
         n_way=n_way,
         n_shot=n_shot,
         n_query=n_query,
         n_episodes=n_episodes,
         random_state=random_state,
     )
-    scores = {name: _evaluate(model, X, y, episodes, n_jobs) for name, model in named.items()}
+    scores = {
+        name: _evaluate(model, rows, labels, episodes, n_jobs) for name, model in named.items()
+    }
     return scores if isinstance(estimator, Mapping) else scores[""]
 
 

@@ -16,7 +16,7 @@ __all__ = ["EPISODE_HEADS", "START_SCALES", "EpisodeHeads", "FewShotHead"]
 # what single precision reaches, whatever is asked for
 FLOAT32_TOL = 1e-5
 NEWTON_BLOCKS, NEWTON_STEPS = 5, 5
-STEP_LENGTHS = (1.0, 0.5, 0.25, 0.125, 0.03125)
+N_STEP_LENGTHS = 6
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,8 @@ def _logistic(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
 
 def _solve_logistic(K: Tensor, Y: Tensor, l2_reg: float, tol: float) -> tuple[Tensor, Tensor]:
     A = torch.zeros_like(Y)
-    lengths = torch.tensor(STEP_LENGTHS, dtype=K.dtype, device=K.device)
-    lengths = lengths.view(-1, *(1,) * Y.ndim)
+    halvings = torch.arange(N_STEP_LENGTHS, dtype=K.dtype, device=K.device)
+    lengths = torch.pow(0.5, halvings).view(-1, *(1,) * Y.ndim)
     for _ in range(NEWTON_BLOCKS):
         for _ in range(NEWTON_STEPS):
             residual = l2_reg * A - Y + (K @ A).softmax(-1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from sklearn_sparsedis.nn._encoders import ENCODERS, image_shape
+from sklearn_sparsedis.nn._encoders import ENCODERS, MLPNetwork, image_shape
 
 __all__ = ["EPISODE_ENCODERS", "Conv4Network", "DropBlock", "ResNet12Network"]
 
@@ -151,8 +151,10 @@ class ResNet12Network(_ImageNetwork):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="leaky_relu")
 
 
-def _mlp(n_features: int, n_components: int, **options: Sequence[int] | None) -> nn.Module:
-    network = ENCODERS["mlp"](n_features, n_components, **options)
+def _mlp(
+    n_features: int, n_components: int, *, hidden_layer_sizes: Sequence[int], **_: object
+) -> nn.Module:
+    network = MLPNetwork(n_features, n_components, hidden_layer_sizes)
     # distances start as those of the rows, or of a projection of them
     nn.init.orthogonal_(network.linear.weight)
     return network

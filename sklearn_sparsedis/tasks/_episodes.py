@@ -226,9 +226,11 @@ class EpisodeBatches:
         rows = self.X[index % len(self.X)]
         if self.turns is not None:
             rows = rows.gather(-1, self.turns[index // len(self.X)])
-        labels = (episodes.support_labels, episodes.query_labels)
         return EpisodeBatch(
-            rows, *(torch.from_numpy(x).to(device) for x in labels), episodes.classes.shape[1]
+            rows,
+            torch.from_numpy(episodes.support_labels).to(device),
+            torch.from_numpy(episodes.query_labels).to(device),
+            episodes.classes.shape[1],
         )
 
 
