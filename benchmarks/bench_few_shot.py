@@ -1,10 +1,10 @@
 """How well do sparse heads learn new characters, and what does a head cost in training?
 
-Meta-trains a Conv4 encoder on the 136 characters of Omniglot's small1 (quarter turns are classes of
-their own) through each head, with the same number of steps, and tests it on the 106 characters of
-small2 whose alphabets small1 does not have: the same 600 episodes for all. Then accuracy against the
-share of features used, over group_reg, with training at that group_reg and on the encoder that was
-trained through prototypes; raw pixels; easyfsl on the same encoder; the head's share of a step.
+Meta-trains a Conv4 encoder on the 136 characters of Omniglot's small1 (quarter turns are classes
+of their own) through each head, with the same number of steps, and tests it on the 106 characters
+of small2 whose alphabets small1 does not have: the same 600 episodes for all. Then accuracy against
+the share of features used, over group_reg, with training at that group_reg and on the encoder that
+was trained through prototypes; raw pixels; easyfsl on the same encoder; the head's share of a step.
 """
 
 import argparse
@@ -206,7 +206,7 @@ def main():
     parser.add_argument("--data", type=Path, default=SHARED / "data" / "omniglot")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--episodes", type=int, default=600)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--models", type=Path, help="folder to keep trained models in")
@@ -220,7 +220,7 @@ def main():
     if "step" in parts:
         print("\nWhat the head adds to a Conv4 step (4 episodes, 5-way 5+5, 28x28, float32)")
         for kind, group_reg in (*HEADS[:6],):
-            share, low, high = step_share(kind, group_reg, 0.2, 15)
+            share, low, high = step_share(kind, group_reg, 0.3, 15)
             print(f"{label(kind, group_reg)}: {share:+.1%} ({low:+.1%} to {high:+.1%})", flush=True)
     if parts == {"step"}:
         return

@@ -74,7 +74,7 @@ class GroupLassoSVMMetaClassifier(
     group_reg : float in [0, inf), default=0.1
         Lambda_1 as a fraction of the bound from which on no feature is used (the "uniform
         spread", exact for two classes); for "group_lasso_svm" only.
-    l2_reg : float in (0, inf), default=0.2
+    l2_reg : float in (0, inf), default=0.3
         Lambda_2, in units of the mean squared norm of the centred support features. With a weaker
         one the same `group_reg` leaves fewer features.
     n_way, n_shot, n_query : int, default=5, 5 and 10
@@ -188,7 +188,7 @@ class GroupLassoSVMMetaClassifier(
         input_shape: Sequence[int] | None = None,
         head: str = "group_lasso_svm",
         group_reg: float = 0.1,
-        l2_reg: float = 0.2,
+        l2_reg: float = 0.3,
         n_way: int = 5,
         n_shot: int = 5,
         n_query: int = 10,
