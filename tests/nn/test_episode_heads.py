@@ -150,4 +150,4 @@ def test_heads_and_gradients_stay_on_the_device(kind):
     assert counter.count <= LIMITS[kind]
 
 
-LIMITS = {"prototype": 0, "ridge": 0, "logistic": 1, "svm": 12, "group_lasso_svm": 12}
+LIMITS = {"prototype": 0, "ridge": 0, "logistic": 1, "svm": 4, "group_lasso_svm": 4}
