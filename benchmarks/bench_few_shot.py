@@ -36,6 +36,8 @@ HEADS = (
     ("group_lasso_svm", 0.3),
     ("group_lasso_svm", 0.5),
 )
+# lambda_2 in units of the mean squared norm of the centred features
+L2_REG = 0.3
 CURVE = (0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7)
 
 
@@ -69,6 +71,7 @@ def fitted(head, group_reg, data, arguments):
         encoder="conv4",
         head=head,
         group_reg=group_reg,
+        l2_reg=L2_REG,
         rotations=True,
         n_way=5,
         n_shot=5,
@@ -107,31 +110,31 @@ def cells(found, reference=None):
 
 
 def compare_heads(train, test, arguments):
-    models, reference = {}, None
+    reference = None
     print(
         "\nEach encoder trained through its own head; in brackets the difference from prototype\n"
     )
     print_table(("head", "seconds", "steps kept", *(f"{w}-way {s}-shot" for w, s in SETTINGS)), ())
     for head, group_reg in HEADS:
         model, seconds = fitted(head, group_reg, train, arguments)
-        models[head, group_reg] = model
         found = scores(model, test, arguments.episodes)
         row = label(head, group_reg), f"{seconds:.0f}", model.n_iter_, *cells(found, reference)
         reference = found if reference is None else reference
         print("| " + " | ".join(map(str, row)) + " |", flush=True)
-    return models, reference
 
 
-def compare_on_one_encoder(model, test, reference, arguments):
-    print("\nOther heads on the encoder that was trained through prototypes\n")
+def compare_on_one_encoder(trained, model, test, reference, arguments):
+    print(f"\nHeads on the encoder that was trained through {trained}; in brackets the difference")
+    print("from the prototype head on the encoder that was trained through prototypes\n")
     print_table(("head", *(f"{w}-way {s}-shot" for w, s in SETTINGS[:2])), ())
-    kinds = [("ridge", 0.0), ("svm", 0.0), ("logistic", 0.0)]
-    for head, group_reg in kinds + [("group_lasso_svm", reg) for reg in CURVE]:
-        model.set_params(head=head, group_reg=group_reg)
+    kinds = [(head, 0.0, L2_REG) for head in ("prototype", "ridge", "svm", "logistic")]
+    kinds += [("group_lasso_svm", group_reg, L2_REG) for group_reg in CURVE]
+    kinds.append(("group_lasso_svm", 0.1, L2_REG / 2))
+    for head, group_reg, l2_reg in kinds:
+        model.set_params(head=head, group_reg=group_reg, l2_reg=l2_reg)
         found = scores(model, test, arguments.episodes, SETTINGS[:2])
-        print_row = (label(head, group_reg), *cells(found, reference))
-        print("| " + " | ".join(print_row) + " |", flush=True)
-    model.set_params(head="prototype")
+        name = f"{label(head, group_reg)}, l2_reg {l2_reg:g}"
+        print("| " + " | ".join((name, *cells(found, reference))) + " |", flush=True)
 
 
 def raw_pixels(test, arguments):
@@ -220,7 +223,7 @@ def main():
     if "step" in parts:
         print("\nWhat the head adds to a Conv4 step (4 episodes, 5-way 5+5, 28x28, float32)")
         for kind, group_reg in (*HEADS[:6],):
-            share, low, high = step_share(kind, group_reg, 0.3, 15)
+            share, low, high = step_share(kind, group_reg, L2_REG, 15)
             print(f"{label(kind, group_reg)}: {share:+.1%} ({low:+.1%} to {high:+.1%})", flush=True)
     if parts == {"step"}:
         return
@@ -233,7 +236,9 @@ def main():
     model, _ = fitted("prototype", 0.0, train, arguments)
     if "encoder" in parts:
         reference = scores(model, test, arguments.episodes, SETTINGS[:2])
-        compare_on_one_encoder(model, test, reference, arguments)
+        for trained in ("prototype", "ridge"):
+            other, _ = fitted(trained, 0.0, train, arguments)
+            compare_on_one_encoder(trained, other, test, reference, arguments)
     if "easyfsl" in parts:
         agree_with_easyfsl(model, test, arguments.episodes)
     if "pixels" in parts:

@@ -77,6 +77,10 @@ class GroupLassoSVMMetaClassifier(
     l2_reg : float in (0, inf), default=0.3
         Lambda_2, in units of the mean squared norm of the centred support features. With a weaker
         one the same `group_reg` leaves fewer features.
+    fit_intercept : bool, default=False
+        Whether "group_lasso_svm", "svm" and "logistic" have an intercept beside the centring, which
+        the group penalty leaves out and `l2_reg` does not. The paper's head has none; for ordinary
+        classification of few features it is worth having.
     n_way, n_shot, n_query : int, default=5, 5 and 10
         Classes of an episode in training, and rows of each to fit and to judge the head. Where y
         does not allow them they are reduced: `n_way` to the number of classes of two rows or
@@ -155,9 +159,12 @@ class GroupLassoSVMMetaClassifier(
     After meta-training a head is fitted on all rows of X, so that `predict` knows the classes of y.
     Heads but "ridge" and "prototype" are solved in their dual, whose cost is the cube of n (k - 1):
     above 1000 they get the means of parts of each class's rows instead of the rows, and where one
-    mean a class is still too much, "prototype" stands in. No head has an intercept of its own but
-    "ridge": the features are centred. Labels that `score` meets and that the model does not know
-    count as errors.
+    mean a class is still too much, "prototype" stands in. Labels that `score` meets and that the
+    model does not know count as errors.
+
+    The head's parameters may be changed after `fit` by `set_params`: `adapt` and the methods for
+    episodes use the new ones on the encoder that was trained with the old ones.
+
     Fixed seeds give equal models on one machine.
 
     References
@@ -189,6 +196,7 @@ class GroupLassoSVMMetaClassifier(
         head: str = "group_lasso_svm",
         group_reg: float = 0.1,
         l2_reg: float = 0.3,
+        fit_intercept: bool = False,
         n_way: int = 5,
         n_shot: int = 5,
         n_query: int = 10,
@@ -216,6 +224,7 @@ class GroupLassoSVMMetaClassifier(
         self.head = head
         self.group_reg = group_reg
         self.l2_reg = l2_reg
+        self.fit_intercept = fit_intercept
         self.n_way = n_way
         self.n_shot = n_shot
         self.n_query = n_query

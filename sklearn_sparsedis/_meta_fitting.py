@@ -101,7 +101,13 @@ def check_meta_parameters(estimator: Any) -> None:
 def few_shot_head(estimator: Any, kind: str | None = None) -> FewShotHead:
     """Inner problem that an estimator's parameters ask for."""
     p = estimator
-    return FewShotHead(kind or p.head, float(p.group_reg), float(p.l2_reg), float(p.tol))
+    return FewShotHead(
+        kind or p.head,
+        float(p.group_reg),
+        float(p.l2_reg),
+        float(p.tol),
+        bool(p.fit_intercept),
+    )
 
 
 def fit_meta_encoder(

@@ -70,6 +70,9 @@ class FewShotHead:
         Lambda_2 of all heads but "prototype", on the scaled features.
     tol : float
         Relative duality gap at which a head is solved.
+    fit_intercept : bool
+        Whether "group_lasso_svm", "svm" and "logistic" get a column of ones, which the group
+        penalty leaves out and `l2_reg` does not; the others have an intercept of their own.
     max_iter : int
         Limit on the iterations of the SVMs' solver.
     """
@@ -78,6 +81,7 @@ class FewShotHead:
     group_reg: float = 0.1
     l2_reg: float = 1.0
     tol: float = 1e-5
+    fit_intercept: bool = False
     max_iter: int = 100
 
     def fit(self, F: Tensor, y: Tensor, n_classes: int) -> EpisodeHeads:
@@ -147,10 +151,33 @@ def _margin_machine(
     head: FewShotHead, X: Tensor, y: Tensor, k: int, group_reg: Tensor | float
 ) -> _Solution:
     tol = head.tol if X.dtype == torch.float64 else max(head.tol, FLOAT32_TOL)
+    m = X.shape[-1]
+    weight = None
+    if head.fit_intercept:
+        X = _append_ones(X)
+        weight = (torch.arange(m + 1, device=X.device) < m).to(X.dtype)
     result = group_lasso_svm_result(
-        X, y, group_reg, head.l2_reg, n_classes=k, tol=tol, max_iter=head.max_iter
+        X,
+        y,
+        group_reg,
+        head.l2_reg,
+        n_classes=k,
+        feature_weight=weight,
+        tol=tol,
+        max_iter=head.max_iter,
     )
-    return result.coef, X.new_zeros(*X.shape[:-2], 1, k), result.gap
+    return *_split_intercept(result.coef, m), result.gap
+
+
+def _append_ones(X: Tensor) -> Tensor:
+    return torch.cat([X, X.new_ones(*X.shape[:-1], 1)], -1)
+
+
+def _split_intercept(coef: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """Coefficients of m features, and those of a column of ones if there is one."""
+    if coef.shape[-2] == m:
+        return coef, coef.new_zeros(*coef.shape[:-2], 1, coef.shape[-1])
+    return coef[..., :m, :], coef[..., m:, :]
 
 
 def _logistic(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
@@ -159,6 +186,9 @@ def _logistic(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
     W = X^T A with lambda_2 A = Y - P(X W), found by Newton steps of order n k. One more step from
     the solution, recorded for autograd with its matrix held fixed, has the solution's derivative.
     """
+    m = X.shape[-1]
+    if head.fit_intercept:
+        X = _append_ones(X)
     Y = one_hot(y, k).to(torch.float64)
     K = (X @ X.mT).to(torch.float64)
     with torch.no_grad():
@@ -166,7 +196,7 @@ def _logistic(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
         system = _logistic_system(K.detach(), A, head.l2_reg)
     residual = head.l2_reg * A - Y + (K @ A).softmax(-1)
     A = A - _newton_step(system, residual)
-    return X.mT @ A.to(X.dtype), X.new_zeros(*X.shape[:-2], 1, k), gap.to(X.dtype)
+    return *_split_intercept(X.mT @ A.to(X.dtype), m), gap.to(X.dtype)
 
 
 def _solve_logistic(K: Tensor, Y: Tensor, l2_reg: float, tol: float) -> tuple[Tensor, Tensor]:

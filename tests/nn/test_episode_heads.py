@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import NearestCentroid
 
 from sklearn_sparsedis import GroupLassoSVC
+from sklearn_sparsedis.functional import uniform_spread_bound
 from sklearn_sparsedis.nn import EPISODE_HEADS, START_SCALES, FewShotHead
 
 KINDS = sorted(EPISODE_HEADS)
@@ -100,6 +101,34 @@ def test_margin_machines_are_group_lasso_svc(kind, group_reg):
         heads = FewShotHead(kind, group_reg=0.4, l2_reg=0.7, tol=1e-10).fit(f, y, K)
         np.testing.assert_allclose(heads.scores(f), X @ peer.coef_.T, atol=1e-6)
         np.testing.assert_array_equal(heads.used, peer.support_)
+
+
+@pytest.mark.parametrize("kind", ["svm", "group_lasso_svm"])
+def test_intercepts_are_those_of_group_lasso_svc(kind):
+    F, y = episodes()
+    strength = 0.4 if kind == "group_lasso_svm" else 0.0
+    for f in F:
+        X = scaled(f)
+        head = FewShotHead(kind, group_reg=strength, l2_reg=0.7, tol=1e-10, fit_intercept=True)
+        heads = head.fit(f, y, K)
+        Y = torch.eye(K, dtype=torch.float64)[y]
+        bound = float(uniform_spread_bound(torch.from_numpy(X), Y))
+        peer = GroupLassoSVC(
+            strength * bound, group_reg_mode="absolute", l2_reg=0.7, tol=1e-10
+        ).fit(X, y)
+        expected = X @ peer.coef_.T + peer.intercept_
+        np.testing.assert_allclose(heads.scores(f), expected, atol=1e-6)
+
+
+def test_logistic_intercept_is_that_of_a_column_of_ones():
+    F, y = episodes()
+    for f in F:
+        X = np.c_[scaled(f), np.ones(N)]
+        peer = LogisticRegression(C=1 / 0.05, fit_intercept=False, tol=1e-10, max_iter=10_000)
+        peer.fit(X, y)
+        head = FewShotHead("logistic", l2_reg=0.05, tol=1e-12, fit_intercept=True)
+        scores = head.fit(f, y, K).scores(f)
+        np.testing.assert_allclose(scores.softmax(-1), peer.predict_proba(X), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
