@@ -162,6 +162,8 @@ class GroupLassoSVMMetaClassifier(
     mean a class is still too much, "prototype" stands in. Labels that `score` meets and that the
     model does not know count as errors.
 
+    In a training from the start, `group_reg` grows from zero over the first half of the steps.
+
     The head's parameters may be changed after `fit` by `set_params`: `adapt` and the methods for
     episodes use the new ones on the encoder that was trained with the old ones.
 

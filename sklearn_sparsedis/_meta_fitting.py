@@ -142,14 +142,14 @@ def fit_meta_encoder(
             seed=seed,
             turns=None if turns is None else turns.to(device),
         )
-        run = meta_train(
-            objective, batches, _plan(p, device), _held_out_episodes(p, X[~kept], y[~kept], seed)
-        )
+        held_out_episodes = _held_out_episodes(p, X[~kept], y[~kept], seed)
+        plan = _plan(p, device, fresh=started is None)
+        run = meta_train(objective, batches, plan, held_out_episodes)
     objective.eval()
     return FittedMetaEncoder(objective.encoder, float(objective.scale.detach()), run, sizes)
 
 
-def _plan(p: Any, device: torch.device) -> MetaTrainingPlan:
+def _plan(p: Any, device: torch.device, *, fresh: bool) -> MetaTrainingPlan:
     return MetaTrainingPlan(
         max_iter=p.max_iter,
         optimizer=p.optimizer,
@@ -157,6 +157,7 @@ def _plan(p: Any, device: torch.device) -> MetaTrainingPlan:
         weight_decay=p.weight_decay,
         device=device,
         patience=PATIENCE if p.n_iter_no_change is None else p.n_iter_no_change,
+        anneal=fresh and p.head == "group_lasso_svm",
         callbacks=list(p.callbacks or ()),
         verbose=bool(p.verbose),
     )

@@ -1,6 +1,7 @@
 """The outer objective of few-shot learning: how well heads of small episodes classify queries."""
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,12 +13,14 @@ from torch.nn.functional import cross_entropy
 from sklearn_sparsedis.nn import START_SCALES, Encoder, EpisodeHeads, FewShotHead
 from sklearn_sparsedis.tasks import EpisodeBatch, Episodes
 
-__all__ = ["EpisodeObjective", "HeldOutEpisodes", "encode_rows", "fit_episodes"]
+__all__ = ["RAMPED", "EpisodeObjective", "HeldOutEpisodes", "encode_rows", "fit_episodes"]
 
 # images that pass through the encoder at once outside training
 CHUNK = 512
 # values of features that a chunk of episodes may hold outside training
 CHUNK_VALUES = 2**22
+# share of the steps over which the group penalty grows to what is asked for
+RAMPED = 0.5
 # the scale's logarithm moves this much faster than the encoder's parameters
 SCALE_RATE = 10.0
 
@@ -51,6 +54,7 @@ class EpisodeObjective(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = head
+        self.training_head = head
         self.label_smoothing = label_smoothing
         self.log_scale = nn.Parameter(encoder.center.new_zeros(()))
 
@@ -59,11 +63,20 @@ class EpisodeObjective(nn.Module):
         """Factor of the scores in the softmax."""
         return START_SCALES[self.head.kind] * (SCALE_RATE * self.log_scale).exp()
 
+    def anneal(self, progress: float) -> None:
+        """Set the group penalty of the heads in training for a share `progress` of all steps done.
+
+        A feature that no head uses gets no gradient. So the penalty grows from zero, and features
+        are switched off after they had the chance to learn something.
+        """
+        share = min(1.0, progress / RAMPED)
+        self.training_head = replace(self.head, group_reg=share * self.head.group_reg)
+
     def forward(self, batch: EpisodeBatch) -> Tensor:
         features = self.encoder.raw(batch.X.flatten(0, 1)).unflatten(0, batch.X.shape[:2])
         n_support = len(batch.support_labels)
         support, query = features[:, :n_support], features[:, n_support:]
-        heads = self.head.fit(support, batch.support_labels, batch.n_way)
+        heads = self.training_head.fit(support, batch.support_labels, batch.n_way)
         scores = (self.scale * heads.scores(query)).flatten(0, 1)
         labels = batch.query_labels.repeat(len(features))
         return cross_entropy(scores, labels, label_smoothing=self.label_smoothing)

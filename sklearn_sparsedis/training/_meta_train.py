@@ -8,7 +8,7 @@ from skorch.callbacks import Callback
 
 from sklearn_sparsedis.tasks import EpisodeBatches
 from sklearn_sparsedis.training._callbacks import EarlyStopping, ProgressBar
-from sklearn_sparsedis.training._episodes import EpisodeObjective, HeldOutEpisodes
+from sklearn_sparsedis.training._episodes import RAMPED, EpisodeObjective, HeldOutEpisodes
 from sklearn_sparsedis.training._net import BilevelNet
 from sklearn_sparsedis.training._train import TrainingRun, check_finite
 
@@ -23,6 +23,8 @@ class MetaTrainingPlan:
     ----------
     patience : int
         Evaluations without improvement after which training stops.
+    anneal : bool
+        Whether the group penalty grows to its strength during training.
     """
 
     max_iter: int
@@ -31,6 +33,7 @@ class MetaTrainingPlan:
     weight_decay: float
     device: torch.device
     patience: int
+    anneal: bool = True
     callbacks: Sequence[Callback] = ()
     verbose: bool = False
 
@@ -63,7 +66,10 @@ def meta_train(
     stopping = None
     if held_out is not None:
         judged = HeldOutEpisodes(held_out.X.to(plan.device), held_out.episodes)
-        stopping = EarlyStopping(lambda module: module.held_out_loss(judged), plan.patience, 0)
+        earliest = round(RAMPED * plan.max_iter) if plan.anneal else 0
+        stopping = EarlyStopping(
+            lambda module: module.held_out_loss(judged), plan.patience, earliest
+        )
         callbacks.append(stopping)
     if plan.verbose:
         callbacks.append(ProgressBar(plan.max_iter))
@@ -74,7 +80,7 @@ def meta_train(
         learning_rate=plan.learning_rate,
         weight_decay=plan.weight_decay,
         n_steps=plan.max_iter,
-        anneal=False,
+        anneal=plan.anneal,
         constant_rate=False,
         callbacks=[*callbacks, *plan.callbacks],
         device=plan.device,

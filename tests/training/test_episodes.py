@@ -1,5 +1,7 @@
 """The few-shot objective: its value, its gradient, devices and host synchronisations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,20 @@ def test_gradient_of_the_encoder_is_that_of_finite_differences(kind):
             weight -= step * direction
     torch.testing.assert_close(slope, (values[0] - values[1]) / 2e-5, rtol=1e-4, atol=1e-7)
     assert model.log_scale.grad.abs() > 0
+
+
+def test_the_group_penalty_grows_in_training_only():
+    model, episodes = objective(), batch()
+    model.head = replace(model.head, group_reg=0.6)
+    found = []
+    for progress in (0.0, 0.25, 0.5, 0.9):
+        model.anneal(progress)
+        found.append(model.training_head.group_reg)
+        reference = objective()
+        reference.training_head = replace(model.head, group_reg=found[-1])
+        torch.testing.assert_close(model(episodes), reference(episodes))
+    assert found == [0.0, 0.3, 0.6, 0.6]
+    assert model.head.group_reg == 0.6
 
 
 def test_held_out_loss_does_not_change_the_module():
