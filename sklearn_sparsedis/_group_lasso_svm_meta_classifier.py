@@ -74,7 +74,7 @@ class GroupLassoSVMMetaClassifier(
     group_reg : float in [0, inf), default=0.1
         Lambda_1 as a fraction of the bound from which on no feature is used (the "uniform
         spread", exact for two classes); for "group_lasso_svm" only.
-    l2_reg : float in (0, inf), default=0.3
+    l2_reg : float in (0, inf), default=0.15
         Lambda_2, in units of the mean squared norm of the centred support features. With a weaker
         one the same `group_reg` leaves fewer features.
     fit_intercept : bool, default=False
@@ -197,7 +197,7 @@ class GroupLassoSVMMetaClassifier(
         input_shape: Sequence[int] | None = None,
         head: str = "group_lasso_svm",
         group_reg: float = 0.1,
-        l2_reg: float = 0.3,
+        l2_reg: float = 0.15,
         fit_intercept: bool = False,
         n_way: int = 5,
         n_shot: int = 5,

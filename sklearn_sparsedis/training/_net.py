@@ -57,7 +57,7 @@ class BilevelNet(NeuralNet):
     n_steps : int or None
         Length of the schedules; None keeps the rate constant.
     anneal : bool
-        Whether the heads start at a strong penalty (`BilevelObjective.anneal`).
+        Whether the heads' strength follows the objective's schedule (its `anneal`).
     constant_rate : bool
         Whether the learning rate stays what it is.
     callbacks : sequence of skorch callbacks
