@@ -1,8 +1,15 @@
 """Disentangled representations through sparse task heads, as scikit-learn estimators."""
 
 from sklearn_sparsedis._group_lasso_svc import GroupLassoSVC
+from sklearn_sparsedis._group_lasso_svm_meta_classifier import GroupLassoSVMMetaClassifier
 from sklearn_sparsedis._sparse_disentangled_representation import SparseDisentangledRepresentation
 from sklearn_sparsedis._sparse_rotation import SparseRotation
 
-__all__ = ["GroupLassoSVC", "SparseDisentangledRepresentation", "SparseRotation", "__version__"]
+__all__ = [
+    "GroupLassoSVC",
+    "GroupLassoSVMMetaClassifier",
+    "SparseDisentangledRepresentation",
+    "SparseRotation",
+    "__version__",
+]
 __version__ = "0.1.0.dev0"

@@ -39,7 +39,14 @@ from sklearn_sparsedis.training import (
     train,
 )
 
-__all__ = ["FittedEncoder", "FittedHeads", "check_parameters", "fit_encoder", "fit_heads"]
+__all__ = [
+    "FittedEncoder",
+    "FittedHeads",
+    "check_parameters",
+    "fit_encoder",
+    "fit_heads",
+    "users_network",
+]
 
 # penalty of an estimator -> penalty of the heads through which its encoder is trained
 TRAINED_THROUGH = {**{name: name for name in LEAST_SQUARES}, "l0": "l2"}
@@ -240,7 +247,7 @@ def _new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
             input_shape=p.input_shape,
         )
     else:
-        network = _users_network(p, n_features)
+        network = users_network(p, n_features)
     network = network.to(table.X.dtype)
     center, scale = table.X.new_zeros(n_features), table.X.new_ones(n_features)
     if own:
@@ -256,7 +263,8 @@ def _new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
     return encoder
 
 
-def _users_network(p: Any, n_features: int) -> nn.Module:
+def users_network(p: Any, n_features: int) -> nn.Module:
+    """Copy of the module that the user gave, or what the user's callable makes."""
     if isinstance(p.encoder, nn.Module):
         return copy.deepcopy(p.encoder)
     make: Callable[[int, int], nn.Module] = p.encoder

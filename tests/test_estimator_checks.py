@@ -5,7 +5,7 @@ import pytest
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_sparsedis import SparseDisentangledRepresentation
+from sklearn_sparsedis import GroupLassoSVMMetaClassifier, SparseDisentangledRepresentation
 
 # SparseRotation and GroupLassoSVC have theirs in their own files
 ESTIMATORS = [
@@ -14,6 +14,9 @@ ESTIMATORS = [
     ),
     SparseDisentangledRepresentation(
         3, penalty="l0", hidden_layer_sizes=(20,), max_iter=30, device="cpu", random_state=0
+    ),
+    GroupLassoSVMMetaClassifier(
+        8, hidden_layer_sizes=(20,), max_iter=20, device="cpu", random_state=0
     ),
 ]
 # the tables of these checks have one or two tasks, which determine no basis for "l0"

@@ -1,3 +1,23 @@
 """Splitting and evaluation by task and by episode."""
 
-__all__: list[str] = []
+from sklearn_sparsedis.model_selection._episodes import (
+    EpisodeScorer,
+    EpisodeScores,
+    evaluate_episodes,
+    sample_episodes,
+)
+from sklearn_sparsedis.model_selection._splitters import (
+    ClassDisjointKFold,
+    ClassDisjointShuffleSplit,
+    TaskDisjointKFold,
+)
+
+__all__ = [
+    "ClassDisjointKFold",
+    "ClassDisjointShuffleSplit",
+    "EpisodeScorer",
+    "EpisodeScores",
+    "TaskDisjointKFold",
+    "evaluate_episodes",
+    "sample_episodes",
+]

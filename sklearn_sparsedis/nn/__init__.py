@@ -7,20 +7,42 @@ from sklearn_sparsedis.nn._encoders import (
     LinearNetwork,
     MLPNetwork,
     column_moments,
+    image_shape,
     linear_path,
 )
+from sklearn_sparsedis.nn._episode_heads import (
+    EPISODE_HEADS,
+    START_SCALES,
+    EpisodeHeads,
+    FewShotHead,
+)
 from sklearn_sparsedis.nn._heads import GAMMA, HeadProblem, Heads, HeadTargets
+from sklearn_sparsedis.nn._image_encoders import (
+    EPISODE_ENCODERS,
+    Conv4Network,
+    DropBlock,
+    ResNet12Network,
+)
 
 __all__ = [
+    "Conv4Network",
     "ConvNetwork",
+    "DropBlock",
     "ENCODERS",
+    "EPISODE_ENCODERS",
+    "EPISODE_HEADS",
     "Encoder",
+    "EpisodeHeads",
+    "FewShotHead",
     "GAMMA",
     "HeadProblem",
     "HeadTargets",
     "Heads",
     "LinearNetwork",
     "MLPNetwork",
+    "ResNet12Network",
+    "START_SCALES",
     "column_moments",
+    "image_shape",
     "linear_path",
 ]

@@ -107,15 +107,24 @@ def _mlp(
     return MLPNetwork(n_features, n_components, hidden_layer_sizes)
 
 
-def _conv(
-    n_features: int, n_components: int, *, input_shape: Sequence[int] | None, **_: object
-) -> nn.Module:
+def image_shape(name: str, n_features: int, input_shape: Sequence[int] | None) -> Sequence[int]:
+    """Shape of the images that rows of X are, square and grey where it is not given.
+
+    Parameters
+    ----------
+    name : str
+        The encoder, for messages.
+    n_features : int
+        Columns of X.
+    input_shape : sequence of int or None
+        (height, width[, channels]).
+    """
     if input_shape is None:
         side = math.isqrt(n_features)
         if side * side != n_features:
             raise ValueError(
-                f'encoder="conv" needs input_shape=(height, width[, channels]): X has {n_features} '
-                "columns, which is not the number of pixels of a square grey image."
+                f'encoder="{name}" needs input_shape=(height, width[, channels]): X has '
+                f"{n_features} columns, which is not the number of pixels of a square grey image."
             )
         input_shape = (side, side)
     if len(input_shape) not in (2, 3) or math.prod(input_shape) != n_features:
@@ -123,7 +132,13 @@ def _conv(
             f"input_shape must be (height, width[, channels]) with a product of {n_features}, the "
             f"number of columns of X; got {tuple(input_shape)}."
         )
-    return ConvNetwork(input_shape, n_components)
+    return input_shape
+
+
+def _conv(
+    n_features: int, n_components: int, *, input_shape: Sequence[int] | None, **_: object
+) -> nn.Module:
+    return ConvNetwork(image_shape("conv", n_features, input_shape), n_components)
 
 
 ENCODERS: dict[str, Callable[..., nn.Module]] = {"conv": _conv, "linear": _linear, "mlp": _mlp}

@@ -1,9 +1,23 @@
 """Batches of tasks, and samplers of episodes."""
 
 from sklearn_sparsedis.tasks._batches import TaskBatch, TaskBatches, TaskTable
+from sklearn_sparsedis.tasks._episodes import (
+    EpisodeBatch,
+    EpisodeBatches,
+    Episodes,
+    EpisodeSampler,
+    feasible_sizes,
+    quarter_turns,
+)
 
 __all__ = [
+    "EpisodeBatch",
+    "EpisodeBatches",
+    "EpisodeSampler",
+    "Episodes",
     "TaskBatch",
     "TaskBatches",
     "TaskTable",
+    "feasible_sizes",
+    "quarter_turns",
 ]

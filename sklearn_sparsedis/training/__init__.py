@@ -1,6 +1,13 @@
-"""The outer loop: objective, skorch net, callbacks, schedule."""
+"""The outer loop: objectives, skorch net, callbacks, schedule."""
 
 from sklearn_sparsedis.training._callbacks import EarlyStopping, ProgressBar
+from sklearn_sparsedis.training._episodes import (
+    EpisodeObjective,
+    HeldOutEpisodes,
+    encode_rows,
+    fit_episodes,
+)
+from sklearn_sparsedis.training._meta_train import MetaTrainingPlan, meta_train
 from sklearn_sparsedis.training._net import OPTIMIZERS, BilevelNet
 from sklearn_sparsedis.training._objective import BilevelObjective, encode
 from sklearn_sparsedis.training._start import start_linear_path
@@ -10,11 +17,17 @@ __all__ = [
     "BilevelNet",
     "BilevelObjective",
     "EarlyStopping",
+    "EpisodeObjective",
+    "HeldOutEpisodes",
+    "MetaTrainingPlan",
     "OPTIMIZERS",
     "ProgressBar",
     "TrainingPlan",
     "TrainingRun",
     "encode",
+    "encode_rows",
+    "fit_episodes",
+    "meta_train",
     "split_rows",
     "start_linear_path",
     "train",

@@ -1,25 +1,25 @@
 """Callbacks of the outer loop."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
-from sklearn_sparsedis.tasks import TaskTable
 from sklearn_sparsedis.training._net import StopTraining
 
 __all__ = ["EarlyStopping", "ProgressBar"]
 
 
 class EarlyStopping(Callback):
-    """Evaluate on held-out rows before the first step and after each epoch; keep the best.
+    """Evaluate before the first step and after each epoch; keep the best.
 
     Parameters
     ----------
-    train, held_out : TaskTable
-        Rows for the heads, and rows to judge them on.
+    evaluate : callable
+        Held-out loss of the module in training.
     patience : int
         Epochs without a better loss after which training stops.
     earliest : int
@@ -30,14 +30,12 @@ class EarlyStopping(Callback):
 
     def __init__(
         self,
-        train: TaskTable,
-        held_out: TaskTable,
+        evaluate: Callable[[Any], float],
         patience: int,
         earliest: int,
         keep_from: int = 0,
     ) -> None:
-        self.train = train
-        self.held_out = held_out
+        self.evaluate = evaluate
         self.patience = patience
         self.earliest = earliest
         self.keep_from = keep_from
@@ -60,17 +58,17 @@ class EarlyStopping(Callback):
         if self._best_state is None:
             self.best_step_ = net.n_steps_done
         else:
-            net.module_.encoder.load_state_dict(self._best_state)
+            net.module_.load_state_dict(self._best_state)
 
     def _evaluate(self, net: NeuralNet, step: int) -> float:
-        loss = net.module_.held_out_loss(self.train, self.held_out)
+        loss = self.evaluate(net.module_)
         self.losses_.append(loss)
         if step < self.keep_from:
             self._best_index = len(self.losses_) - 1
         elif loss < self.best_loss_:
             self._best_index = len(self.losses_) - 1
             self.best_loss_, self.best_step_ = loss, step
-            self._best_state = copy.deepcopy(net.module_.encoder.state_dict())
+            self._best_state = copy.deepcopy(net.module_.state_dict())
         return loss
 
 

@@ -12,7 +12,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.nn import linear_path
-from sklearn_sparsedis.tasks import TaskBatches
+from sklearn_sparsedis.tasks import EpisodeBatches, TaskBatches
+from sklearn_sparsedis.training._episodes import EpisodeObjective
 from sklearn_sparsedis.training._objective import BilevelObjective
 
 __all__ = ["OPTIMIZERS", "BilevelNet", "StopTraining"]
@@ -45,9 +46,9 @@ class BilevelNet(NeuralNet):
 
     Parameters
     ----------
-    objective : BilevelObjective
+    objective : BilevelObjective or EpisodeObjective
         Trained in place.
-    batches : TaskBatches
+    batches : TaskBatches or EpisodeBatches
         One epoch of them an iteration.
     optimizer : str
         Key of OPTIMIZERS.
@@ -56,7 +57,7 @@ class BilevelNet(NeuralNet):
     n_steps : int or None
         Length of the schedules; None keeps the rate constant.
     anneal : bool
-        Whether the heads start at a strong penalty (`BilevelObjective.anneal`).
+        Whether the heads' strength follows the objective's schedule (its `anneal`).
     constant_rate : bool
         Whether the learning rate stays what it is.
     callbacks : sequence of skorch callbacks
@@ -67,8 +68,8 @@ class BilevelNet(NeuralNet):
 
     def __init__(
         self,
-        objective: BilevelObjective,
-        batches: TaskBatches,
+        objective: BilevelObjective | EpisodeObjective,
+        batches: TaskBatches | EpisodeBatches,
         *,
         optimizer: str,
         learning_rate: float,
@@ -107,13 +108,13 @@ class BilevelNet(NeuralNet):
     def _default_callbacks(self) -> list[Any]:
         return []
 
-    def get_dataset(self, X: TaskBatches, y: None = None) -> TaskBatches:  # noqa: D102
+    def get_dataset(self, X: Any, y: None = None) -> Any:  # noqa: D102
         return X
 
-    def get_iterator(self, dataset: TaskBatches, training: bool = False) -> TaskBatches:  # noqa: D102
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:  # noqa: D102
         return dataset
 
-    def check_data(self, X: TaskBatches, y: None = None) -> None:  # noqa: D102
+    def check_data(self, X: Any, y: None = None) -> None:  # noqa: D102
         pass
 
     def on_batch_begin(self, net: NeuralNet, **kwargs: Any) -> None:

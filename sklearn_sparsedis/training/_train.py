@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 from skorch.callbacks import Callback
-from torch import Tensor
+from torch import Tensor, nn
 
 from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.tasks import TaskBatches, TaskTable
@@ -13,7 +13,7 @@ from sklearn_sparsedis.training._callbacks import EarlyStopping, ProgressBar
 from sklearn_sparsedis.training._net import BilevelNet
 from sklearn_sparsedis.training._objective import ANNEALED, BilevelObjective
 
-__all__ = ["TrainingPlan", "TrainingRun", "split_rows", "train"]
+__all__ = ["TrainingPlan", "TrainingRun", "check_finite", "split_rows", "train"]
 
 # evaluations on held-out rows during a full training
 N_EVALUATIONS = 50
@@ -119,8 +119,9 @@ def train(
         earliest = round(ANNEALED * plan.max_iter) if plan.anneal else 0
         # an encoder of the Lasso that the MCP starts from is not what was asked for
         keep_from = earliest if objective.problem.penalty == "mcp" else 0
+        judged = held_out.to(plan.device)
         stopping = EarlyStopping(
-            table, held_out.to(plan.device), plan.patience, earliest, keep_from
+            lambda module: module.held_out_loss(table, judged), plan.patience, earliest, keep_from
         )
         callbacks.append(stopping)
     if plan.verbose:
@@ -139,15 +140,15 @@ def train(
     )
     net.train(-(-n_steps // block))
     objective.to("cpu")
-    _check_finite(objective)
+    check_finite(objective)
     losses = [batch["train_loss"] for epoch in net.history for batch in epoch["batches"]]
     if stopping is None:
         return TrainingRun(losses, best_step=len(losses))
     return TrainingRun(losses, stopping.losses_, stopping.best_step_)
 
 
-def _check_finite(objective: BilevelObjective) -> None:
-    if not all(bool(p.isfinite().all()) for p in objective.encoder.state_dict().values()):
+def check_finite(objective: nn.Module) -> None:
+    if not all(bool(p.isfinite().all()) for p in objective.state_dict().values()):
         raise DivergenceError(
             "Training diverged: parameters of the encoder are not finite. Lower learning_rate, "
             "or check X and Y for extreme values; the estimator is unchanged."

@@ -1,0 +1,289 @@
+"""What GroupLassoSVMMetaClassifier does in fit: encoder, meta-training, heads."""
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sklearn_sparsedis._fitting import users_network
+from sklearn_sparsedis._validation import (
+    check_choice,
+    check_device,
+    check_integer,
+    check_real,
+    draw_seed,
+    to_tensor,
+)
+from sklearn_sparsedis.nn import (
+    EPISODE_ENCODERS,
+    EPISODE_HEADS,
+    Encoder,
+    EpisodeHeads,
+    FewShotHead,
+    column_moments,
+    image_shape,
+)
+from sklearn_sparsedis.tasks import EpisodeBatches, EpisodeSampler, feasible_sizes, quarter_turns
+from sklearn_sparsedis.training import (
+    OPTIMIZERS,
+    EpisodeObjective,
+    HeldOutEpisodes,
+    MetaTrainingPlan,
+    TrainingRun,
+    encode_rows,
+    meta_train,
+)
+
+__all__ = [
+    "FittedMetaEncoder",
+    "check_meta_parameters",
+    "condense",
+    "encode_array",
+    "few_shot_head",
+    "fit_meta_encoder",
+    "fold_center",
+]
+
+N_VALIDATION_EPISODES = 200
+# evaluations on held-out classes during a full training
+N_EVALUATIONS = 25
+PATIENCE = 10
+# largest number n (k-1) of dual variables of a head, whose cost is its cube
+MAX_DUAL = 1000
+SOLVED_IN_DUAL = ("group_lasso_svm", "logistic", "svm")
+SHARED_SCALE = ("conv", "conv4", "resnet12")
+
+
+@dataclass(frozen=True)
+class FittedMetaEncoder:
+    """A trained encoder on the CPU, in evaluation mode, its scale and how its training went."""
+
+    encoder: Encoder
+    scale: float
+    run: TrainingRun
+    sizes: tuple[int, int, int]
+
+
+def check_meta_parameters(estimator: Any) -> None:
+    """Raise for a parameter that is not in its domain."""
+    p = estimator
+    check_integer("n_components", p.n_components, 1)
+    if isinstance(p.encoder, str) or not (isinstance(p.encoder, nn.Module) or callable(p.encoder)):
+        also = ", an nn.Module, or a callable (n_features_in, n_components) -> nn.Module"
+        check_choice("encoder", p.encoder, EPISODE_ENCODERS, also)
+    for width in p.hidden_layer_sizes:
+        check_integer("hidden_layer_sizes", width, 1)
+    check_choice("head", p.head, EPISODE_HEADS)
+    check_real("group_reg", p.group_reg, 0, np.inf, closed="left")
+    check_real("l2_reg", p.l2_reg, 0, np.inf, closed="neither")
+    check_integer("n_way", p.n_way, 2)
+    check_integer("n_shot", p.n_shot, 1)
+    check_integer("n_query", p.n_query, 1)
+    check_integer("episodes_per_batch", p.episodes_per_batch, 1)
+    check_real("label_smoothing", p.label_smoothing, 0, 1, closed="left")
+    check_integer("max_iter", p.max_iter, 0)
+    check_real("learning_rate", p.learning_rate, 0, np.inf, closed="neither")
+    check_choice("optimizer", p.optimizer, OPTIMIZERS)
+    check_real("weight_decay", p.weight_decay, 0, np.inf, closed="left")
+    if p.early_stopping not in (True, False, "auto"):
+        raise ValueError(f'early_stopping must be True, False or "auto", got {p.early_stopping!r}.')
+    check_real("validation_fraction", p.validation_fraction, 0, 1, closed="neither")
+    check_integer("n_iter_no_change", p.n_iter_no_change, 1, none=f"{PATIENCE} evaluations")
+    check_real("tol", p.tol, 0, np.inf, closed="neither")
+    check_device(p.device)
+
+
+def few_shot_head(estimator: Any, kind: str | None = None) -> FewShotHead:
+    """Inner problem that an estimator's parameters ask for."""
+    p = estimator
+    return FewShotHead(
+        kind or p.head,
+        float(p.group_reg),
+        float(p.l2_reg),
+        float(p.tol),
+        bool(p.fit_intercept),
+    )
+
+
+def fit_meta_encoder(
+    estimator: Any, X: NDArray[Any], y: NDArray[np.int64], started: Encoder | None
+) -> FittedMetaEncoder:
+    """Train an encoder on episodes of rows X of classes y, from `started` where that is given."""
+    p = estimator
+    device = check_device(p.device)
+    turns = _turns(p, X.shape[1])
+    seed = draw_seed(p.random_state)
+    random = np.random.RandomState(seed)
+    held_out = _held_out_classes(p, np.bincount(y), random)
+    kept = ~np.isin(y, held_out)
+    counts = np.bincount(np.unique(y[kept], return_inverse=True)[1])
+    sizes = feasible_sizes(
+        counts if turns is None else counts.repeat(len(turns)), p.n_way, p.n_shot, p.n_query
+    )
+    rows = to_tensor(X[kept])
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        encoder = _new_encoder(p, rows) if started is None else copy.deepcopy(started)
+        objective = EpisodeObjective(encoder, few_shot_head(p), float(p.label_smoothing))
+        for parameter in objective.parameters():
+            parameter.requires_grad_(True)
+        batches = EpisodeBatches(
+            rows.to(device),
+            np.unique(y[kept], return_inverse=True)[1],
+            **dict(zip(("n_way", "n_shot", "n_query"), sizes, strict=True)),
+            episodes_per_batch=p.episodes_per_batch,
+            n_batches=max(1, math.ceil(p.max_iter / N_EVALUATIONS)),
+            n_total=p.max_iter,
+            seed=seed,
+            turns=None if turns is None else turns.to(device),
+        )
+        held_out_episodes = _held_out_episodes(p, X[~kept], y[~kept], seed)
+        plan = _plan(p, device, fresh=started is None)
+        run = meta_train(objective, batches, plan, held_out_episodes)
+    objective.eval()
+    return FittedMetaEncoder(objective.encoder, float(objective.scale.detach()), run, sizes)
+
+
+def _plan(p: Any, device: torch.device, *, fresh: bool) -> MetaTrainingPlan:
+    return MetaTrainingPlan(
+        max_iter=p.max_iter,
+        optimizer=p.optimizer,
+        learning_rate=p.learning_rate,
+        weight_decay=p.weight_decay,
+        device=device,
+        patience=PATIENCE if p.n_iter_no_change is None else p.n_iter_no_change,
+        anneal=fresh and p.head == "group_lasso_svm",
+        callbacks=list(p.callbacks or ()),
+        verbose=bool(p.verbose),
+    )
+
+
+def _turns(p: Any, n_features: int) -> Tensor | None:
+    if not p.rotations:
+        return None
+    shape = image_shape(str(p.encoder), n_features, p.input_shape)
+    if shape[0] != shape[1]:
+        raise ValueError(
+            f"rotations=True needs square images, got input_shape={tuple(shape)}. Pad them, or "
+            "leave rotations out."
+        )
+    return quarter_turns(shape)
+
+
+def _held_out_classes(
+    p: Any, counts: NDArray[np.int64], random: np.random.RandomState
+) -> NDArray[np.int64]:
+    """Classes to choose the best encoder on, none where there are too few."""
+    usable = np.flatnonzero(counts >= 2)
+    n_held_out = round(p.validation_fraction * len(usable))
+    if p.early_stopping == "auto":
+        enough = p.n_way <= min(n_held_out, len(usable) - n_held_out)
+        n_held_out = n_held_out if enough and p.max_iter else 0
+    elif p.early_stopping:
+        n_held_out = max(2, n_held_out)
+        if len(usable) - n_held_out < 2:
+            raise ValueError(
+                f"early_stopping=True holds out {n_held_out} classes, but y has {len(usable)} "
+                "classes of at least two rows, of which two must be left. Set "
+                'early_stopping="auto" or lower validation_fraction.'
+            )
+    else:
+        n_held_out = 0
+    return random.permutation(usable)[:n_held_out]
+
+
+def _held_out_episodes(
+    p: Any, X: NDArray[Any], y: NDArray[np.int64], seed: int
+) -> HeldOutEpisodes | None:
+    if not len(X):
+        return None
+    counts = np.unique(y, return_counts=True)[1]
+    n_way, n_shot, n_query = feasible_sizes(counts, p.n_way, p.n_shot, p.n_query)
+    sampler = EpisodeSampler(
+        y, n_way=n_way, n_shot=n_shot, n_query=n_query, seed=seed, small_classes="drop"
+    )
+    return HeldOutEpisodes(to_tensor(X), sampler.sample(N_VALIDATION_EPISODES))
+
+
+def _new_encoder(p: Any, X: Tensor) -> Encoder:
+    n_features = X.shape[1]
+    center, scale = X.new_zeros(n_features), X.new_ones(n_features)
+    if isinstance(p.encoder, str):
+        network = EPISODE_ENCODERS[p.encoder](
+            n_features,
+            p.n_components,
+            hidden_layer_sizes=p.hidden_layer_sizes,
+            input_shape=p.input_shape,
+        )
+        center, scale = column_moments(X)
+        if p.encoder in SHARED_SCALE or p.input_shape is not None:
+            center = center.mean().expand(n_features)
+            spread = X.std()
+            scale = torch.where(spread > 0, spread, 1).expand(n_features)
+    else:
+        network = users_network(p, n_features)
+    network = network.to(X.dtype)
+    n_components = _n_outputs(network, X[:2])
+    return Encoder(network, center.clone(), scale.clone(), n_components)
+
+
+def _n_outputs(network: nn.Module, rows: Tensor) -> int:
+    network.eval()
+    try:
+        with torch.no_grad():
+            output = network(rows)
+    except RuntimeError as error:
+        raise ValueError(
+            f"encoder cannot be applied to rows of shape {tuple(rows.shape)}: {error}"
+        ) from error
+    network.train()
+    if output.ndim != 2 or len(output) != len(rows):
+        raise ValueError(
+            "encoder must map rows to vectors: it gave an output of shape "
+            f"{tuple(output.shape)} for {len(rows)} rows. End it with nn.Flatten()."
+        )
+    return output.shape[1]
+
+
+def encode_array(encoder: Encoder, X: NDArray[Any], device: torch.device) -> Tensor:
+    """Features of rows in float64 on the CPU; the fitted encoder stays where it is."""
+    if device.type != "cpu":
+        encoder = copy.deepcopy(encoder).to(device)
+    with torch.no_grad():
+        rows = to_tensor(X).to(encoder.mean.dtype)
+        return encode_rows(encoder, rows.to(device)).cpu().double()
+
+
+def condense(
+    estimator: Any, features: Tensor, y: NDArray[np.int64], n_classes: int
+) -> tuple[FewShotHead, Tensor, Tensor]:
+    """Inner problem, features and classes of one head, small enough to be solved.
+
+    A head with more than MAX_DUAL dual variables gets means of equal parts of each class's rows
+    instead of the rows; where even one mean a class is too many, the head is "prototype".
+    """
+    labels = torch.from_numpy(y)
+    head = few_shot_head(estimator)
+    if head.kind not in SOLVED_IN_DUAL or len(y) * (n_classes - 1) <= MAX_DUAL:
+        return head, features, labels
+    parts = MAX_DUAL // (n_classes * (n_classes - 1))
+    if parts == 0:
+        return few_shot_head(estimator, "prototype"), features, labels
+    means, classes = [], []
+    for label in range(n_classes):
+        rows = features[labels == label]
+        for part in rows.tensor_split(min(parts, len(rows))):
+            means.append(part.mean(0))
+            classes.append(label)
+    return head, torch.stack(means), torch.tensor(classes)
+
+
+def fold_center(heads: EpisodeHeads) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Coefficients (k, m) and intercepts (k,) of one head for features that are not centred."""
+    intercept = heads.intercept[0] - heads.center[0] @ heads.coef
+    return heads.coef.mT.numpy().copy(), intercept.numpy()

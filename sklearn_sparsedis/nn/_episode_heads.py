@@ -1,0 +1,265 @@
+"""Heads of few-shot episodes: linear classifiers, each the solution of its own small problem."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from sklearn_sparsedis.functional import any_true, uniform_spread_bound
+from sklearn_sparsedis.implicit import group_lasso_svm_result
+
+__all__ = ["EPISODE_HEADS", "START_SCALES", "EpisodeHeads", "FewShotHead"]
+
+# what single precision reaches, whatever is asked for
+FLOAT32_TOL = 1e-5
+NEWTON_BLOCKS, NEWTON_STEPS = 5, 5
+N_STEP_LENGTHS = 6
+
+
+@dataclass(frozen=True)
+class EpisodeHeads:
+    """Linear classifiers of a batch of episodes.
+
+    Attributes
+    ----------
+    center : Tensor of shape (*batch, 1, m)
+        Mean of the support features.
+    coef : Tensor of shape (*batch, m, k)
+        Coefficients, for features in their own units.
+    intercept : Tensor of shape (*batch, 1, k)
+        Scores at `center`.
+    gap : Tensor of shape (*batch,)
+        Relative duality gap; zero where the solution has a closed form.
+    """
+
+    center: Tensor
+    coef: Tensor
+    intercept: Tensor
+    gap: Tensor
+
+    def scores(self, F: Tensor) -> Tensor:
+        """Scores (*batch, n, k) of features (*batch, n, m)."""
+        return (F - self.center) @ self.coef + self.intercept
+
+    @property
+    def used(self) -> Tensor:
+        """Which features have a coefficient that is not zero, bool, shape (*batch, m)."""
+        return (self.coef != 0).any(-1)
+
+
+@dataclass(frozen=True)
+class FewShotHead:
+    r"""The inner problem of every episode, on features that are centred and scaled.
+
+    .. math:: x_i = (F_i - \bar F) / s, \quad \bar F = \tfrac1n \sum_i F_i, \quad
+        s^2 = \tfrac1n \sum_i \|F_i - \bar F\|^2
+
+    over the support rows. So `l2_reg` is in units of the mean squared norm of the centred features,
+    and the heads are the same whatever the scale and the offset of the features.
+
+    Parameters
+    ----------
+    kind : str
+        Key of EPISODE_HEADS.
+    group_reg : float
+        Lambda_1 of "group_lasso_svm" as a fraction of the uniform-spread bound of its maximum.
+    l2_reg : float
+        Lambda_2 of all heads but "prototype", on the scaled features.
+    tol : float
+        Relative duality gap at which a head is solved.
+    fit_intercept : bool
+        Whether "group_lasso_svm", "svm" and "logistic" get a column of ones, which the group
+        penalty leaves out and `l2_reg` does not; the others have an intercept of their own.
+    max_iter : int
+        Limit on the iterations of the SVMs' solver.
+    """
+
+    kind: str
+    group_reg: float = 0.1
+    l2_reg: float = 1.0
+    tol: float = 1e-5
+    fit_intercept: bool = False
+    max_iter: int = 100
+
+    def fit(self, F: Tensor, y: Tensor, n_classes: int) -> EpisodeHeads:
+        """Solve for a batch of episodes; differentiable in F.
+
+        Parameters
+        ----------
+        F : Tensor of shape (*batch, n, m)
+            Support features.
+        y : Tensor of int64, broadcastable to (*batch, n)
+            Their classes in [0, k), all of which occur.
+        n_classes : int
+            k >= 2.
+        """
+        y = y.expand(F.shape[:-1])
+        center = F.mean(-2, keepdim=True)
+        X = F - center
+        square = X.square().sum(-1).mean(-1)[..., None, None]
+        constant = square <= torch.finfo(F.dtype).tiny
+        scale = torch.where(constant, 1, torch.where(constant, 1, square).sqrt())
+        coef, intercept, gap = EPISODE_HEADS[self.kind](self, X / scale, y, n_classes)
+        return EpisodeHeads(center, coef / scale, intercept, gap.detach())
+
+
+_Solution = tuple[Tensor, Tensor, Tensor]
+
+
+def _prototype(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
+    """Minus the squared distance to the mean of each class, less the term that all share."""
+    Y = one_hot(y, k).to(X.dtype)
+    means = Y.mT @ X / Y.sum(-2).unsqueeze(-1)
+    return 2 * means.mT, -means.square().sum(-1).unsqueeze(-2), X.new_zeros(X.shape[:-2])
+
+
+def _ridge(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
+    """min_W ||X W - (Y - mean Y)||^2 / 2 + lambda_2 ||W||^2 / 2, in the smaller of its systems."""
+    Y = one_hot(y, k).to(X.dtype)
+    intercept = Y.mean(-2, keepdim=True)
+    Y = Y - intercept
+    n, m = X.shape[-2:]
+    if n <= m:
+        coef = X.mT @ _solve_spd(X @ X.mT, head.l2_reg, Y)
+    else:
+        coef = _solve_spd(X.mT @ X, head.l2_reg, X.mT @ Y)
+    return coef, intercept, X.new_zeros(X.shape[:-2])
+
+
+def _solve_spd(gram: Tensor, shift: float, right: Tensor) -> Tensor:
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+    factor, _ = torch.linalg.cholesky_ex(gram + shift * eye)
+    return torch.cholesky_solve(right, factor)
+
+
+def _svm(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
+    """The multiclass SVM of Crammer and Singer."""
+    return _margin_machine(head, X, y, k, 0.0)
+
+
+def _group_lasso_svm(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
+    """Problem (2b) of the paper."""
+    # a number, not a function of X: otherwise features that lower the bound would pay
+    bound = uniform_spread_bound(X.detach(), one_hot(y, k).to(X.dtype))
+    return _margin_machine(head, X, y, k, head.group_reg * bound if head.group_reg else 0.0)
+
+
+def _margin_machine(
+    head: FewShotHead, X: Tensor, y: Tensor, k: int, group_reg: Tensor | float
+) -> _Solution:
+    tol = head.tol if X.dtype == torch.float64 else max(head.tol, FLOAT32_TOL)
+    m = X.shape[-1]
+    weight = None
+    if head.fit_intercept:
+        X = _append_ones(X)
+        weight = (torch.arange(m + 1, device=X.device) < m).to(X.dtype)
+    result = group_lasso_svm_result(
+        X,
+        y,
+        group_reg,
+        head.l2_reg,
+        n_classes=k,
+        feature_weight=weight,
+        tol=tol,
+        max_iter=head.max_iter,
+    )
+    return *_split_intercept(result.coef, m), result.gap
+
+
+def _append_ones(X: Tensor) -> Tensor:
+    return torch.cat([X, X.new_ones(*X.shape[:-1], 1)], -1)
+
+
+def _split_intercept(coef: Tensor, m: int) -> tuple[Tensor, Tensor]:
+    """Coefficients of m features, and those of a column of ones if there is one."""
+    if coef.shape[-2] == m:
+        return coef, coef.new_zeros(*coef.shape[:-2], 1, coef.shape[-1])
+    return coef[..., :m, :], coef[..., m:, :]
+
+
+def _logistic(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
+    r"""Multinomial logistic regression, min_W sum_i CE(X_i W, y_i) + lambda_2 ||W||^2 / 2.
+
+    W = X^T A with lambda_2 A = Y - P(X W), found by Newton steps of order n k. One more step from
+    the solution, recorded for autograd with its matrix held fixed, has the solution's derivative.
+    """
+    m = X.shape[-1]
+    if head.fit_intercept:
+        X = _append_ones(X)
+    Y = one_hot(y, k).to(torch.float64)
+    K = (X @ X.mT).to(torch.float64)
+    with torch.no_grad():
+        A, gap = _solve_logistic(K.detach(), Y, head.l2_reg, head.tol)
+        system = _logistic_system(K.detach(), A, head.l2_reg)
+    residual = head.l2_reg * A - Y + (K @ A).softmax(-1)
+    A = A - _newton_step(system, residual)
+    return *_split_intercept(X.mT @ A.to(X.dtype), m), gap.to(X.dtype)
+
+
+def _solve_logistic(K: Tensor, Y: Tensor, l2_reg: float, tol: float) -> tuple[Tensor, Tensor]:
+    A = torch.zeros_like(Y)
+    halvings = torch.arange(N_STEP_LENGTHS, dtype=K.dtype, device=K.device)
+    lengths = torch.pow(0.5, halvings).view(-1, *(1,) * Y.ndim)
+    for _ in range(NEWTON_BLOCKS):
+        for _ in range(NEWTON_STEPS):
+            residual = l2_reg * A - Y + (K @ A).softmax(-1)
+            step = _newton_step(_logistic_system(K, A, l2_reg), residual)
+            tried = A - lengths * step
+            best = _logistic_primal(K, tried, Y, l2_reg).argmin(0)
+            A = tried.gather(0, best[None, ..., None, None].expand(1, *Y.shape))[0]
+        gap = _logistic_gap(K, A, Y, l2_reg)
+        if not any_true(gap > tol):
+            break
+    return A, gap
+
+
+def _logistic_system(K: Tensor, A: Tensor, l2_reg: float) -> Tensor:
+    """lambda_2 I + S (K x I), shape (*batch, n k, n k), S the softmax's derivative of each row."""
+    P = (K @ A).softmax(-1)
+    S = torch.diag_embed(P) - P.unsqueeze(-1) * P.unsqueeze(-2)
+    n, k = A.shape[-2:]
+    system = (S[..., :, :, None, :] * K[..., :, None, :, None]).reshape(*A.shape[:-2], n * k, n * k)
+    return system + l2_reg * torch.eye(n * k, dtype=K.dtype, device=K.device)
+
+
+def _newton_step(system: Tensor, residual: Tensor) -> Tensor:
+    step, _ = torch.linalg.solve_ex(system, residual.flatten(-2).unsqueeze(-1))
+    return step.view_as(residual)
+
+
+def _logistic_primal(K: Tensor, A: Tensor, Y: Tensor, l2_reg: float) -> Tensor:
+    scores = K @ A
+    loss = (scores.logsumexp(-1) - (scores * Y).sum(-1)).sum(-1)
+    return loss + l2_reg / 2 * (A * scores).sum((-1, -2))
+
+
+def _logistic_gap(K: Tensor, A: Tensor, Y: Tensor, l2_reg: float) -> Tensor:
+    """Relative duality gap at A and at the dual point P(X W)."""
+    primal = _logistic_primal(K, A, Y, l2_reg)
+    P = (K @ A).softmax(-1)
+    difference = Y - P
+    entropy = -(P * P.clamp_min(torch.finfo(P.dtype).tiny).log()).sum((-1, -2))
+    dual = entropy - (difference * (K @ difference)).sum((-1, -2)) / (2 * l2_reg)
+    n, k = Y.shape[-2:]
+    floor = n * math.log(k) / 1000
+    return (primal - dual).clamp_min(0) / primal.clamp_min(floor)
+
+
+EPISODE_HEADS: dict[str, Callable[[FewShotHead, Tensor, Tensor, int], _Solution]] = {
+    "group_lasso_svm": _group_lasso_svm,
+    "logistic": _logistic,
+    "prototype": _prototype,
+    "ridge": _ridge,
+    "svm": _svm,
+}
+# factors of the scores with which training starts: margins are about one, ridge's scores less
+START_SCALES = {
+    "group_lasso_svm": 8.0,
+    "logistic": 8.0,
+    "prototype": 5.0,
+    "ridge": 12.0,
+    "svm": 8.0,
+}

@@ -1,0 +1,137 @@
+"""The outer objective of few-shot learning: how well heads of small episodes classify queries."""
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from sklearn_sparsedis.nn import START_SCALES, Encoder, EpisodeHeads, FewShotHead
+from sklearn_sparsedis.tasks import EpisodeBatch, Episodes
+
+__all__ = ["RAMPED", "EpisodeObjective", "HeldOutEpisodes", "encode_rows", "fit_episodes"]
+
+# images that pass through the encoder at once outside training
+CHUNK = 512
+# values of features that a chunk of episodes may hold outside training
+CHUNK_VALUES = 2**22
+# share of the steps over which the group penalty grows to what is asked for
+RAMPED = 0.5
+# the scale's logarithm moves this much faster than the encoder's parameters
+SCALE_RATE = 10.0
+
+
+class HeldOutEpisodes(NamedTuple):
+    """Rows of classes that are not trained on, and fixed episodes of them."""
+
+    X: Tensor
+    episodes: Episodes
+
+
+class EpisodeObjective(nn.Module):
+    r"""theta -> mean cross-entropy of the query rows under the heads of their episodes.
+
+    .. math:: \min_{\theta, \gamma} \frac1E \sum_e CE(\gamma\, s_e(g_\theta(X^q_e)), y^q_e)
+
+    with smoothed labels, where s_e are the scores of the head that solves episode e's inner problem
+    on its support rows and gamma is a learned scale.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Trained in place; its raw outputs are the features.
+    head : FewShotHead
+        Inner problem of every episode.
+    label_smoothing : float
+        Share of a query's label that is spread over all classes.
+    """
+
+    def __init__(self, encoder: Encoder, head: FewShotHead, label_smoothing: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.training_head = head
+        self.label_smoothing = label_smoothing
+        self.log_scale = nn.Parameter(encoder.center.new_zeros(()))
+
+    @property
+    def scale(self) -> Tensor:
+        """Factor of the scores in the softmax."""
+        return START_SCALES[self.head.kind] * (SCALE_RATE * self.log_scale).exp()
+
+    def anneal(self, progress: float) -> None:
+        """Set the group penalty of the heads in training for a share `progress` of all steps done.
+
+        A feature that no head uses gets no gradient. So the penalty grows from zero, and features
+        are switched off after they had the chance to learn something.
+        """
+        share = min(1.0, progress / RAMPED)
+        self.training_head = replace(self.head, group_reg=share * self.head.group_reg)
+
+    def forward(self, batch: EpisodeBatch) -> Tensor:
+        features = self.encoder.raw(batch.X.flatten(0, 1)).unflatten(0, batch.X.shape[:2])
+        n_support = len(batch.support_labels)
+        support, query = features[:, :n_support], features[:, n_support:]
+        heads = self.training_head.fit(support, batch.support_labels, batch.n_way)
+        scores = (self.scale * heads.scores(query)).flatten(0, 1)
+        labels = batch.query_labels.repeat(len(features))
+        return cross_entropy(scores, labels, label_smoothing=self.label_smoothing)
+
+    @torch.no_grad()
+    def held_out_loss(self, held_out: HeldOutEpisodes) -> float:
+        """Mean cross-entropy, without smoothing, on fixed episodes of held-out classes."""
+        training = self.training
+        self.eval()
+        features = encode_rows(self.encoder, held_out.X)
+        episodes = held_out.episodes
+        labels = torch.from_numpy(episodes.query_labels).to(features.device)
+        total = 0.0
+        for part, _, scores in fit_episodes(self.head, features, episodes):
+            scores = (self.scale * scores).flatten(0, 1)
+            total += float(cross_entropy(scores, labels.repeat(len(part)))) * len(part)
+        self.train(training)
+        return total / len(episodes.support)
+
+
+def encode_rows(encoder: Encoder, X: Tensor) -> Tensor:
+    """Features of rows, a chunk at a time."""
+    return torch.cat([encoder.raw(part) for part in X.split(CHUNK)])
+
+
+def fit_episodes(
+    head: FewShotHead, features: Tensor, episodes: Episodes
+) -> list[tuple[NDArray[np.int64], EpisodeHeads, Tensor]]:
+    """Heads of episodes on rows that are encoded already.
+
+    Parameters
+    ----------
+    head : FewShotHead
+        Inner problem.
+    features : Tensor of shape (n, m)
+        Features of all rows.
+    episodes : Episodes
+        Which rows make up each episode.
+
+    Returns
+    -------
+    list of (indices of the chunk's episodes, heads, scores of the queries (e, n_query, n_way))
+    """
+    n_way = episodes.classes.shape[1]
+    labels = torch.from_numpy(episodes.support_labels).to(features.device)
+    rows = episodes.support.shape[1] + episodes.query.shape[1]
+    n_chunks = math.ceil(len(episodes.support) * rows * features.shape[1] / CHUNK_VALUES)
+    found = []
+    for part in np.array_split(np.arange(len(episodes.support)), max(1, n_chunks)):
+        if not len(part):
+            continue
+        support, query = (
+            features[torch.from_numpy(index[part]).to(features.device)]
+            for index in (episodes.support, episodes.query)
+        )
+        heads = head.fit(support, labels, n_way)
+        found.append((part, heads, heads.scores(query)))
+    return found
