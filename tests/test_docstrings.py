@@ -27,6 +27,7 @@ PUBLIC = {
 INNER = ("functional", "nn", "tasks", "training")
 SETTINGS = {
     "GroupLassoSVC": {},
+    "GroupLassoSVMMetaClassifier": {"n_components": 4, "max_iter": 2},
     "SparseDisentangledRepresentation": {"n_components": 3, "max_iter": 5},
     "SparseRotation": {"n_components": 3},
 }

@@ -176,7 +176,7 @@ class EpisodeBatches:
         Rows.
     y : ndarray of int, shape (n,)
         Classes.
-    n_way, n_shot, n_query, seed
+    n_way, n_shot, n_query
         As in `EpisodeSampler`; classes that are too small are not drawn.
     episodes_per_batch : int
         Episodes a batch.
@@ -184,6 +184,8 @@ class EpisodeBatches:
         Batches in one iteration of this object.
     n_total : int
         Batches in all iterations together.
+    seed : int
+        As in `EpisodeSampler`.
     turns : Tensor of int64, shape (n_turns, n_features), or None
         Orders of the features that make rows of further classes; see `quarter_turns`.
     """

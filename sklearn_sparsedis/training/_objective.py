@@ -1,6 +1,7 @@
 """The outer objective: how well heads fitted on a batch predict it."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +74,7 @@ class BilevelObjective(nn.Module):
             )
             return
         third, part = divmod(3 * share, 1)
+        changes: dict[str, Any]
         if third == 0:
             changes = {"penalty": "l1", "floor": _between(START_ALPHA, MCP_ALPHA, part)}
         elif third == 1:
