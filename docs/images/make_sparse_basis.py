@@ -43,7 +43,7 @@ def draw_lines():
         axis.text(*(0.66 * reach * normal), f"normal {j}", ha="center", va="center")
     axis.set(aspect="equal", xlabel="weight on feature 0", ylabel="weight on feature 1")
     axis.set(xlim=(-reach, reach), ylim=(-reach, reach))
-    axis.legend(fontsize=8, loc="lower left", title="latents used")
+    axis.legend(fontsize=8, loc="lower right", title="latents used")
     figure.savefig(HERE / "sparse_basis_lines.png", dpi=100)
 
 

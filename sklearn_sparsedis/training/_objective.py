@@ -1,6 +1,7 @@
 """The outer objective: how well heads fitted on a batch predict it."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +75,10 @@ class BilevelObjective(nn.Module):
             return
         third, part = divmod(3 * share, 1)
         if third == 0:
-            changes = {"penalty": "l1", "floor": _between(START_ALPHA, MCP_ALPHA, part)}
+            changes: dict[str, Any] = {
+                "penalty": "l1",
+                "floor": _between(START_ALPHA, MCP_ALPHA, part),
+            }
         elif third == 1:
             gamma = _between(START_GAMMA, GAMMA, part)
             changes = {"floor": MCP_ALPHA, "options": {"gamma": gamma}}
