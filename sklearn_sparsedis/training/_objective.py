@@ -76,10 +76,7 @@ class BilevelObjective(nn.Module):
         third, part = divmod(3 * share, 1)
         changes: dict[str, Any]
         if third == 0:
-            changes: dict[str, Any] = {
-                "penalty": "l1",
-                "floor": _between(START_ALPHA, MCP_ALPHA, part),
-            }
+            changes = {"penalty": "l1", "floor": _between(START_ALPHA, MCP_ALPHA, part)}
         elif third == 1:
             gamma = _between(START_GAMMA, GAMMA, part)
             changes = {"floor": MCP_ALPHA, "options": {"gamma": gamma}}
