@@ -12,6 +12,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_sparsedis import SparseRotation
+from sklearn_sparsedis.datasets import make_sparse_multitask
 from tests.sparse_heads import make_tasks, match
 
 DOUBT = "ignore:Not every component is determined:UserWarning"
@@ -211,3 +212,20 @@ def test_inverse_transform_checks_the_number_of_components():
     model = SparseRotation(random_state=0).fit(F, Y)
     with pytest.raises(ValueError, match="Z has 3 columns, but SparseRotation has 4"):
         model.inverse_transform(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("n_tasks", [60, 100])
+def test_latents_that_occur_together_are_named_as_blocks(n_tasks):
+    data = make_sparse_multitask(1000, n_tasks, support="blocks", random_state=0)
+    with pytest.warns(UserWarning, match="used by all but the same tasks: only the space"):
+        rotation = SparseRotation(random_state=0).fit(data.Z, data.Y)
+    assert rotation.identified_.sum() == 0
+
+
+@pytest.mark.parametrize("support_prob", [0.2, 0.8])
+def test_latents_that_occur_apart_are_no_blocks(support_prob):
+    data = make_sparse_multitask(1000, 100, support_prob=support_prob, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rotation = SparseRotation(random_state=0).fit(data.Z, data.Y)
+    assert rotation.identified_.all()
