@@ -7,10 +7,9 @@ import torch
 from skorch.callbacks import Callback
 
 from sklearn_sparsedis.tasks import EpisodeBatches
-from sklearn_sparsedis.training._callbacks import EarlyStopping, ProgressBar
+from sklearn_sparsedis.training._callbacks import EarlyStopping
 from sklearn_sparsedis.training._episodes import RAMPED, EpisodeObjective, HeldOutEpisodes
-from sklearn_sparsedis.training._net import BilevelNet
-from sklearn_sparsedis.training._train import TrainingRun, check_finite
+from sklearn_sparsedis.training._train import TrainingRun, run_steps
 
 __all__ = ["MetaTrainingPlan", "meta_train"]
 
@@ -62,7 +61,6 @@ def meta_train(
     DivergenceError
         When a loss or a parameter is not finite.
     """
-    callbacks: list[Callback] = []
     stopping = None
     if held_out is not None:
         judged = HeldOutEpisodes(held_out.X.to(plan.device), held_out.episodes)
@@ -70,25 +68,4 @@ def meta_train(
         stopping = EarlyStopping(
             lambda module: module.held_out_loss(judged), plan.patience, earliest
         )
-        callbacks.append(stopping)
-    if plan.verbose:
-        callbacks.append(ProgressBar(plan.max_iter))
-    net = BilevelNet(
-        objective,
-        batches,
-        optimizer=plan.optimizer,
-        learning_rate=plan.learning_rate,
-        weight_decay=plan.weight_decay,
-        n_steps=plan.max_iter,
-        anneal=plan.anneal,
-        constant_rate=False,
-        callbacks=[*callbacks, *plan.callbacks],
-        device=plan.device,
-    )
-    net.train(-(-plan.max_iter // batches.n_batches))
-    objective.to("cpu")
-    check_finite(objective)
-    losses = [batch["train_loss"] for epoch in net.history for batch in epoch["batches"]]
-    if stopping is None:
-        return TrainingRun(losses, best_step=len(losses))
-    return TrainingRun(losses, stopping.losses_, stopping.best_step_)
+    return run_steps(objective, batches, plan, stopping, plan.max_iter, constant_rate=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from skorch.callbacks import Callback
@@ -10,10 +11,11 @@ from torch import Tensor, nn
 from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.tasks import TaskBatches, TaskTable
 from sklearn_sparsedis.training._callbacks import EarlyStopping, ProgressBar
+from sklearn_sparsedis.training._episodes import EpisodeObjective
 from sklearn_sparsedis.training._net import BilevelNet
 from sklearn_sparsedis.training._objective import ANNEALED, BilevelObjective
 
-__all__ = ["TrainingPlan", "TrainingRun", "check_finite", "split_rows", "train"]
+__all__ = ["TrainingPlan", "TrainingRun", "run_steps", "split_rows", "train"]
 
 # evaluations on held-out rows during a full training
 N_EVALUATIONS = 50
@@ -112,7 +114,6 @@ def train(
         n_total=n_steps,
         seed=seed,
     )
-    callbacks: list[Callback] = []
     stopping = None
     if held_out is not None:
         # the schedule of the heads' strength is not cut short
@@ -123,9 +124,37 @@ def train(
         stopping = EarlyStopping(
             lambda module: module.held_out_loss(table, judged), plan.patience, earliest, keep_from
         )
-        callbacks.append(stopping)
+    return run_steps(objective, batches, plan, stopping, n_steps, constant_rate=plan.constant_rate)
+
+
+def run_steps(
+    objective: BilevelObjective | EpisodeObjective,
+    batches: Any,
+    plan: Any,
+    stopping: EarlyStopping | None,
+    n_steps: int,
+    *,
+    constant_rate: bool,
+) -> TrainingRun:
+    """Take the outer steps of an objective that is ready, and bring it back to the CPU.
+
+    Parameters
+    ----------
+    objective : BilevelObjective or EpisodeObjective
+        Trained in place.
+    batches : TaskBatches or EpisodeBatches
+        On the plan's device; `stopping` evaluates after each of their epochs.
+    plan : TrainingPlan or MetaTrainingPlan
+    stopping : EarlyStopping or None
+        Without it the last encoder is kept.
+    n_steps : int
+        Of the schedule's `plan.max_iter`.
+    constant_rate : bool
+        Whether the learning rate stays what it is.
+    """
+    watching: list[Callback] = [] if stopping is None else [stopping]
     if plan.verbose:
-        callbacks.append(ProgressBar(n_steps))
+        watching.append(ProgressBar(n_steps))
     net = BilevelNet(
         objective,
         batches,
@@ -134,20 +163,20 @@ def train(
         weight_decay=plan.weight_decay,
         n_steps=plan.max_iter,
         anneal=plan.anneal,
-        constant_rate=plan.constant_rate,
-        callbacks=[*callbacks, *plan.callbacks],
+        constant_rate=constant_rate,
+        callbacks=[*watching, *plan.callbacks],
         device=plan.device,
     )
-    net.train(-(-n_steps // block))
+    net.train(-(-n_steps // batches.n_batches))
     objective.to("cpu")
-    check_finite(objective)
+    _check_finite(objective)
     losses = [batch["train_loss"] for epoch in net.history for batch in epoch["batches"]]
     if stopping is None:
         return TrainingRun(losses, best_step=len(losses))
     return TrainingRun(losses, stopping.losses_, stopping.best_step_)
 
 
-def check_finite(objective: nn.Module) -> None:
+def _check_finite(objective: nn.Module) -> None:
     if not all(bool(p.isfinite().all()) for p in objective.state_dict().values()):
         raise DivergenceError(
             "Training diverged: parameters of the encoder are not finite. Lower learning_rate, "
