@@ -2,8 +2,10 @@
 
 from sklearn_sparsedis._group_lasso_svc import GroupLassoSVC
 from sklearn_sparsedis._group_lasso_svm_meta_classifier import GroupLassoSVMMetaClassifier
+from sklearn_sparsedis._persistence import load_model, save_model
 from sklearn_sparsedis._sparse_disentangled_representation import SparseDisentangledRepresentation
 from sklearn_sparsedis._sparse_rotation import SparseRotation
+from sklearn_sparsedis._version import __version__
 
 __all__ = [
     "GroupLassoSVC",
@@ -11,5 +13,6 @@ __all__ = [
     "SparseDisentangledRepresentation",
     "SparseRotation",
     "__version__",
+    "load_model",
+    "save_model",
 ]
-__version__ = "0.1.0.dev0"

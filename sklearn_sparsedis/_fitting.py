@@ -26,7 +26,14 @@ from sklearn_sparsedis._validation import (
     to_tensor,
 )
 from sklearn_sparsedis.implicit import LEAST_SQUARES
-from sklearn_sparsedis.nn import ENCODERS, Encoder, HeadProblem, column_moments, linear_path
+from sklearn_sparsedis.nn import (
+    ENCODERS,
+    Encoder,
+    HeadProblem,
+    build_network,
+    column_moments,
+    linear_path,
+)
 from sklearn_sparsedis.tasks import TaskTable
 from sklearn_sparsedis.training import (
     OPTIMIZERS,
@@ -240,14 +247,16 @@ def _new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
     n_features = table.X.shape[1]
     own = isinstance(p.encoder, str)
     if own:
-        network = ENCODERS[p.encoder](
+        network = build_network(
+            ENCODERS,
+            p.encoder,
             n_features,
             p.n_components,
             hidden_layer_sizes=p.hidden_layer_sizes,
             input_shape=p.input_shape,
         )
     else:
-        network = users_network(p, n_features)
+        network = users_network(p.encoder, n_features, p.n_components)
     network = network.to(table.X.dtype)
     center, scale = table.X.new_zeros(n_features), table.X.new_ones(n_features)
     if own:
@@ -263,12 +272,13 @@ def _new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
     return encoder
 
 
-def users_network(p: Any, n_features: int) -> nn.Module:
+def users_network(
+    encoder: nn.Module | Callable[[int, int], nn.Module] | Any, n_features: int, n_components: int
+) -> nn.Module:
     """Copy of the module that the user gave, or what the user's callable makes."""
-    if isinstance(p.encoder, nn.Module):
-        return copy.deepcopy(p.encoder)
-    make: Callable[[int, int], nn.Module] = p.encoder
-    network = make(n_features, p.n_components)
+    if isinstance(encoder, nn.Module):
+        return copy.deepcopy(encoder)
+    network = encoder(n_features, n_components)
     if not isinstance(network, nn.Module):
         raise TypeError(
             "encoder must return an nn.Module when it is called with (n_features_in, "

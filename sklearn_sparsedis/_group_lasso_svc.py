@@ -7,13 +7,14 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
+from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._validation import (
     check_choice,
     check_device,
@@ -27,7 +28,7 @@ from sklearn_sparsedis.solvers import SolveResult, solve_group_lasso_svm
 __all__ = ["GroupLassoSVC"]
 
 
-class GroupLassoSVC(ClassifierMixin, BaseEstimator):
+class GroupLassoSVC(ClassifierMixin, StampedEstimator):
     r"""Multiclass SVM that uses few features, the same ones for all classes.
 
     .. math::

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import (
-    BaseEstimator,
     ClassifierMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -21,6 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._meta_fitting import (
     check_meta_parameters,
     condense,
@@ -39,7 +39,7 @@ __all__ = ["GroupLassoSVMMetaClassifier"]
 
 
 class GroupLassoSVMMetaClassifier(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, StampedEstimator
 ):
     r"""Few-shot classifier: shared features of which each small task uses a few.
 
@@ -319,7 +319,7 @@ class GroupLassoSVMMetaClassifier(
         self._warn(heads, stacklevel=4)
 
     def _encode(self, X: NDArray[Any]) -> Tensor:
-        return encode_array(self.encoder_, X, check_device(self.device))
+        return encode_array(self.encoder_, X, check_device(self.device, fitted=True))
 
     def _warn(self, heads: EpisodeHeads, stacklevel: int) -> None:
         n_heads = heads.gap.numel()

@@ -25,6 +25,7 @@ from sklearn_sparsedis.nn import (
     Encoder,
     EpisodeHeads,
     FewShotHead,
+    build_network,
     column_moments,
     image_shape,
 )
@@ -214,7 +215,9 @@ def _new_encoder(p: Any, X: Tensor) -> Encoder:
     n_features = X.shape[1]
     center, scale = X.new_zeros(n_features), X.new_ones(n_features)
     if isinstance(p.encoder, str):
-        network = EPISODE_ENCODERS[p.encoder](
+        network = build_network(
+            EPISODE_ENCODERS,
+            p.encoder,
             n_features,
             p.n_components,
             hidden_layer_sizes=p.hidden_layer_sizes,
@@ -226,7 +229,7 @@ def _new_encoder(p: Any, X: Tensor) -> Encoder:
             spread = X.std()
             scale = torch.where(spread > 0, spread, 1).expand(n_features)
     else:
-        network = users_network(p, n_features)
+        network = users_network(p.encoder, n_features, p.n_components)
     network = network.to(X.dtype)
     n_components = _n_outputs(network, X[:2])
     return Encoder(network, center.clone(), scale.clone(), n_components)

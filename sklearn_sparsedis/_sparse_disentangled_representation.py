@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import (
-    BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     MultiOutputMixin,
     RegressorMixin,
@@ -20,6 +19,7 @@ from sklearn.utils import Tags, check_array, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
+from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._fitting import (
     FittedHeads,
     check_parameters,
@@ -44,7 +44,7 @@ class SparseDisentangledRepresentation(
     TransformerMixin,
     MultiOutputMixin,
     RegressorMixin,
-    BaseEstimator,
+    StampedEstimator,
 ):
     """Components of X that are shared by many tasks, each of which uses only a few of them.
 
@@ -367,7 +367,7 @@ class SparseDisentangledRepresentation(
         return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
 
     def _transform(self, X: NDArray[Any]) -> NDArray[Any]:
-        device = check_device(self.device)
+        device = check_device(self.device, fitted=True)
         encoder: Any = self.encoder_
         if device.type != "cpu":  # the fitted model stays on the CPU
             encoder = copy.deepcopy(encoder).to(device)

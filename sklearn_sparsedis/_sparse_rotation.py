@@ -6,10 +6,11 @@ from numbers import Integral
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._head_basis import HeadBasis, find_head_basis
 from sklearn_sparsedis._task_heads import (
     TaskHeads,
@@ -23,7 +24,7 @@ from sklearn_sparsedis._task_heads import (
 )
 
 
-class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedEstimator):
     """Components of given features that few tasks each use: the sparsest basis of their heads.
 
     Least-squares heads of many tasks on features F determine the latents only up to a linear map.

@@ -1,6 +1,7 @@
 """The boundary between NumPy and torch: parameters, targets, weights, devices, seeds."""
 
 import copy
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,14 +61,28 @@ def draw_seed(random_state: int | np.random.RandomState | None) -> int:
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
-def check_device(device: str | torch.device) -> torch.device:
-    """Device to compute on; "auto" takes an accelerator where there is one."""
+def check_device(device: str | torch.device, *, fitted: bool = False) -> torch.device:
+    """Device to compute on; "auto" takes an accelerator where there is one.
+
+    A fitted model may come from a machine with another one: then the CPU does, with a warning.
+    """
     if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    found = None
     try:
         found = torch.device(device)
         torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, TypeError) as error:
+        if found.type == "meta":
+            raise RuntimeError("it holds no values")
+    except (RuntimeError, AssertionError, ImportError, TypeError) as error:
+        if fitted and found is not None:
+            warnings.warn(
+                f"device={str(device)!r}, which this model was fitted with, cannot be used here: "
+                'the CPU is. Call set_params(device="auto") to take what is there.',
+                UserWarning,
+                stacklevel=5,
+            )
+            return torch.device("cpu")
         raise ValueError(
             f'device={device!r} cannot be used here: {error}. Use "auto", "cpu", or a device that '
             "torch reports as available."

@@ -14,7 +14,9 @@ PACKAGE = ROOT.name
 
 # layer -> layers of this package that it may import (itself always)
 LAYERS = {
+    "_version": set(),
     "exceptions": set(),
+    "storage": {"exceptions", "_version"},
     "functional": set(),
     "solvers": {"functional"},
     "implicit": {"solvers", "functional"},
@@ -23,19 +25,23 @@ LAYERS = {
     "metrics": set(),
     "datasets": set(),
     "model_selection": {"tasks", "metrics"},
-    "training": {"nn", "tasks", "metrics", "exceptions"},
+    "training": {"nn", "tasks", "metrics", "exceptions", "storage"},
+    "callbacks": {"training"},
     "inspection": {"metrics", "model_selection"},
     "_validation": {"exceptions"},
 }
 # layer -> third parties that it may import besides the standard library
 THIRD_PARTIES = {
-    "exceptions": set(),
+    "_version": set(),
+    "exceptions": {"sklearn"},
+    "storage": {"torch", "numpy", "safetensors", "sklearn"},
     "functional": {"torch"},
     "solvers": {"torch"},
     "implicit": {"torch"},
     "nn": {"torch"},
     "tasks": {"torch", "numpy"},
     "training": {"torch", "numpy", "skorch", "tqdm"},
+    "callbacks": set(),
     "metrics": {"numpy", "scipy", "sklearn"},
     "datasets": {"numpy", "scipy", "sklearn", "PIL", "h5py"},
     "model_selection": {"numpy", "scipy", "sklearn", "joblib"},

@@ -24,14 +24,14 @@ PUBLIC = {
     if inspect.isroutine(getattr(module, name)) or inspect.isclass(getattr(module, name))
 }
 # layers for those who build estimators, where a summary line may say all
-INNER = ("functional", "nn", "tasks", "training")
+INNER = ("functional", "nn", "storage", "tasks", "training")
 SETTINGS = {
     "GroupLassoSVC": {},
     "GroupLassoSVMMetaClassifier": {"n_components": 4, "max_iter": 2},
     "SparseDisentangledRepresentation": {"n_components": 3, "max_iter": 5},
     "SparseRotation": {"n_components": 3},
 }
-ESTIMATORS = [name for name in sklearn_sparsedis.__all__ if name in PUBLIC]
+ESTIMATORS = [n for n in sklearn_sparsedis.__all__ if inspect.isclass(PUBLIC.get(n))]
 
 
 def names_in(section):

@@ -1,12 +1,21 @@
 """Encoders: from rows of a table, or from flattened images, to components."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ENCODERS", "ConvNetwork", "Encoder", "LinearNetwork", "MLPNetwork", "linear_path"]
+__all__ = [
+    "ENCODERS",
+    "ConvNetwork",
+    "Encoder",
+    "LinearNetwork",
+    "MLPNetwork",
+    "build_network",
+    "linear_path",
+]
 
 
 class LinearNetwork(nn.Module):
@@ -142,6 +151,42 @@ def _conv(
 
 
 ENCODERS: dict[str, Callable[..., nn.Module]] = {"conv": _conv, "linear": _linear, "mlp": _mlp}
+
+
+def build_network(
+    registry: Mapping[str, Callable[..., nn.Module]],
+    name: str,
+    n_features: int,
+    n_components: int,
+    **options: Any,
+) -> nn.Module:
+    """Network of a registry, with a `recipe` attribute from which it can be built again.
+
+    Parameters
+    ----------
+    registry : mapping
+        ENCODERS or EPISODE_ENCODERS.
+    name : str
+        Its key.
+    n_features, n_components : int
+        Sizes of input and output.
+    **options
+        What else the registry's functions take.
+    """
+    network = registry[name](n_features, n_components, **options)
+    network.recipe = {  # type: ignore[assignment]
+        "name": name,
+        "n_features": int(n_features),
+        "n_components": int(n_components),
+        **{key: _plain(value) for key, value in options.items()},
+    }
+    return network
+
+
+def _plain(value: Any) -> Any:
+    """Sizes as a list of Python's integers, whatever they were given as."""
+    single = value is None or isinstance(value, str | bool | int | float)
+    return value if single else [int(size) for size in value]
 
 
 def linear_path(network: nn.Module) -> list[str]:

@@ -1,0 +1,252 @@
+"""Fitted models as files that execute no code when they are loaded."""
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn import config_context
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from sklearn_sparsedis._base import StampedEstimator
+from sklearn_sparsedis._fitting import users_network
+from sklearn_sparsedis._group_lasso_svc import GroupLassoSVC
+from sklearn_sparsedis._group_lasso_svm_meta_classifier import GroupLassoSVMMetaClassifier
+from sklearn_sparsedis._sparse_disentangled_representation import SparseDisentangledRepresentation
+from sklearn_sparsedis._sparse_rotation import SparseRotation
+from sklearn_sparsedis.nn import EPISODE_ENCODERS, Encoder
+from sklearn_sparsedis.storage import explained, read_file, write_file
+
+__all__ = ["load_model", "save_model"]
+
+MODELS: dict[str, type[StampedEstimator]] = {
+    model.__name__: model
+    for model in (
+        GroupLassoSVC,
+        GroupLassoSVMMetaClassifier,
+        SparseDisentangledRepresentation,
+        SparseRotation,
+    )
+}
+UserEncoder = nn.Module | Callable[[int, int], nn.Module]
+# what stands for a module or function of the user's in a file
+YOURS = {"yours": True}
+REQUESTS, OUTPUT = "_metadata_request", "_sklearn_output_config"
+
+
+def save_model(model: Any, path: str | os.PathLike[str]) -> None:
+    """Store a fitted estimator of this package in a safetensors file.
+
+    The file holds arrays, and in its metadata JSON with the parameters, the versions that wrote it
+    and a checksum. It appears whole or, where saving fails, not at all.
+
+    Parameters
+    ----------
+    model : GroupLassoSVC, GroupLassoSVMMetaClassifier, SparseDisentangledRepresentation or \
+SparseRotation
+        Fitted. Of an encoder that is a module of yours the weights are stored, the code is not:
+        `load_model` must be given it.
+    path : str or path-like
+        Where; a file that is there is replaced.
+
+    Raises
+    ------
+    TypeError
+        For anything else, and for what cannot be stored without code: callbacks, and attributes of
+        your own of types that are not plain. Set `callbacks=None` first.
+    sklearn.exceptions.NotFittedError
+        For a model that is not fitted.
+
+    See Also
+    --------
+    load_model : The way back.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_sparsedis import GroupLassoSVC, load_model, save_model
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = GroupLassoSVC().fit(X, y)
+    >>> path = Path(mkdtemp()) / "iris.safetensors"
+    >>> save_model(model, path)
+    >>> bool((load_model(path).predict(X) == model.predict(X)).all())
+    True
+    """
+    if MODELS.get(type(model).__name__) is not type(model):
+        raise TypeError(
+            f"save_model stores {', '.join(MODELS)}, got {type(model).__name__}. Store pipelines, "
+            "subclasses and other estimators with joblib."
+        )
+    check_is_fitted(model)
+    params = model.get_params(deep=False)
+    if params.get("callbacks"):
+        raise TypeError(
+            "callbacks cannot be stored without code: call model.set_params(callbacks=None) first."
+        )
+    if _is_users(params.get("encoder")):
+        params["encoder"] = YOURS
+    if isinstance(params.get("class_weight"), Mapping):
+        params["class_weight"] = dict(params["class_weight"])
+    attributes = {key: value for key, value in vars(model).items() if key not in params}
+    requests = attributes.pop(REQUESTS, None)
+    if "encoder_" in attributes:
+        attributes["encoder_"] = _take_apart(attributes["encoder_"])
+    content = {
+        "class": type(model).__name__,
+        "params": params,
+        "attributes": attributes,
+        "requests": None if requests is None else _requests(requests),
+    }
+    write_file(path, "model", content)
+
+
+def load_model(path: str | os.PathLike[str], *, encoder: UserEncoder | None = None) -> Any:
+    """Load an estimator that `save_model` stored; its predictions are the same to the last bit.
+
+    No code of the file's is executed, whoever wrote it. The checksum tells a damaged file from a
+    whole one; it is no signature, so it does not tell who wrote it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    encoder : nn.Module or callable, default=None
+        The encoder that the model was fitted with, where that was a module or a callable of yours:
+        it gives the code, the file the weights. Buffers that are not in its `state_dict` stay what
+        they are.
+
+    Returns
+    -------
+    model : estimator
+        Fitted, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        For a file that is not of this package, or that was cut off or changed, with the path and
+        the reason; and where `encoder` is missing, does not fit, or is not needed.
+
+    Warns
+    -----
+    VersionMismatchWarning
+        For a file that another version of this package wrote.
+
+    See Also
+    --------
+    save_model : Where such files come from.
+
+    Examples
+    --------
+    See `save_model`.
+    """
+    content = read_file(path, "model")
+    with explained(path):
+        if content["class"] not in MODELS:
+            raise ValueError(f"it holds a {content['class']!r}, which is none of our estimators")
+        kind = MODELS[content["class"]]
+        params, attributes = dict(content["params"]), dict(content["attributes"])
+        _check_names(kind, params, attributes)
+        stored = attributes.pop("encoder_", None)
+        _check_encoder(params.get("encoder"), stored, encoder)
+        if params.get("encoder") == YOURS:
+            params["encoder"] = encoder
+        model = kind(**params)
+        output = attributes.pop(OUTPUT, None)
+        for name, value in attributes.items():
+            setattr(model, name, value)
+        if stored is not None:
+            model.encoder_ = _put_together(stored, model, encoder)  # type: ignore[attr-defined]
+        _try_out(model)
+        if output is not None:  # only now, because it may need libraries that are not here
+            setattr(model, OUTPUT, output)
+        _request(model, content["requests"] or {})
+    return model
+
+
+def _is_users(encoder: object) -> bool:
+    return isinstance(encoder, nn.Module) or callable(encoder)
+
+
+def _take_apart(encoder: Encoder) -> dict[str, Any]:
+    """Weights of an encoder, and how to build it where it is one of ours."""
+    state = dict(encoder.state_dict())
+    return {"recipe": getattr(encoder.network, "recipe", None), "state": state}
+
+
+def _put_together(stored: Any, model: Any, given: UserEncoder | None) -> Encoder:
+    state, recipe = stored["state"], stored["recipe"]
+    n_features, n_components = model.n_features_in_, len(state["mean"])
+    if recipe is None:
+        network = users_network(given, n_features, n_components)
+    else:
+        # without memory: sizes are believed only where the weights have them
+        with torch.device("meta"):
+            network = EPISODE_ENCODERS[recipe["name"]](
+                **{key: value for key, value in recipe.items() if key != "name"}
+            )
+        network.recipe = recipe
+    network.to(state["mean"].dtype)
+    encoder = Encoder(network, state["center"], state["scale"], n_components)
+    encoder.rotation = state.get("rotation")
+    encoder.load_state_dict(state, assign=True)
+    if any(tensor.is_meta for tensor in (*encoder.parameters(), *encoder.buffers())):
+        raise ValueError("weights of its encoder are missing")
+    return encoder.eval()
+
+
+def _check_encoder(param: object, stored: Any, given: UserEncoder | None) -> None:
+    needed = param == YOURS or (stored is not None and stored["recipe"] is None)
+    if needed and given is None:
+        raise ValueError(
+            "its encoder is a module of the user's, whose code is not stored. Call "
+            "load_model(path, encoder=...) with the module or callable that the model was fitted "
+            "with"
+        )
+    if given is not None and not needed:
+        raise ValueError(
+            f"encoder= was given, but the encoder of this model is our own {param!r}. Leave it out"
+        )
+    if given is not None and not _is_users(given):
+        raise ValueError(f"encoder= must be an nn.Module or a callable, got {given!r}")
+
+
+def _check_names(kind: type[StampedEstimator], params: Any, attributes: Any) -> None:
+    known = set(kind().get_params(deep=False))
+    if set(params) != known:
+        odd = sorted(map(str, set(params) ^ known))
+        raise ValueError(f"parameters of {kind.__name__} are missing or unknown: {', '.join(odd)}")
+    for name in attributes:
+        ours = isinstance(name, str) and name.isidentifier() and not name.startswith("__")
+        if not ours or hasattr(kind, name):
+            raise ValueError(f"{kind.__name__} can have no attribute {name!r}")
+
+
+def _try_out(model: Any) -> None:
+    """Fail where arrays are missing or do not fit together."""
+    row = np.zeros((1, model.n_features_in_))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if hasattr(model, "predict"):
+            model.predict(row)
+        if hasattr(model, "transform"):
+            model.transform(row)
+
+
+def _requests(request: Any) -> dict[str, dict[str, Any]]:
+    """Metadata that the methods of an estimator ask for."""
+    return {
+        method: dict(part.requests)
+        for method, part in vars(request).items()
+        if getattr(part, "requests", None)
+    }
+
+
+def _request(model: Any, requests: dict[str, dict[str, Any]]) -> None:
+    with config_context(enable_metadata_routing=True):
+        for method, wanted in requests.items():
+            getattr(model, f"set_{method}_request")(**wanted)

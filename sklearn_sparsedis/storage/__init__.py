@@ -1,0 +1,6 @@
+"""Files of plain values and tensors, which execute no code when they are read."""
+
+from sklearn_sparsedis.storage._codec import decode, encode
+from sklearn_sparsedis.storage._file import explained, read_file, write_file
+
+__all__ = ["decode", "encode", "explained", "read_file", "write_file"]

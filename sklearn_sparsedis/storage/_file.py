@@ -1,0 +1,157 @@
+"""One safetensors file: tensors, and in its metadata JSON with a checksum of everything."""
+
+import contextlib
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from sklearn_sparsedis._version import __version__
+from sklearn_sparsedis.exceptions import VersionMismatchWarning
+from sklearn_sparsedis.storage._codec import decode, encode
+
+__all__ = ["explained", "read_file", "write_file"]
+
+# key of the metadata under which everything but the tensors stands
+OURS = "sklearn_sparsedis"
+# raised when older versions could not read what this one writes
+FORMAT = 1
+LENGTH_BYTES = 8
+MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def write_file(path: str | os.PathLike[str], kind: str, content: Any) -> None:
+    """Write a value to a file that appears whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Where; a file that is there is replaced.
+    kind : str
+        What the value is, to be named again in `read_file`.
+    content : object
+        As `encode` takes it.
+
+    Raises
+    ------
+    TypeError
+        For a value that cannot be stored without code.
+    """
+    tensors: dict[str, Tensor] = {}
+    versions = {
+        "sklearn_sparsedis": __version__,
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+        "torch": torch.__version__,
+    }
+    encoded = encode(content, tensors, kind)
+    header = {"format": FORMAT, "kind": kind, "versions": versions, "content": encoded}
+    text = json.dumps(header, allow_nan=False, separators=(",", ":"))
+    data = save(tensors, {OURS: text, "sha256": _checksum(text, tensors)})
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def read_file(path: str | os.PathLike[str], kind: str) -> Any:
+    """Value that `write_file` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    kind : str
+        What the value is.
+
+    Raises
+    ------
+    ValueError
+        For a file of something else, or that was cut off or changed; it names path and reason.
+
+    Warns
+    -----
+    VersionMismatchWarning
+        For a file of another version of this package.
+    """
+    data = Path(path).read_bytes()
+    with explained(path):
+        text, tensors = _verified(data)
+        header = json.loads(text)
+        if header["format"] != FORMAT:
+            raise ValueError(
+                f"its format is number {header['format']}, this version of sklearn_sparsedis reads "
+                f"number {FORMAT}"
+            )
+        if header["kind"] != kind:
+            raise ValueError(f"it holds a {header['kind']}, not a {kind}")
+        stored = str(header["versions"]["sklearn_sparsedis"])
+        if stored != __version__:
+            warnings.warn(VersionMismatchWarning(str(path), stored, __version__), stacklevel=4)
+        content = decode(header["content"], tensors)
+        if tensors:
+            raise ValueError(f"it has tensors too many: {', '.join(sorted(tensors)[:5])}")
+    return content
+
+
+@contextlib.contextmanager
+def explained(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn whatever a malformed file makes fail into a ValueError that names it."""
+    try:
+        yield
+    except MALFORMED as error:
+        reason = str(error) if type(error) is ValueError else f"it is malformed ({error!r})"
+        raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason.rstrip('.')}.") from error
+
+
+def _verified(data: bytes) -> tuple[str, dict[str, Tensor]]:
+    """JSON and tensors of a file that is ours and as it was written."""
+    try:
+        tensors = load(data)
+        length = int.from_bytes(data[:LENGTH_BYTES], "little")
+        metadata = json.loads(data[LENGTH_BYTES : LENGTH_BYTES + length]).get("__metadata__") or {}
+    except (SafetensorError, *MALFORMED) as error:
+        raise ValueError(
+            f"it is not a whole safetensors file ({type(error).__name__}: {error})"
+        ) from error
+    text, checksum = metadata.get(OURS), metadata.get("sha256")
+    if text is None or checksum is None:
+        raise ValueError("it was not written by sklearn_sparsedis")
+    if _checksum(text, tensors) != checksum:
+        raise ValueError("it was damaged or changed after it was written (checksum)")
+    return text, tensors
+
+
+def _checksum(text: str, tensors: dict[str, Tensor]) -> str:
+    total = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
