@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sklearn_sparsedis._checkpoints import check_callbacks, open_record, skorch_callbacks
 from sklearn_sparsedis._sparsest_heads import (
     SparsestBasis,
     find_sparsest_basis,
@@ -39,6 +40,7 @@ from sklearn_sparsedis.training import (
     OPTIMIZERS,
     BilevelObjective,
     TrainingPlan,
+    TrainingRecord,
     TrainingRun,
     encode,
     split_rows,
@@ -112,6 +114,7 @@ def check_parameters(estimator: Any) -> None:
     check_real("validation_fraction", p.validation_fraction, 0, 1, closed="neither")
     check_integer("n_iter_no_change", p.n_iter_no_change, 1, none="a third of the evaluations")
     check_real("tol", p.tol, 0, np.inf, closed="neither")
+    check_callbacks(p.callbacks)
     check_device(p.device)
 
 
@@ -129,12 +132,17 @@ def fit_encoder(
     weights = None if targets.weights is None else to_tensor(targets.weights)
     table = TaskTable(to_tensor(X), to_tensor(values.astype(X.dtype)), weights)
     device = check_device(p.device)
-    seeds = np.random.RandomState(draw_seed(p.random_state)).randint(2**31 - 1, size=p.n_init)
+    drawn = draw_seed(p.random_state)
+    seeds = np.random.RandomState(drawn).randint(2**31 - 1, size=p.n_init)
+    record = None
+    if not one_epoch:
+        arrays = {"X": X, "Y": targets.values, "sample_weight": targets.weights}
+        record = open_record(p, arrays, drawn, started)
     fitted: list[tuple[float, FittedEncoder]] = []
     for seed in seeds.tolist() if started is None else seeds[:1].tolist():
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            fitted.append(_run(p, table, started, device, seed, one_epoch))
+            fitted.append(_run(p, table, started, device, seed, record, one_epoch))
     best = min(fitted, key=lambda pair: pair[0])[1]
     if p.penalty != "l0":
         return best
@@ -170,10 +178,11 @@ def _run(
     started: Encoder | None,
     device: torch.device,
     seed: int,
+    record: TrainingRecord | None,
     one_epoch: bool,
 ) -> tuple[float, FittedEncoder]:
     """One training; its loss for the choice among restarts, and its outcome."""
-    plan = _plan(p, table, device, fresh=started is None, one_epoch=one_epoch)
+    plan = _plan(p, table, device, record, fresh=started is None, one_epoch=one_epoch)
     held_out = _held_out(p, table, seed) if not one_epoch else None
     if held_out is not None and held_out.any():
         part = table.rows(~held_out)
@@ -199,7 +208,13 @@ def _run(
 
 
 def _plan(
-    p: Any, table: TaskTable, device: torch.device, *, fresh: bool, one_epoch: bool
+    p: Any,
+    table: TaskTable,
+    device: torch.device,
+    record: TrainingRecord | None,
+    *,
+    fresh: bool,
+    one_epoch: bool,
 ) -> TrainingPlan:
     batch_size = min(p.batch_size, len(table.X))
     return TrainingPlan(
@@ -214,8 +229,9 @@ def _plan(
         anneal=fresh and not one_epoch and p.penalty in ("l1", "mcp"),
         constant_rate=one_epoch,
         patience=PATIENCE if p.n_iter_no_change is None else p.n_iter_no_change,
-        callbacks=list(p.callbacks or ()),
+        callbacks=skorch_callbacks(p.callbacks),
         verbose=bool(p.verbose),
+        record=record,
     )
 
 

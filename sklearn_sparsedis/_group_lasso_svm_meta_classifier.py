@@ -111,7 +111,8 @@ class GroupLassoSVMMetaClassifier(
     warm_start : bool, default=False
         Whether `fit` goes on from the encoder of the last call.
     callbacks : sequence of skorch callbacks or None, default=None
-        Called during training.
+        Called during training; with `callbacks.Checkpoint` a training that was killed can be
+        continued.
     device : str or torch.device, default="auto"
         Where to train and encode; the fitted model is kept on the CPU, and heads outside training
         are solved there.

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sklearn_sparsedis._checkpoints import check_callbacks, open_record, skorch_callbacks
 from sklearn_sparsedis._fitting import users_network
 from sklearn_sparsedis._validation import (
     check_choice,
@@ -35,6 +36,7 @@ from sklearn_sparsedis.training import (
     EpisodeObjective,
     HeldOutEpisodes,
     MetaTrainingPlan,
+    TrainingRecord,
     TrainingRun,
     encode_rows,
     meta_train,
@@ -96,6 +98,7 @@ def check_meta_parameters(estimator: Any) -> None:
     check_real("validation_fraction", p.validation_fraction, 0, 1, closed="neither")
     check_integer("n_iter_no_change", p.n_iter_no_change, 1, none=f"{PATIENCE} evaluations")
     check_real("tol", p.tol, 0, np.inf, closed="neither")
+    check_callbacks(p.callbacks)
     check_device(p.device)
 
 
@@ -144,13 +147,16 @@ def fit_meta_encoder(
             turns=None if turns is None else turns.to(device),
         )
         held_out_episodes = _held_out_episodes(p, X[~kept], y[~kept], seed)
-        plan = _plan(p, device, fresh=started is None)
+        record = open_record(p, {"X": X, "y": y}, seed, started)
+        plan = _plan(p, device, record, fresh=started is None)
         run = meta_train(objective, batches, plan, held_out_episodes)
     objective.eval()
     return FittedMetaEncoder(objective.encoder, float(objective.scale.detach()), run, sizes)
 
 
-def _plan(p: Any, device: torch.device, *, fresh: bool) -> MetaTrainingPlan:
+def _plan(
+    p: Any, device: torch.device, record: TrainingRecord | None, *, fresh: bool
+) -> MetaTrainingPlan:
     return MetaTrainingPlan(
         max_iter=p.max_iter,
         optimizer=p.optimizer,
@@ -159,8 +165,9 @@ def _plan(p: Any, device: torch.device, *, fresh: bool) -> MetaTrainingPlan:
         device=device,
         patience=PATIENCE if p.n_iter_no_change is None else p.n_iter_no_change,
         anneal=fresh and p.head == "group_lasso_svm",
-        callbacks=list(p.callbacks or ()),
+        callbacks=skorch_callbacks(p.callbacks),
         verbose=bool(p.verbose),
+        record=record,
     )
 
 

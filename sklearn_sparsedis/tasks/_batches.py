@@ -1,7 +1,7 @@
 """Batches of rows and tasks for one outer step each."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -102,17 +102,35 @@ class TaskBatches:
         self.query_fraction = query_fraction
         self.n_batches = n_batches
         self.n_left = n_total
+        self.n_drawn = 0  # in the current iteration
         # drawn on the CPU, so that every device sees the same batches
         self.generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.int64)
 
     def __len__(self) -> int:
-        return min(self.n_batches, self.n_left)
+        return min(self.n_batches - self.n_drawn, self.n_left)
 
     def __iter__(self) -> Iterator[TaskBatch]:
         for _ in range(len(self)):
             self.n_left -= 1
+            self.n_drawn += 1
             yield self._draw()
+        self.n_drawn = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the sequence of batches stands."""
+        return {
+            "n_left": self.n_left,
+            "n_drawn": self.n_drawn,
+            "generator": self.generator.get_state(),
+            "order": self._order,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave, in the middle of an iteration as well."""
+        self.n_left, self.n_drawn = state["n_left"], state["n_drawn"]
+        self.generator.set_state(state["generator"])
+        self._order = state["order"]
 
     def _permutation(self, n: int) -> Tensor:
         return torch.randperm(n, generator=self.generator)

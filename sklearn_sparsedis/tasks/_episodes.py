@@ -213,14 +213,30 @@ class EpisodeBatches:
         self.episodes_per_batch = episodes_per_batch
         self.n_batches = n_batches
         self.n_left = n_total
+        self.n_drawn = 0  # in the current iteration
 
     def __len__(self) -> int:
-        return min(self.n_batches, self.n_left)
+        return min(self.n_batches - self.n_drawn, self.n_left)
 
     def __iter__(self) -> Iterator[EpisodeBatch]:
         for _ in range(len(self)):
             self.n_left -= 1
+            self.n_drawn += 1
             yield self._batch(self.sampler.sample(self.episodes_per_batch))
+        self.n_drawn = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the sequence of batches stands."""
+        return {
+            "n_left": self.n_left,
+            "n_drawn": self.n_drawn,
+            "generator": self.sampler.generator.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave, in the middle of an iteration as well."""
+        self.n_left, self.n_drawn = state["n_left"], state["n_drawn"]
+        self.sampler.generator.bit_generator.state = state["generator"]
 
     def _batch(self, episodes: Episodes) -> EpisodeBatch:
         device = self.X.device

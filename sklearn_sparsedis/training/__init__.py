@@ -1,6 +1,7 @@
 """The outer loop: objectives, skorch net, callbacks, schedule."""
 
 from sklearn_sparsedis.training._callbacks import EarlyStopping, ProgressBar
+from sklearn_sparsedis.training._checkpoint import Checkpoint, TrainingRecord
 from sklearn_sparsedis.training._episodes import (
     EpisodeObjective,
     HeldOutEpisodes,
@@ -11,11 +12,13 @@ from sklearn_sparsedis.training._meta_train import MetaTrainingPlan, meta_train
 from sklearn_sparsedis.training._net import OPTIMIZERS, BilevelNet
 from sklearn_sparsedis.training._objective import BilevelObjective, encode
 from sklearn_sparsedis.training._start import start_linear_path
-from sklearn_sparsedis.training._train import TrainingPlan, TrainingRun, split_rows, train
+from sklearn_sparsedis.training._state import TrainingRun
+from sklearn_sparsedis.training._train import TrainingPlan, split_rows, train
 
 __all__ = [
     "BilevelNet",
     "BilevelObjective",
+    "Checkpoint",
     "EarlyStopping",
     "EpisodeObjective",
     "HeldOutEpisodes",
@@ -23,6 +26,7 @@ __all__ = [
     "OPTIMIZERS",
     "ProgressBar",
     "TrainingPlan",
+    "TrainingRecord",
     "TrainingRun",
     "encode",
     "encode_rows",

@@ -60,6 +60,17 @@ class EarlyStopping(Callback):
         else:
             net.module_.load_state_dict(self._best_state)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Losses and the best encoder so far."""
+        names = ("losses_", "best_step_", "best_loss_", "_best_index", "_best_state")
+        state = {name: getattr(self, name) for name in names}
+        best = self._best_state
+        return {**state, "_best_state": None if best is None else dict(best)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.__dict__.update(state)
+
     def _evaluate(self, net: NeuralNet, step: int) -> float:
         loss = self.evaluate(net.module_)
         self.losses_.append(loss)
@@ -88,7 +99,7 @@ class ProgressBar(Callback):
         self._bar = tqdm(total=self.n_steps, desc="outer steps", leave=True)
 
     def on_batch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        self._bar.update()
+        self._bar.update(net.n_steps_done - self._bar.n)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         last = net.history[-1]

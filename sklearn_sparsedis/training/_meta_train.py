@@ -8,8 +8,10 @@ from skorch.callbacks import Callback
 
 from sklearn_sparsedis.tasks import EpisodeBatches
 from sklearn_sparsedis.training._callbacks import EarlyStopping
+from sklearn_sparsedis.training._checkpoint import TrainingRecord
 from sklearn_sparsedis.training._episodes import RAMPED, EpisodeObjective, HeldOutEpisodes
-from sklearn_sparsedis.training._train import TrainingRun, run_steps
+from sklearn_sparsedis.training._state import TrainingRun
+from sklearn_sparsedis.training._train import run_steps
 
 __all__ = ["MetaTrainingPlan", "meta_train"]
 
@@ -24,6 +26,8 @@ class MetaTrainingPlan:
         Evaluations without improvement after which training stops.
     anneal : bool
         Whether the group penalty grows to its strength during training.
+    record : TrainingRecord, optional
+        Where the training is written down, and continued from.
     """
 
     max_iter: int
@@ -35,6 +39,7 @@ class MetaTrainingPlan:
     anneal: bool = True
     callbacks: Sequence[Callback] = ()
     verbose: bool = False
+    record: TrainingRecord | None = None
 
 
 def meta_train(

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.nn import linear_path
 from sklearn_sparsedis.tasks import EpisodeBatches, TaskBatches
+from sklearn_sparsedis.training._checkpoint import TrainingCheckpoint
 from sklearn_sparsedis.training._episodes import EpisodeObjective
 from sklearn_sparsedis.training._objective import BilevelObjective
 
@@ -62,6 +63,8 @@ class BilevelNet(NeuralNet):
         Whether the learning rate stays what it is.
     callbacks : sequence of skorch callbacks
         Called after the ones of this class.
+    checkpoint : TrainingCheckpoint, optional
+        Called last; the training goes on from what it has stored.
     device : torch.device
         Where to compute.
     """
@@ -78,6 +81,7 @@ class BilevelNet(NeuralNet):
         anneal: bool,
         constant_rate: bool,
         callbacks: Sequence[Callback],
+        checkpoint: TrainingCheckpoint | None = None,
         device: torch.device,
     ) -> None:
         kind, options = OPTIMIZERS[optimizer]
@@ -96,13 +100,15 @@ class BilevelNet(NeuralNet):
             ],
             **{f"optimizer__{key}": value for key, value in options.items()},
             train_split=None,
-            callbacks=[*schedule, *callbacks],
+            callbacks=[*schedule, *callbacks, *([] if checkpoint is None else [checkpoint])],
             device=str(device),
             verbose=0,
         )
         self.batches = batches
         self.n_steps = n_steps
         self.anneal = anneal
+        self.checkpoint = checkpoint
+        self._continued = False
 
     @property
     def _default_callbacks(self) -> list[Any]:
@@ -116,6 +122,12 @@ class BilevelNet(NeuralNet):
 
     def check_data(self, X: Any, y: None = None) -> None:  # noqa: D102
         pass
+
+    def on_epoch_begin(self, net: NeuralNet, *args: Any, **kwargs: Any) -> None:
+        """Open an epoch, unless one that was interrupted goes on."""
+        if not self._continued:
+            super().on_epoch_begin(net, *args, **kwargs)
+        self._continued = False
 
     def on_batch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Move the heads' strength along its schedule."""
@@ -159,6 +171,9 @@ class BilevelNet(NeuralNet):
         """Run epochs until their number is reached or a callback raises StopTraining."""
         self.initialize()
         self.notify("on_train_begin", X=None, y=None)
+        if self.checkpoint is not None and self.checkpoint.restore(self):
+            self._continued = True
+            n_epochs -= len(self.history) - 1
         with contextlib.suppress(StopTraining):
             self.fit_loop(self.batches, epochs=n_epochs)
         self.notify("on_train_end", X=None, y=None)

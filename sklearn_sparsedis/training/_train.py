@@ -1,7 +1,7 @@
 """Training from start to end: schedule, held-out rows, restarts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.tasks import TaskBatches, TaskTable
 from sklearn_sparsedis.training._callbacks import EarlyStopping, ProgressBar
+from sklearn_sparsedis.training._checkpoint import TrainingRecord
 from sklearn_sparsedis.training._episodes import EpisodeObjective
 from sklearn_sparsedis.training._net import BilevelNet
 from sklearn_sparsedis.training._objective import ANNEALED, BilevelObjective
+from sklearn_sparsedis.training._state import TrainingRun
 
-__all__ = ["TrainingPlan", "TrainingRun", "run_steps", "split_rows", "train"]
+__all__ = ["TrainingPlan", "run_steps", "split_rows", "train"]
 
 # evaluations on held-out rows during a full training
 N_EVALUATIONS = 50
@@ -35,6 +37,8 @@ class TrainingPlan:
         Whether the learning rate stays what it is instead of falling to zero.
     patience : int
         Evaluations without improvement after which training stops.
+    record : TrainingRecord, optional
+        Where the training is written down, and continued from.
     """
 
     max_iter: int
@@ -50,25 +54,7 @@ class TrainingPlan:
     patience: int = N_EVALUATIONS
     callbacks: Sequence[Callback] = ()
     verbose: bool = False
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """Outcome of `train`.
-
-    Attributes
-    ----------
-    losses : list of float
-        Outer loss of each step.
-    held_out_losses : list of float
-        Loss on held-out rows before the first step and after each block of steps.
-    best_step : int
-        Steps after which the encoder that was kept had been reached.
-    """
-
-    losses: list[float]
-    held_out_losses: list[float] = field(default_factory=list)
-    best_step: int = 0
+    record: TrainingRecord | None = None
 
 
 def train(
@@ -152,6 +138,9 @@ def run_steps(
     constant_rate : bool
         Whether the learning rate stays what it is.
     """
+    checkpoint = None if plan.record is None else plan.record.next_training()
+    if checkpoint is not None and checkpoint.done:
+        return checkpoint.result(objective, plan.device)
     watching: list[Callback] = [] if stopping is None else [stopping]
     if plan.verbose:
         watching.append(ProgressBar(n_steps))
@@ -165,15 +154,19 @@ def run_steps(
         anneal=plan.anneal,
         constant_rate=constant_rate,
         callbacks=[*watching, *plan.callbacks],
+        checkpoint=checkpoint,
         device=plan.device,
     )
     net.train(-(-n_steps // batches.n_batches))
     objective.to("cpu")
     _check_finite(objective)
     losses = [batch["train_loss"] for epoch in net.history for batch in epoch["batches"]]
-    if stopping is None:
-        return TrainingRun(losses, best_step=len(losses))
-    return TrainingRun(losses, stopping.losses_, stopping.best_step_)
+    run = TrainingRun(losses, best_step=len(losses))
+    if stopping is not None:
+        run = TrainingRun(losses, stopping.losses_, stopping.best_step_)
+    if checkpoint is not None:
+        checkpoint.finish(objective, run, plan.device)
+    return run
 
 
 def _check_finite(objective: nn.Module) -> None:

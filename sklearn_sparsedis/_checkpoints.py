@@ -1,0 +1,98 @@
+"""Which callbacks an estimator was given, and whose training a checkpoint is."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from sklearn_sparsedis._validation import check_integer
+from sklearn_sparsedis.training import Checkpoint, TrainingRecord
+
+__all__ = ["check_callbacks", "open_record", "skorch_callbacks"]
+
+# parameters that do not change what a training from a given seed comes to
+WITHOUT_EFFECT = ("callbacks", "device", "random_state", "verbose", "warm_start")
+
+
+def check_callbacks(callbacks: Any) -> None:
+    """Raise unless it is None or a list of skorch callbacks, with at most one Checkpoint."""
+    if callbacks is None:
+        return
+    if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be a list of skorch callbacks or None, got {callbacks!r}.")
+    given = list(callbacks)
+    for callback in given:
+        # skorch takes classes and (name, callback) pairs as well
+        bare = callback[1] if isinstance(callback, tuple) and len(callback) == 2 else callback
+        if not isinstance(bare, Checkpoint) and not hasattr(bare, "on_train_begin"):
+            raise TypeError(
+                "callbacks must be skorch callbacks or sklearn_sparsedis.callbacks.Checkpoint, got "
+                f"{callback!r}."
+            )
+    checkpoints = [callback for callback in given if isinstance(callback, Checkpoint)]
+    if len(checkpoints) > 1:
+        raise ValueError("callbacks must have at most one Checkpoint.")
+    for checkpoint in checkpoints:
+        check_integer("every of Checkpoint", checkpoint.every, 1)
+
+
+def skorch_callbacks(callbacks: Iterable[Any] | None) -> list[Any]:
+    """Callbacks without a Checkpoint."""
+    return [callback for callback in callbacks or () if not isinstance(callback, Checkpoint)]
+
+
+def open_record(
+    estimator: Any, arrays: Mapping[str, NDArray[Any] | None], seed: int, started: nn.Module | None
+) -> TrainingRecord | None:
+    """Record of a fit on these arrays, where the estimator's callbacks have a Checkpoint."""
+    checkpoints = [c for c in estimator.callbacks or () if isinstance(c, Checkpoint)]
+    if not checkpoints:
+        return None
+    if estimator.random_state is None:
+        raise ValueError(
+            "Checkpoint needs a random_state that is not None: with another seed each time there "
+            "is no training to be continued."
+        )
+    params = {
+        name: _text(value)
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in WITHOUT_EFFECT
+    }
+    params["seed drawn from random_state"] = str(seed)
+    params["encoder to start from"] = "None" if started is None else _digest_module(started)
+    identity = {
+        "estimator": {"class": type(estimator).__name__},
+        "parameters": params,
+        "data": {f"data {name}": _digest(array) for name, array in arrays.items()},
+    }
+    return TrainingRecord(checkpoints[0], identity)
+
+
+def _text(value: Any) -> str:
+    """A parameter as text that is the same in every process."""
+    if isinstance(value, nn.Module):
+        return f"{type(value).__qualname__} {_digest_module(value)}"
+    if isinstance(value, np.generic):
+        return repr(value.item())
+    if isinstance(value, Callable):  # type: ignore[arg-type]
+        return str(getattr(value, "__qualname__", type(value).__qualname__))
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return f"[{', '.join(_text(item) for item in value)}]"
+    return repr(value)
+
+
+def _digest(array: NDArray[Any] | None) -> str:
+    if array is None:
+        return "None"
+    total = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
+    total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()[:16]
+
+
+def _digest_module(module: nn.Module) -> str:
+    arrays = [(name, value.detach().cpu()) for name, value in module.state_dict().items()]
+    parts = [f"{name} {_digest(value.double().numpy())}" for name, value in arrays]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
