@@ -10,7 +10,6 @@ from sklearn_sparsedis.solvers._group_lasso_svm_problem import (
     GramProblem,
     Point,
     Problem,
-    lengths,
 )
 
 # Iterations between two looks of the host at a device's progress
@@ -53,18 +52,18 @@ class State:
         self.gap = torch.where(better, gap, self.gap)
 
 
-def start_on_segment(problem: Problem) -> Tensor:
+def start_on_segment(problem: Problem | GramProblem) -> Tensor:
     """Best dual point between the labels and the uniform spread over the wrong classes."""
     Y = problem.Y
     k = Y.shape[-1]
     spread = (1 - Y) / (k - 1)
-    norm = lengths(problem.image(Y - spread))
+    norm, tau = problem.block_norms(Y - spread)
     total = problem.c.sum((-1, -2)).unsqueeze(-1)
     low = torch.zeros_like(total)
     high = torch.full_like(total, 1 - 1 / k)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        slope = ((middle * norm - problem.tau).clamp_min(0) * norm).sum(-1, keepdim=True)
+        slope = ((middle * norm - tau).clamp_min(0) * norm).sum(-1, keepdim=True)
         descends = slope < total
         low, high = torch.where(descends, middle, low), torch.where(descends, high, middle)
     share = low.clamp_min(1e-8).unsqueeze(-1)

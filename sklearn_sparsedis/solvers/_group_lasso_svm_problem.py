@@ -72,9 +72,13 @@ class Problem:
     c: Tensor
     tau: Tensor
 
-    def select(self, index: slice | Tensor) -> "Problem":
-        """Return the problems at `index` of the batch, detached from autograd."""
-        return Problem(*(x.detach()[index] for x in (self.F, self.Y, self.c, self.tau)))
+    def select(self, index: Tensor) -> "Problem":
+        """Return the problems at `index` of the batch."""
+        return Problem(*(x[index] for x in vars(self).values()))
+
+    def block_norms(self, move: Tensor) -> tuple[Tensor, Tensor]:
+        """Norms of the blocks of the image of `move` (b, n, k), and their thresholds, (b, m)."""
+        return lengths(self.image(move)), self.tau
 
     def image(self, move: Tensor) -> Tensor:
         """V's move when ``Y - Lambda`` moves by `move` (b, n, k)."""
@@ -159,6 +163,11 @@ class GramProblem:
         """V's move when ``Y - Lambda`` moves by `move` (b, n, k)."""
         return self.gram @ move
 
+    def block_norms(self, move: Tensor) -> tuple[Tensor, Tensor]:
+        """Norm of the features' image of `move` (b, n, k) as one block, and no threshold, (b, 1)."""
+        norm = (move * self.image(move)).sum((-1, -2)).clamp_min(0).sqrt().unsqueeze(-1)
+        return norm, torch.zeros_like(norm)
+
     def evaluate(self, dual: Tensor, V: Tensor | None = None) -> Point:
         """Gradient and gap at a dual point (b, n, k); V saves its computation."""
         difference = self.Y - dual
@@ -207,14 +216,18 @@ def relative(gap: Tensor, primal: Tensor, c: Tensor) -> Tensor:
     return gap / torch.maximum(primal, floor).clamp_min(torch.finfo(primal.dtype).tiny)
 
 
-def certify(problem: Problem, coef: Tensor, dual: Tensor) -> tuple[Tensor, Tensor]:
-    """Primal objective and relative gap, both (b,), of any pair of primal and dual points."""
+def certify(
+    problem: Problem, coef: Tensor, dual: Tensor, norm_V: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Primal objective and relative gap, both (b,), of any pair of primal and dual points.
+
+    `norm_V` (b, m) holds the norms of the blocks of V at the dual point.
+    """
     scores = problem.F @ coef
     margin = problem.c * (1 - problem.Y)
     loss = (margin + scores - (problem.Y * scores).sum(-1, keepdim=True)).amax(-1).sum(-1)
     norm = lengths(coef)
     primal = loss + (norm * (problem.tau + norm / 2)).sum(-1)
-    excess = lengths(problem.image(problem.Y - dual)) - problem.tau
-    value = (problem.c * (1 - problem.Y) * dual).sum((-1, -2))
-    value = value - excess.clamp_min(0).square().sum(-1) / 2
+    value = (margin * dual).sum((-1, -2))
+    value = value - (norm_V - problem.tau).clamp_min(0).square().sum(-1) / 2
     return primal, relative((primal - value).clamp_min(0), primal, problem.c)
