@@ -30,6 +30,8 @@ _CHUNK_BYTES = {"cpu": 2**24}
 _DEVICE_CHUNK_BYTES = 2**30
 # The interior method hands over to the active set at these gaps, and resumes where that falls short
 _HANDOVERS = (1e-6, 1e-9, 0.0)
+# Iterations in which a problem may get to the first of them by coarse steps
+_COARSE_ITERATIONS = 15
 _FACE_STEPS = 2
 _STIFF_FACE_STEPS = 6
 # Gap at which the conic method, whose last digits are the hardest, hands over
@@ -212,6 +214,9 @@ def _solve_chunk(problem: Problem, tol: float, max_iter: int, init: Tensor | Non
     if init is not None:
         start = 0.98 * project_simplex(init) + 0.02 * start
     state = initial_state(inner, start)
+    if thresholds:
+        level = max(tol, _HANDOVERS[0])
+        interior_point(inner, state, level, min(max_iter, _COARSE_ITERATIONS), coarse=True)
     for level in sorted({max(tol, level) for level in _HANDOVERS}, reverse=True):
         interior_point(inner, state, level, min(max_iter, _PLAIN_ITERATIONS))
         finish_on_face(inner, state, tol, _FACE_STEPS)

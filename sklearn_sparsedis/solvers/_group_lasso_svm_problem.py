@@ -95,22 +95,36 @@ class Problem:
         regulariser = (norm_W * (self.tau + norm_W / 2)).sum(-1)
         return _point(self, dual, (V, norm, shrink), scores, regulariser)
 
-    def hessian(self, point: Point, basis: PivotBasis, index: Tensor | None = None) -> Tensor:
+    def hessian(
+        self,
+        point: Point,
+        basis: PivotBasis,
+        index: Tensor | None = None,
+        *,
+        coarse: bool = False,
+    ) -> Tensor:
         r"""Generalised Hessian of the dual objective in (some) coordinates of a basis.
 
         .. math:: \sum_j (F_j \otimes I) [a_j I + \tfrac{\tau_j}{\|V_j\|^3} V_j V_j^T]
             (F_j \otimes I)^T \text{ over } \|V_j\| > \tau_j, \quad a_j = 1 - \tau_j / \|V_j\|
+
+        A `coarse` one is summed in single precision.
         """
         F, V, shrink, norm, tau = self._used(point)
         used = shrink > 0
         norm = torch.where(used, norm, 1)
         bend = torch.where(used, tau.sqrt() / norm**1.5, 0)
-        return weighted_hessian(F, V * bend.unsqueeze(-1), shrink, basis, index)
+        dtype = torch.float32 if coarse else F.dtype
+        F_part, bent, weight = (x.to(dtype) for x in (F, V * bend.unsqueeze(-1), shrink))
+        return weighted_hessian(F_part, bent, weight, basis, index).to(F.dtype)
 
-    def barrier_solver(self, point: Point, dual: Tensor, curvature: Tensor) -> Solver:
+    def barrier_solver(
+        self, point: Point, dual: Tensor, curvature: Tensor, *, coarse: bool
+    ) -> Solver:
         """Newton system with the barrier's `curvature` (b, n, k) on its diagonal."""
         basis = PivotBasis(dual)
-        return PivotSolver(basis, add_barrier(self.hessian(point, basis), basis, curvature))
+        hessian = self.hessian(point, basis, coarse=coarse)
+        return PivotSolver(basis, add_barrier(hessian, basis, curvature))
 
     def slope(self, point: Point, V_move: Tensor) -> Callable[[Tensor], Tensor]:
         """Derivative of the nonlinear part along a line, as a function of the length (b, 1, 1).
@@ -164,7 +178,7 @@ class GramProblem:
         return self.gram @ move
 
     def block_norms(self, move: Tensor) -> tuple[Tensor, Tensor]:
-        """Norm of the features' image of `move` (b, n, k) as one block, and no threshold, (b, 1)."""
+        """Norm of the image of `move` (b, n, k) as one block, and no threshold, (b, 1)."""
         norm = (move * self.image(move)).sum((-1, -2)).clamp_min(0).sqrt().unsqueeze(-1)
         return norm, torch.zeros_like(norm)
 
@@ -180,7 +194,9 @@ class GramProblem:
         """Hessian of the dual objective in (some) coordinates of a basis."""
         return gram_hessian(self.gram, basis, index)
 
-    def barrier_solver(self, point: Point, dual: Tensor, curvature: Tensor) -> Solver:
+    def barrier_solver(
+        self, point: Point, dual: Tensor, curvature: Tensor, *, coarse: bool
+    ) -> Solver:
         """Newton system with the barrier's `curvature` (b, n, k) on its diagonal."""
         return ClassSolver(self.gram, dual, curvature)
 
@@ -216,9 +232,7 @@ def relative(gap: Tensor, primal: Tensor, c: Tensor) -> Tensor:
     return gap / torch.maximum(primal, floor).clamp_min(torch.finfo(primal.dtype).tiny)
 
 
-def certify(
-    problem: Problem, coef: Tensor, dual: Tensor, norm_V: Tensor
-) -> tuple[Tensor, Tensor]:
+def certify(problem: Problem, coef: Tensor, dual: Tensor, norm_V: Tensor) -> tuple[Tensor, Tensor]:
     """Primal objective and relative gap, both (b,), of any pair of primal and dual points.
 
     `norm_V` (b, m) holds the norms of the blocks of V at the dual point.
