@@ -1,6 +1,7 @@
 """From heads on whitened features to components: how many, which ones, and which to trust."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,19 +40,19 @@ class HeadBasis:
         What the data do not determine, in words.
     """
 
-    rotation: NDArray
-    unused: NDArray
-    scores: NDArray
-    chance: NDArray
-    margin: NDArray
-    stability: NDArray
-    identified: NDArray
+    rotation: NDArray[Any]
+    unused: NDArray[Any]
+    scores: NDArray[Any]
+    chance: NDArray[Any]
+    margin: NDArray[Any]
+    stability: NDArray[Any]
+    identified: NDArray[Any]
     n_latents: int
-    spectrum: NDArray
+    spectrum: NDArray[Any]
     problems: tuple[str, ...]
 
 
-def head_spectrum(coef: NDArray, stderr: NDArray) -> tuple[NDArray, NDArray]:
+def head_spectrum(coef: NDArray[Any], stderr: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Singular values of heads (T, r) over what their errors alone would give, and directions.
 
     Returns
@@ -73,8 +74,8 @@ def head_spectrum(coef: NDArray, stderr: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def find_head_basis(
-    coef: NDArray,
-    stderr: NDArray,
+    coef: NDArray[Any],
+    stderr: NDArray[Any],
     n_components: int | None,
     *,
     n_init: int | None,
@@ -162,7 +163,7 @@ def find_head_basis(
     )
 
 
-def find_blocks(support: NDArray) -> list[NDArray]:
+def find_blocks(support: NDArray[Any]) -> list[NDArray[Any]]:
     """Components that are used together, in groups of two or more.
 
     Latents that always occur together give components of which a rotation within the block can set
@@ -183,7 +184,11 @@ def find_blocks(support: NDArray) -> list[NDArray]:
 
 
 def _search(
-    coef: NDArray, stderr: NDArray, n_init: int | None, device: str | torch.device, seed: int
+    coef: NDArray[Any],
+    stderr: NDArray[Any],
+    n_init: int | None,
+    device: str | torch.device,
+    seed: int,
 ) -> SparseBasisResult:
     generator = torch.Generator().manual_seed(seed)
     result = solve_sparse_basis(

@@ -160,7 +160,7 @@ def load_model(path: str | os.PathLike[str], *, encoder: UserEncoder | None = No
         for name, value in attributes.items():
             setattr(model, name, value)
         if stored is not None:
-            model.encoder_ = _put_together(stored, model, encoder)  # type: ignore[attr-defined]
+            model.encoder_ = _put_together(stored, model, encoder)
         _try_out(model)
         if output is not None:  # only now, because it may need libraries that are not here
             setattr(model, OUTPUT, output)

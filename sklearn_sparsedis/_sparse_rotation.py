@@ -2,6 +2,7 @@
 
 import warnings
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -157,7 +158,9 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        X: NDArray = validate_data(self, F, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        X: NDArray[Any] = validate_data(
+            self, F, dtype=[np.float64, np.float32], ensure_min_samples=2
+        )
         self._check_n_components()
         rows = group_by_task(Y, task_id, len(X))
         features = fit_whitening(X)
@@ -195,7 +198,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
 
     def _store(
         self,
-        X: NDArray,
+        X: NDArray[Any],
         features: Whitening,
         heads: TaskHeads,
         rows: TaskRows,
@@ -232,7 +235,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         self.tasks_ = rows.tasks
         self._n_features_out = len(white)
 
-    def transform(self, F: ArrayLike) -> NDArray:
+    def transform(self, F: ArrayLike) -> NDArray[Any]:
         """Components of features.
 
         Parameters
@@ -245,10 +248,10 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
             In the dtype of F where it is float32 or float64.
         """
         check_is_fitted(self)
-        X: NDArray = validate_data(self, F, dtype=[np.float64, np.float32], reset=False)
+        X: NDArray[Any] = validate_data(self, F, dtype=[np.float64, np.float32], reset=False)
         return ((X - self.mean_) @ self.rotation_.T).astype(X.dtype, copy=False)
 
-    def inverse_transform(self, Z: ArrayLike) -> NDArray:
+    def inverse_transform(self, Z: ArrayLike) -> NDArray[Any]:
         """Features reconstructed from components by linear regression.
 
         Parameters
@@ -261,7 +264,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
             Exact where there are as many components as independent features.
         """
         check_is_fitted(self)
-        components: NDArray = check_array(Z, dtype=[np.float64, np.float32], input_name="Z")
+        components: NDArray[Any] = check_array(Z, dtype=[np.float64, np.float32], input_name="Z")
         if components.shape[1] != len(self.mixing_):
             raise ValueError(
                 f"Z has {components.shape[1]} columns, but {type(self).__name__} has "

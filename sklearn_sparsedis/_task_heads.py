@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,13 @@ class TaskRows:
         Whether every task is observed on every row.
     """
 
-    Y: NDArray
-    tasks: NDArray
-    order: NDArray | None
-    bounds: NDArray | None
+    Y: NDArray[Any]
+    tasks: NDArray[Any]
+    order: NDArray[Any] | None
+    bounds: NDArray[Any] | None
     shared: bool
 
-    def __iter__(self) -> Iterator[tuple[NDArray, NDArray]]:
+    def __iter__(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Rows and float64 targets, task by task."""
         for t in range(len(self.tasks)):
             if self.order is not None and self.bounds is not None:
@@ -51,7 +52,7 @@ def group_by_task(Y: object, task_id: object, n_samples: int) -> TaskRows:
     ValueError
         If lengths differ, a long target is not one-dimensional, or a task has no rows.
     """
-    y: NDArray
+    y: NDArray[Any]
     if task_id is None:
         y = check_array(Y, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
         check_consistent_length(np.empty(n_samples), y)
@@ -64,7 +65,7 @@ def group_by_task(Y: object, task_id: object, n_samples: int) -> TaskRows:
             raise ValueError(f"Targets {empty.tolist()} of Y are NaN on every row; remove them.")
         return TaskRows(y, np.arange(y.shape[1]), None, None, shared=not missing.any())
     y = column_or_1d(check_array(Y, ensure_2d=False, input_name="y"), warn=True)
-    names: NDArray = column_or_1d(task_id)
+    names: NDArray[Any] = column_or_1d(task_id)
     check_consistent_length(np.empty(n_samples), y, names)
     tasks, codes, counts = np.unique(names, return_inverse=True, return_counts=True)
     order = np.argsort(codes, kind="stable")
@@ -85,17 +86,17 @@ class Whitening:
     rank : int
     """
 
-    mean: NDArray
-    forward: NDArray
-    backward: NDArray
+    mean: NDArray[Any]
+    forward: NDArray[Any]
+    backward: NDArray[Any]
     rank: int
 
-    def __call__(self, F: NDArray) -> NDArray:
+    def __call__(self, F: NDArray[Any]) -> NDArray[Any]:
         """Whitened features, (n, rank) in float64."""
         return (F.astype(np.float64) - self.mean) @ self.forward[:, : self.rank]
 
 
-def fit_whitening(F: NDArray) -> Whitening:
+def fit_whitening(F: NDArray[Any]) -> Whitening:
     """Whitening of F (n, d) from one Gram matrix of its standardised columns."""
     n_samples, d = F.shape
     mean = F.mean(axis=0, dtype=np.float64)
@@ -139,12 +140,12 @@ class TaskHeads:
         Standard errors; infinite where a task has too few rows for its head.
     """
 
-    coef: NDArray
-    intercept: NDArray
-    stderr: NDArray
+    coef: NDArray[Any]
+    intercept: NDArray[Any]
+    stderr: NDArray[Any]
 
 
-def fit_heads(features: Whitening, F: NDArray, rows: TaskRows) -> TaskHeads:
+def fit_heads(features: Whitening, F: NDArray[Any], rows: TaskRows) -> TaskHeads:
     """Ordinary least-squares head of every task on the whitened features."""
     if rows.shared:
         return _shared_heads(features, F, rows.Y)
@@ -167,7 +168,7 @@ def fit_heads(features: Whitening, F: NDArray, rows: TaskRows) -> TaskHeads:
     return TaskHeads(coef, intercept, stderr)
 
 
-def _shared_heads(features: Whitening, F: NDArray, Y: NDArray) -> TaskHeads:
+def _shared_heads(features: Whitening, F: NDArray[Any], Y: NDArray[Any]) -> TaskHeads:
     n_samples, r = len(F), features.rank
     level = Y.mean(axis=0, dtype=np.float64)
     cross = np.zeros((Y.shape[1], r))
@@ -184,7 +185,9 @@ def _shared_heads(features: Whitening, F: NDArray, Y: NDArray) -> TaskHeads:
     return TaskHeads(coef, level, np.repeat(np.sqrt(variance)[:, None], r, axis=1))
 
 
-def refit_from_moments(gram: NDArray, cross: NDArray, support: NDArray) -> NDArray:
+def refit_from_moments(
+    gram: NDArray[Any], cross: NDArray[Any], support: NDArray[Any]
+) -> NDArray[Any]:
     """Least squares restricted to supports, for tasks that share their rows.
 
     Parameters
@@ -210,7 +213,9 @@ def refit_from_moments(gram: NDArray, cross: NDArray, support: NDArray) -> NDArr
     return coef
 
 
-def refit_from_rows(Z: NDArray, rows: TaskRows, support: NDArray) -> tuple[NDArray, NDArray]:
+def refit_from_rows(
+    Z: NDArray[Any], rows: TaskRows, support: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Least squares restricted to supports, task by task; coef (n_tasks, m) and intercept."""
     coef, intercept = np.zeros(support.shape), np.zeros(len(support))
     for t, (index, y) in enumerate(rows):

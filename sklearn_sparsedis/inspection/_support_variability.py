@@ -1,6 +1,7 @@
 """Test of the support-variability assumption of the identifiability theorem."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,10 +32,10 @@ class SupportVariability:
     """
 
     holds: bool
-    inseparable: NDArray
-    counts: NDArray
-    n_users: NDArray
-    blocks: list[NDArray]
+    inseparable: NDArray[Any]
+    counts: NDArray[Any]
+    n_users: NDArray[Any]
+    blocks: list[NDArray[Any]]
 
     def __str__(self) -> str:
         m = len(self.n_users)
