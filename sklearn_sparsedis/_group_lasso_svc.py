@@ -19,6 +19,7 @@ from sklearn_sparsedis._validation import (
     check_choice,
     check_device,
     check_integer,
+    check_magnitude,
     check_real,
     to_tensor,
 )
@@ -150,6 +151,7 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
         """
         self._check_parameters()
         data, labels = validate_data(self, X, y, dtype=(np.float64, np.float32))
+        check_magnitude("X", data)
         check_classification_targets(labels)
         weight = _check_sample_weight(
             sample_weight, data, dtype=data.dtype, ensure_non_negative=True, copy=True

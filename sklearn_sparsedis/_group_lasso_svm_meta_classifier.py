@@ -20,12 +20,13 @@ from torch import nn
 from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._episodes_mixin import EpisodesMixin, check_labels
 from sklearn_sparsedis._meta_fitting import (
+    check_features,
     check_meta_parameters,
     condense,
     fit_meta_encoder,
     fold_center,
 )
-from sklearn_sparsedis._validation import unchanged_on_failure
+from sklearn_sparsedis._validation import check_magnitude, unchanged_on_failure
 
 __all__ = ["GroupLassoSVMMetaClassifier"]
 
@@ -275,6 +276,7 @@ class GroupLassoSVMMetaClassifier(
                 ensure_min_samples=2,
                 reset=started is None,
             )
+            check_magnitude("X", rows)
             classes, index = check_labels(labels, type(self).__name__)
             fitted = fit_meta_encoder(self, rows, index, started)
             self.encoder_ = fitted.encoder
@@ -312,6 +314,7 @@ class GroupLassoSVMMetaClassifier(
 
     def _set_head(self, X: NDArray[Any], index: NDArray[np.int64], classes: NDArray[Any]) -> None:
         features = self._encode(X)
+        check_features(features, self.encoder_.mean.dtype)
         head, rows, labels = condense(self, features, index, len(classes))
         heads = head.fit(rows, labels, len(classes))
         self.classes_ = classes
@@ -369,7 +372,8 @@ class GroupLassoSVMMetaClassifier(
         ndarray of shape (n_samples, n_classes)
         """
         scores = self._scores(X)
-        return softmax(self.scale_ * scores, axis=1)
+        # the largest is zero, so that a large scale does no harm
+        return softmax(self.scale_ * (scores - scores.max(axis=1, keepdims=True)), axis=1)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Label of the largest score.

@@ -20,6 +20,7 @@ from sklearn_sparsedis._validation import (
     draw_seed,
     to_tensor,
 )
+from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.nn import (
     EPISODE_ENCODERS,
     EPISODE_HEADS,
@@ -44,6 +45,7 @@ from sklearn_sparsedis.training import (
 
 __all__ = [
     "FittedMetaEncoder",
+    "check_features",
     "check_meta_parameters",
     "condense",
     "encode_array",
@@ -179,7 +181,13 @@ def _run(
         )
         run = meta_train(objective, batches, plan, held_out)
     objective.eval()
-    return FittedMetaEncoder(objective.encoder, float(objective.scale.detach()), run, sizes)
+    scale = float(objective.scale.detach())
+    if not 0 < scale < np.inf:
+        raise DivergenceError(
+            f"Training diverged: the scale of the scores came to {scale}. Lower learning_rate; the "
+            "estimator is unchanged."
+        )
+    return FittedMetaEncoder(objective.encoder, scale, run, sizes)
 
 
 def _plan(
@@ -295,6 +303,15 @@ def encode_array(encoder: Encoder, X: NDArray[Any], device: torch.device) -> Ten
     with torch.no_grad():
         rows = to_tensor(X).to(encoder.mean.dtype)
         return encode_rows(encoder, rows.to(device)).cpu().double()
+
+
+def check_features(features: Tensor, dtype: torch.dtype) -> None:
+    """Raise where squares of features cannot be represented in the dtype of their encoder."""
+    if not bool((features.abs() < 0.1 * torch.finfo(dtype).max ** 0.5).all()):
+        raise DivergenceError(
+            "The encoder's features of these rows are too large or not finite. Lower "
+            "learning_rate, or check X for extreme values; the estimator is unchanged."
+        )
 
 
 def condense(

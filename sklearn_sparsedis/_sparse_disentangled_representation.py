@@ -28,6 +28,7 @@ from sklearn_sparsedis._fitting import (
 )
 from sklearn_sparsedis._validation import (
     check_device,
+    check_magnitude,
     check_targets,
     find_tasks,
     to_tensor,
@@ -305,6 +306,7 @@ class SparseDisentangledRepresentation(
         rows = validate_data(
             self, X, dtype=[np.float64, np.float32], ensure_min_samples=2, reset=reset
         )
+        check_magnitude("X", rows)
         targets = check_targets(
             Y,
             len(rows),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_array, check_random_state
+from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_sparsedis._base import StampedEstimator
@@ -23,6 +23,7 @@ from sklearn_sparsedis._task_heads import (
     refit_from_moments,
     refit_from_rows,
 )
+from sklearn_sparsedis._validation import check_magnitude, draw_seed
 
 
 class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedEstimator):
@@ -161,6 +162,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         X: NDArray[Any] = validate_data(
             self, F, dtype=[np.float64, np.float32], ensure_min_samples=2
         )
+        check_magnitude("F", X)
         self._check_n_components()
         rows = group_by_task(Y, task_id, len(X))
         features = fit_whitening(X)
@@ -171,7 +173,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
             self.n_components,
             n_init=self.n_init,
             device=self.device,
-            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
+            seed=draw_seed(self.random_state),
         )
         if basis.problems:
             warnings.warn(

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
+
+from sklearn_sparsedis._validation import check_task_id
 
 _CHUNK = 65_536  # rows held in double precision at a time
 
@@ -44,7 +46,7 @@ class TaskRows:
                 yield rows, self.Y[rows, t].astype(np.float64)
 
 
-def group_by_task(Y: object, task_id: object, n_samples: int) -> TaskRows:
+def group_by_task(Y: object, task_id: ArrayLike | None, n_samples: int) -> TaskRows:
     """Validate targets in the wide (task_id None) or long layout.
 
     Raises
@@ -65,8 +67,8 @@ def group_by_task(Y: object, task_id: object, n_samples: int) -> TaskRows:
             raise ValueError(f"Targets {empty.tolist()} of Y are NaN on every row; remove them.")
         return TaskRows(y, np.arange(y.shape[1]), None, None, shared=not missing.any())
     y = column_or_1d(check_array(Y, ensure_2d=False, input_name="y"), warn=True)
-    names: NDArray[Any] = column_or_1d(task_id)
-    check_consistent_length(np.empty(n_samples), y, names)
+    check_consistent_length(np.empty(n_samples), y)
+    names = check_task_id(task_id, n_samples)
     tasks, codes, counts = np.unique(names, return_inverse=True, return_counts=True)
     order = np.argsort(codes, kind="stable")
     return TaskRows(y, tasks, order, np.concatenate([[0], np.cumsum(counts)]), shared=False)

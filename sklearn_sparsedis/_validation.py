@@ -57,8 +57,15 @@ def _or_none(meaning: str) -> str:
 
 
 def draw_seed(random_state: int | np.random.RandomState | None) -> int:
-    """One integer for everything that torch draws in a call."""
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    """One integer for everything that is drawn at random in a call."""
+    try:
+        random = check_random_state(random_state)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            "random_state must be an integer in [0, 2**32 - 1], a RandomState instance or None, "
+            f"got {random_state!r}."
+        ) from error
+    return int(random.randint(np.iinfo(np.int32).max))
 
 
 def check_device(device: str | torch.device, *, fitted: bool = False) -> torch.device:
@@ -93,6 +100,17 @@ def check_device(device: str | torch.device, *, fitted: bool = False) -> torch.d
 def to_tensor(array: NDArray[Any], device: torch.device | str = "cpu") -> Tensor:
     """Tensor with its own memory: the caller's array may be read-only or change later."""
     return torch.tensor(array, device=device)
+
+
+def check_magnitude(name: str, X: NDArray[Any]) -> None:
+    """Raise where squares of a table's values cannot be represented in its dtype."""
+    largest = float(np.abs(X).max(initial=0.0))
+    limit = 0.1 * float(np.finfo(X.dtype).max) ** 0.5
+    if largest > limit:
+        raise ValueError(
+            f"{name} has values up to {largest:.1e}, whose squares {X.dtype} cannot represent: "
+            f"values must be below {limit:.1e}. Divide {name} by a constant, or scale its columns."
+        )
 
 
 @contextmanager
@@ -191,9 +209,22 @@ def check_task_id(task_id: ArrayLike, n_samples: int) -> NDArray[Any]:
     ids = column_or_1d(np.asarray(task_id))
     if len(ids) != n_samples:
         raise ValueError(f"task_id must name a task for each of {n_samples} rows, got {len(ids)}.")
-    if ids.dtype.kind == "f" and np.isnan(ids).any():
+    if ids.dtype.kind in "fO" and (ids != ids).any():
         raise ValueError("task_id contains NaN: drop those rows or give them a task.")
+    if ids.dtype.kind == "O":
+        _check_sortable("task_id", ids)
     return ids
+
+
+def _check_sortable(name: str, values: NDArray[Any]) -> None:
+    try:
+        np.sort(values)
+    except TypeError as error:
+        kinds = sorted({type(value).__name__ for value in values.tolist()})
+        raise TypeError(
+            f"{name} must have values of one kind, all integers or all strings, got "
+            f"{', '.join(kinds)}."
+        ) from error
 
 
 def find_tasks(task_id: ArrayLike, tasks: NDArray[Any], n_samples: int) -> NDArray[np.int64]:
@@ -282,6 +313,7 @@ __all__ = [
     "check_choice",
     "check_device",
     "check_integer",
+    "check_magnitude",
     "check_real",
     "check_targets",
     "check_task_id",

@@ -5,7 +5,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 __all__ = ["DivergenceError", "VersionMismatchWarning"]
 
 
-class DivergenceError(RuntimeError):
+class DivergenceError(RuntimeError, ValueError):
     """Raised when training produced a loss or parameters that are not finite.
 
     The estimator is left as it was before the call.

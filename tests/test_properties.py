@@ -1,0 +1,344 @@
+"""Whatever goes in: a fit with finite output of the promised shape, or an error of ours."""
+
+import traceback
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+from torch import nn
+
+import sklearn_sparsedis
+from sklearn_sparsedis import (
+    GroupLassoSVC,
+    GroupLassoSVMMetaClassifier,
+    SparseDisentangledRepresentation,
+    SparseRotation,
+)
+
+HOMES = tuple(str(Path(package.__file__).parent) for package in (sklearn_sparsedis, sklearn))
+# values that no parameter but `encoder`, `callbacks` and `random_state` could take
+NONSENSE = ["nonsense", -1, float("nan"), [], {}, object(), 1e400, True, None, "", -0.5, 10**30]
+
+
+def numbers(kind, shape, seed):
+    """Array of one of the kinds of numbers that tables hold."""
+    random = np.random.default_rng(seed)
+    values = random.normal(size=shape)
+    if kind in ("nan", "inf") and values.size:
+        values.flat[random.integers(values.size)] = np.nan if kind == "nan" else np.inf
+    return {
+        "constant": lambda: np.full(shape, 3.0),
+        "zeros": lambda: np.zeros(shape),
+        "repeated": lambda: np.round(values),
+        "one hot": lambda: (values > 0.8).astype(float),
+        "large": lambda: 1e6 + values,
+        "huge": lambda: 1e300 * values,
+        "tiny": lambda: 1e-300 * values,
+        "mixed": lambda: values * 10.0 ** random.integers(-200, 200, size=shape),
+        "integer": lambda: random.integers(-5, 5, size=shape),
+        "bool": lambda: values > 0,
+    }.get(kind, lambda: values)()
+
+
+def matrix(x):
+    """One column where there are none to see."""
+    return x if x.ndim == 2 else x[:, None]
+
+
+KINDS = ["normal"] * 40 + ["constant", "zeros", "repeated", "one hot", "large", "huge", "tiny"]
+KINDS += ["mixed", "integer", "bool", "nan", "inf"]
+DTYPES = {
+    "float64": lambda x: x,
+    "float32": lambda x: x.astype(np.float32),
+    "float16": lambda x: x.astype(np.float16),
+    "list": lambda x: x.tolist(),
+    "frame": lambda x: pd.DataFrame(matrix(x)),
+    "named frame": lambda x: pd.DataFrame(matrix(x)).add_prefix("column "),
+    "sparse": lambda x: csr_array(matrix(x)),
+    "object": lambda x: x.astype(object),
+    "text": lambda x: x.astype(str),
+    "complex": lambda x: x.astype(complex),
+    "fortran": np.asfortranarray,
+    "read-only": lambda x: x if x.setflags(write=False) else x,
+    "tensor": lambda x: torch.tensor(x),
+    "3-d": lambda x: x[..., None],
+    "1-d": lambda x: x.ravel()[: len(x)],
+}
+FORMS = ["float64"] * 40 + ["float32"] * 10 + list(DTYPES)
+
+
+@st.composite
+def tables(draw, n):
+    kind, form = draw(st.sampled_from(KINDS)), draw(st.sampled_from(FORMS))
+    d = draw(st.sampled_from([1, 2, 3, 4, 4, 4, 4, 6, 6, 6, 6, 6, 9, 9, 0]))
+    x = numbers(kind, (n, d), draw(st.integers(0, 99)))
+    with np.errstate(over="ignore"):
+        return DTYPES[form](x)
+
+
+@st.composite
+def columns(draw, n, width=None):
+    """Targets, weights or task names of n rows, or nearly."""
+    n = max(0, n + draw(st.sampled_from([0] * 60 + [-1, 1])))
+    shape = (n,) if width is None else (n, width)
+    x = numbers(draw(st.sampled_from(KINDS)), shape, draw(st.integers(0, 99)))
+    form = draw(st.sampled_from(["float64"] * 60 + list(DTYPES)))
+    with np.errstate(over="ignore"):
+        return DTYPES[form](x)
+
+
+@st.composite
+def labels(draw, n):
+    n = max(0, n + draw(st.sampled_from([0] * 60 + [-1, 1])))
+    random = np.random.default_rng(draw(st.integers(0, 99)))
+    y = random.integers(draw(st.sampled_from([1, 2, 2, 2, 3, 3, 3, 3, 5, 5, 5])), size=n)
+    kind = draw(st.sampled_from(["int"] * 8 + ["text", "object", "float", "bool", "list", "2-d"]))
+    kind = draw(st.sampled_from([kind] * 16 + ["real", "nan", "none", "mixed"]))
+    return {
+        "text": lambda: np.array(["a", "b", "c", "d", "e"])[y],
+        "object": lambda: np.array(["a", "b", "c", "d", "e"], dtype=object)[y],
+        "float": lambda: y.astype(float),
+        "bool": lambda: y > 0,
+        "list": lambda: y.tolist(),
+        "2-d": lambda: y[:, None],
+        "real": lambda: y + 0.5 * random.normal(size=n),
+        "nan": lambda: np.where(y == 0, np.nan, y),
+        "none": lambda: None,
+        "mixed": lambda: np.array(["a", 1, None, 2.5, "b"], dtype=object)[y],
+    }.get(kind, lambda: y)()
+
+
+@st.composite
+def parameters(draw, valid):
+    """Values of parameters, now and then one that makes no sense."""
+    names = draw(st.lists(st.sampled_from(sorted(valid)), unique=True, max_size=4))
+    chosen = {name: draw(st.sampled_from(valid[name])) for name in names}
+    if draw(st.integers(0, 9)) == 0:
+        chosen[draw(st.sampled_from(sorted(valid)))] = draw(st.sampled_from(NONSENSE))
+    return chosen
+
+
+ROWS = st.sampled_from([12, 20, 20, 30, 30, 30, 30, 30, 40, 110, 5, 3, 2, 1, 0])
+
+
+def attempt(action):
+    """Result of an action, None where it raises an error of ours; any other error is a defect."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return action()
+        except (ValueError, TypeError) as error:
+            refusal = error
+    home = traceback.extract_tb(refusal.__traceback__)[-1].filename
+    assert home.startswith(HOMES), f"the error is not ours: {refusal}"
+    assert len(str(refusal)) > 10, "the error says nothing"
+    return None
+
+
+def dtype_of(X):
+    dtype = getattr(X, "dtype", None)
+    return np.dtype(np.float32 if str(dtype) in ("float32", "torch.float32") else np.float64)
+
+
+def check_output(found, shape, dtype=None):
+    assert found.shape == shape
+    if found.dtype.kind == "f":
+        assert np.isfinite(found).all()
+    if dtype is not None:
+        assert found.dtype == dtype
+
+
+def check_attributes(model):
+    for name, value in vars(model).items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and name != "classes_":
+            assert np.isfinite(value).all(), name
+
+
+TRAINED = {
+    "n_components": [1, 2, 3, 8],
+    "hidden_layer_sizes": [(), (4,), [3, 3], np.array([4])],
+    "input_shape": [None, (3, 3), (2, 3), (1, 1), (3, 1, 3), (0, 0)],
+    "max_iter": [0, 1, 2, 5],
+    "learning_rate": [1e-3, 1.0, 1e10, 1e300],
+    "optimizer": ["adam", "adamw", "sgd"],
+    "weight_decay": [0.0, 0.1, 100.0],
+    "n_init": [1, 2],
+    "early_stopping": [True, False, "auto"],
+    "validation_fraction": [0.1, 0.5, 0.99],
+    "n_iter_no_change": [None, 1, 100],
+    "tol": [1e-10, 1e-6, 1.0],
+    "warm_start": [True, False],
+    "callbacks": [None, [], ()],
+    "device": ["cpu", "auto", "meta", torch.device("cpu")],
+    "random_state": [0, None, np.random.RandomState(0)],
+    "verbose": [False],
+}
+REPRESENTATION = {
+    **TRAINED,
+    "encoder": ["linear", "mlp", "conv", lambda n, m: nn.Linear(n, m), nn.Linear(4, 3), nn.ReLU()],
+    "penalty": ["l0", "l1", "l2", "mcp"],
+    "alpha": [0.0, 0.05, 0.5, 1.0, 100],
+    "alpha_mode": ["relative", "absolute"],
+    "query_fraction": [None, 0.3, 0.99],
+    "batch_size": [2, 5, 1024],
+    "tasks_per_batch": [None, 1, 3, 100],
+}
+CLASSIFIER = {
+    **TRAINED,
+    "encoder": ["linear", "mlp", "conv", "conv4", lambda n, m: nn.Linear(n, m), nn.Linear(4, 3)],
+    "head": ["group_lasso_svm", "svm", "ridge", "prototype", "logistic"],
+    "group_reg": [0.0, 0.1, 1.0, 1e10],
+    "l2_reg": [1e-6, 0.15, 1e10],
+    "fit_intercept": [True, False],
+    "n_way": [2, 3, 10],
+    "n_shot": [1, 5],
+    "n_query": [1, 5],
+    "episodes_per_batch": [1, 3],
+    "label_smoothing": [0.0, 0.5],
+    "rotations": [True, False],
+}
+SVC = {
+    "group_reg": [0.0, 0.1, 1.0, 100.0],
+    "group_reg_mode": ["relative", "absolute"],
+    "l2_reg": [1e-8, 1.0, 1e8],
+    "fit_intercept": [True, False],
+    "class_weight": [None, "balanced", {0: 1.0, 1: 2.0}, {0: 0.0, 1: 1.0}],
+    "tol": [1e-12, 1e-6, 1.0],
+    "max_iter": [1, 10, 100],
+    "device": ["cpu", "auto", "meta"],
+}
+ROTATION = {
+    "n_components": [None, 1, 2, 3, 8],
+    "n_init": [1, 2, 4],
+    "device": ["cpu", "auto", "meta"],
+    "random_state": [0, None, np.random.RandomState(0)],
+}
+
+
+@st.composite
+def multitask(draw, valid):
+    """Parameters, X, Y and metadata of a fit to tasks."""
+    n = draw(ROWS)
+    X = draw(tables(n))
+    if draw(st.booleans()):
+        Y = draw(columns(n, draw(st.sampled_from([1, 2, 5, 5, 12, 12, 12, 0]))))
+    else:
+        Y = draw(columns(n))
+    if draw(st.integers(0, 2)) == 0 and isinstance(Y, np.ndarray) and Y.dtype == float and Y.size:
+        Y = np.where(numbers("normal", Y.shape, 5) > 1, np.nan, Y)
+    metadata = {}
+    if draw(st.integers(0, 2)) == 0:
+        metadata["task_id"] = draw(st.one_of(labels(n), columns(n)))
+    if draw(st.integers(0, 3)) == 0 and valid is REPRESENTATION:
+        weights = draw(columns(n))
+        if isinstance(weights, np.ndarray) and weights.dtype == float and draw(st.integers(0, 9)):
+            weights = np.abs(weights)
+        metadata["sample_weight"] = weights
+    return draw(parameters(valid)), X, Y, metadata
+
+
+@st.composite
+def classes(draw, valid):
+    """Parameters, X, y and metadata of a fit to classes."""
+    n = draw(ROWS)
+    metadata = {}
+    if draw(st.integers(0, 2)) == 0 and valid is SVC:
+        weights = draw(columns(n))
+        if isinstance(weights, np.ndarray) and weights.dtype == float and draw(st.integers(0, 9)):
+            weights = np.abs(weights)
+        metadata["sample_weight"] = weights
+    return draw(parameters(valid)), draw(tables(n)), draw(labels(n)), metadata
+
+
+def check_representation(case):
+    params, X, Y, metadata = case
+    base = {"max_iter": 2, "hidden_layer_sizes": (4,), "n_components": 3, "random_state": 0}
+    model = SparseDisentangledRepresentation(**{**base, **params})
+    if attempt(lambda: model.fit(X, Y, **metadata)) is None:
+        assert not hasattr(model, "encoder_")
+        return
+    n, m = len(np.asarray(X)) if not hasattr(X, "shape") else X.shape[0], model.n_components
+    check_attributes(model)
+    check_output(model.transform(X), (n, m), dtype_of(X))
+    flat = model._layout != "wide" and len(model.tasks_) == 1
+    check_output(model.predict(X), (n,) if flat else (n, len(model.tasks_)), dtype_of(X))
+    assert model.coef_.shape == (len(model.tasks_), m)
+    if metadata.get("task_id") is not None:
+        assert model.predict(X, task_id=metadata["task_id"]).shape == (n,)
+    attempt(lambda: model.score(X, Y, **metadata))
+    attempt(lambda: model.adapt(X, Y, **metadata))
+
+
+def check_meta_classifier(case):
+    params, X, y, _ = case
+    base = {"max_iter": 2, "hidden_layer_sizes": (4,), "n_components": 3, "random_state": 0}
+    model = GroupLassoSVMMetaClassifier(**{**base, **params})
+    if attempt(lambda: model.fit(X, y)) is None:
+        assert not hasattr(model, "encoder_")
+        return
+    n, k = len(np.asarray(y)), len(model.classes_)
+    check_attributes(model)
+    check_output(model.transform(X), (n, model.coef_.shape[1]), dtype_of(X))
+    check_output(model.predict_proba(X), (n, k))
+    check_output(model.decision_function(X), (n,) if k == 2 else (n, k))
+    assert set(model.predict(X)) <= set(model.classes_)
+    attempt(lambda: model.adapt(X, y))
+
+
+def check_svc(case):
+    params, X, y, metadata = case
+    model = GroupLassoSVC(**{"max_iter": 10, **params})
+    if attempt(lambda: model.fit(X, y, **metadata)) is None:
+        assert not hasattr(model, "coef_")
+        return
+    n, k = len(np.asarray(y)), len(model.classes_)
+    check_attributes(model)
+    check_output(model.decision_function(X), (n,) if k == 2 else (n, k), dtype_of(X))
+    assert set(model.predict(X)) <= set(model.classes_)
+
+
+def check_rotation(case):
+    params, X, Y, metadata = case
+    model = SparseRotation(**{"n_init": 2, "random_state": 0, **params})
+    if attempt(lambda: model.fit(X, Y, **metadata)) is None:
+        assert not hasattr(model, "rotation_")
+        return
+    n = len(np.asarray(X)) if not hasattr(X, "shape") else X.shape[0]
+    check_attributes(model)
+    Z = model.transform(X)
+    check_output(Z, (n, len(model.rotation_)), dtype_of(X))
+    check_output(model.inverse_transform(Z), (n, model.n_features_in_), dtype_of(X))
+
+
+CHECKS = {
+    "SparseDisentangledRepresentation": (check_representation, multitask(REPRESENTATION)),
+    "GroupLassoSVMMetaClassifier": (check_meta_classifier, classes(CLASSIFIER)),
+    "GroupLassoSVC": (check_svc, classes(SVC)),
+    "SparseRotation": (check_rotation, multitask(ROTATION)),
+}
+
+
+@pytest.mark.parametrize("n_examples", [40, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", CHECKS)
+def test_it_fits_or_says_why_not(name, n_examples):
+    check, cases = CHECKS[name]
+
+    @settings(
+        max_examples=n_examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(cases)
+    def run(case):
+        check(case)
+
+    run()
