@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from sklearn_sparsedis._meta_fitting import encode_array, few_shot_head
-from sklearn_sparsedis._validation import check_device
+from sklearn_sparsedis._validation import check_device, check_sortable
 from sklearn_sparsedis.model_selection import EpisodeScores, evaluate_episodes
 from sklearn_sparsedis.nn import Encoder, EpisodeHeads
 from sklearn_sparsedis.tasks import Episodes
@@ -200,6 +200,7 @@ def _fields(heads: EpisodeHeads) -> tuple[Tensor, ...]:
 
 def check_labels(y: NDArray[Any], caller: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Classes, sorted, and which of them each row is of."""
+    check_sortable("y", y)
     check_classification_targets(y)
     classes, index = np.unique(y, return_inverse=True)
     if len(classes) < 2:

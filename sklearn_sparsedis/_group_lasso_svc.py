@@ -21,6 +21,7 @@ from sklearn_sparsedis._validation import (
     check_integer,
     check_magnitude,
     check_real,
+    check_sortable,
     to_tensor,
 )
 from sklearn_sparsedis.functional import uniform_spread_bound
@@ -152,6 +153,7 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
         self._check_parameters()
         data, labels = validate_data(self, X, y, dtype=(np.float64, np.float32))
         check_magnitude("X", data)
+        check_sortable("y", labels)
         check_classification_targets(labels)
         weight = _check_sample_weight(
             sample_weight, data, dtype=data.dtype, ensure_non_negative=True, copy=True

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_sparsedis._base import StampedEstimator
+from sklearn_sparsedis._checkpoints import skorch_callbacks
 from sklearn_sparsedis._fitting import users_network
 from sklearn_sparsedis._group_lasso_svc import GroupLassoSVC
 from sklearn_sparsedis._group_lasso_svm_meta_classifier import GroupLassoSVMMetaClassifier
@@ -55,8 +56,9 @@ SparseRotation
     Raises
     ------
     TypeError
-        For anything else, and for what cannot be stored without code: callbacks, and attributes of
-        your own of types that are not plain. Set `callbacks=None` first.
+        For anything else, and for what cannot be stored without code: attributes of your own of
+        types that are not plain, and callbacks. A `Checkpoint` among these is left out; where there
+        are others, call ``model.set_params(callbacks=None)`` first.
     sklearn.exceptions.NotFittedError
         For a model that is not fitted.
 
@@ -84,10 +86,12 @@ SparseRotation
         )
     check_is_fitted(model)
     params = model.get_params(deep=False)
-    if params.get("callbacks"):
+    if skorch_callbacks(params.get("callbacks")):
         raise TypeError(
             "callbacks cannot be stored without code: call model.set_params(callbacks=None) first."
         )
+    if "callbacks" in params:
+        params["callbacks"] = None
     if _is_users(params.get("encoder")):
         params["encoder"] = YOURS
     if isinstance(params.get("class_weight"), Mapping):

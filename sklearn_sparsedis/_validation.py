@@ -211,12 +211,14 @@ def check_task_id(task_id: ArrayLike, n_samples: int) -> NDArray[Any]:
         raise ValueError(f"task_id must name a task for each of {n_samples} rows, got {len(ids)}.")
     if ids.dtype.kind in "fO" and (ids != ids).any():
         raise ValueError("task_id contains NaN: drop those rows or give them a task.")
-    if ids.dtype.kind == "O":
-        _check_sortable("task_id", ids)
+    check_sortable("task_id", ids)
     return ids
 
 
-def _check_sortable(name: str, values: NDArray[Any]) -> None:
+def check_sortable(name: str, values: NDArray[Any]) -> None:
+    """Raise unless the values of an array of objects can be put in order."""
+    if values.dtype != object:
+        return
     try:
         np.sort(values)
     except TypeError as error:
@@ -315,6 +317,7 @@ __all__ = [
     "check_integer",
     "check_magnitude",
     "check_real",
+    "check_sortable",
     "check_targets",
     "check_task_id",
     "draw_seed",

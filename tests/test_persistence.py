@@ -35,6 +35,7 @@ from sklearn_sparsedis import (
     save_model,
 )
 from sklearn_sparsedis._persistence import MODELS
+from sklearn_sparsedis.callbacks import Checkpoint
 from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.exceptions import VersionMismatchWarning
 from sklearn_sparsedis.storage import _file
@@ -197,6 +198,14 @@ def test_an_encoder_of_ones_own_is_given_again(path, model, kind):
         load_model(path, encoder=network(9, 2))
     with pytest.raises(ValueError, match="must be an nn.Module or a callable"):
         load_model(path, encoder="mlp")
+
+
+def test_a_checkpoint_is_left_out(path):
+    checkpoint = Checkpoint(path.with_name("training.safetensors"))
+    model = Representation(3, callbacks=[checkpoint], **SMALL).fit(X, Y)
+    save_model(model, path)
+    assert load_model(path).callbacks is None
+    assert model.callbacks == [checkpoint]
 
 
 def test_an_encoder_that_is_not_needed_is_refused(fitted, path):

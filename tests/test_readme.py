@@ -16,7 +16,8 @@ def test_there_is_code():
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_code_blocks_run(block):
+def test_code_blocks_run(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # examples write files
     names = {"__name__": "readme"}
     exec(compile(block, "README.md", "exec"), names)
     if "new" in names:  # the example's claim: new tasks are learned from 20 rows
