@@ -23,6 +23,7 @@ from sklearn_sparsedis._validation import (
     check_device,
     check_integer,
     check_real,
+    check_sizes,
     draw_seed,
     to_tensor,
 )
@@ -95,8 +96,8 @@ def check_parameters(estimator: Any) -> None:
     if isinstance(p.encoder, str) or not (isinstance(p.encoder, nn.Module) or callable(p.encoder)):
         also = ", an nn.Module, or a callable (n_features_in, n_components) -> nn.Module"
         check_choice("encoder", p.encoder, ENCODERS, also)
-    for width in p.hidden_layer_sizes:
-        check_integer("hidden_layer_sizes", width, 1)
+    check_sizes("hidden_layer_sizes", p.hidden_layer_sizes)
+    check_sizes("input_shape", p.input_shape, none="square grey images")
     check_choice("penalty", p.penalty, TRAINED_THROUGH)
     check_choice("alpha_mode", p.alpha_mode, ("absolute", "relative"))
     relative = p.alpha_mode == "relative"

@@ -200,12 +200,12 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
             F,
             labels,
             group_reg,
-            self.l2_reg,
+            float(self.l2_reg),
             n_classes=n_classes,
             feature_weight=omega,
             sample_weight=c,
-            tol=self.tol,
-            max_iter=self.max_iter,
+            tol=float(self.tol),
+            max_iter=int(self.max_iter),
         )
         return result, group_reg
 

@@ -17,6 +17,7 @@ from sklearn_sparsedis._validation import (
     check_device,
     check_integer,
     check_real,
+    check_sizes,
     draw_seed,
     to_tensor,
 )
@@ -81,8 +82,8 @@ def check_meta_parameters(estimator: Any) -> None:
     if isinstance(p.encoder, str) or not (isinstance(p.encoder, nn.Module) or callable(p.encoder)):
         also = ", an nn.Module, or a callable (n_features_in, n_components) -> nn.Module"
         check_choice("encoder", p.encoder, EPISODE_ENCODERS, also)
-    for width in p.hidden_layer_sizes:
-        check_integer("hidden_layer_sizes", width, 1)
+    check_sizes("hidden_layer_sizes", p.hidden_layer_sizes)
+    check_sizes("input_shape", p.input_shape, none="square grey images")
     check_choice("head", p.head, EPISODE_HEADS)
     check_real("group_reg", p.group_reg, 0, np.inf, closed="left")
     check_real("l2_reg", p.l2_reg, 0, np.inf, closed="neither")

@@ -23,7 +23,7 @@ from sklearn_sparsedis._task_heads import (
     refit_from_moments,
     refit_from_rows,
 )
-from sklearn_sparsedis._validation import check_magnitude, draw_seed
+from sklearn_sparsedis._validation import check_device, check_integer, check_magnitude, draw_seed
 
 
 class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedEstimator):
@@ -164,6 +164,8 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         )
         check_magnitude("F", X)
         self._check_n_components()
+        check_integer("n_init", self.n_init, 1, none="a fixed budget of arithmetic")
+        device = check_device(self.device)
         rows = group_by_task(Y, task_id, len(X))
         features = fit_whitening(X)
         heads = fit_heads(features, X, rows)
@@ -172,7 +174,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
             np.sqrt((heads.stderr**2).mean(axis=1)),
             self.n_components,
             n_init=self.n_init,
-            device=self.device,
+            device=device,
             seed=draw_seed(self.random_state),
         )
         if basis.problems:

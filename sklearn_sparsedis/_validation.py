@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -16,6 +16,7 @@ from torch import Tensor
 
 # rows with a label that a task needs before a head with an intercept means anything
 MIN_LABELS = 2
+LARGEST_INTEGER = 2**31 - 1
 
 
 def check_choice(name: str, value: object, choices: Collection[str], also: str = "") -> None:
@@ -33,6 +34,18 @@ def check_integer(name: str, value: object, minimum: int, none: str = "") -> Non
         raise TypeError(f"{name} must be an integer{_or_none(none)}, got {value!r}.")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}{_or_none(none)}, got {value!r}.")
+    if int(value) > LARGEST_INTEGER:
+        raise ValueError(f"{name} must be at most {LARGEST_INTEGER}, got {value!r}.")
+
+
+def check_sizes(name: str, value: object, none: str = "") -> None:
+    """Raise unless a parameter is a sequence of positive integers, or None if that has a sense."""
+    if value is None and none:
+        return
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a sequence of integers{_or_none(none)}, got {value!r}.")
+    for size in value:
+        check_integer(name, size, 1)
 
 
 def check_real(
@@ -44,7 +57,10 @@ def check_real(
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number{_or_none(none)}, got {value!r}.")
     left, right = closed in ("both", "left"), closed in ("both", "right")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # of an integer with more than 300 digits
+        number = np.inf
     above = number >= low if left else number > low
     below = number <= high if right else number < high
     if not (above and below and np.isfinite(number)):
@@ -317,6 +333,7 @@ __all__ = [
     "check_integer",
     "check_magnitude",
     "check_real",
+    "check_sizes",
     "check_sortable",
     "check_targets",
     "check_task_id",
