@@ -333,6 +333,14 @@ def test_copies_are_the_same_model(fitted, way, name):
         assert_equal_models(model, way(model), rows)
 
 
+def test_models_in_mapped_memory_are_stored(fitted, path):
+    model, rows = fitted["svc"]
+    joblib.dump(model, path.with_suffix(".joblib"))
+    mapped = joblib.load(path.with_suffix(".joblib"), mmap_mode="r")
+    save_model(mapped, path)
+    assert_equal_models(model, load_model(path), rows)
+
+
 def test_cloudpickle_takes_encoders_that_pickle_cannot():
     model = Representation(3, encoder=lambda n, m: nn.Linear(n, m), **SMALL).fit(X, Y)
     assert (_cloud(model).predict(X) == model.predict(X)).all()

@@ -107,7 +107,8 @@ def _encode_array(value: NDArray[Any], tensors: Tensors, where: str) -> dict[str
     if value.dtype.kind in NUMBERS and value.dtype.isnative:
         if value.dtype.itemsize <= LARGEST_NUMBER:
             # a copy, because tensors know no negative strides
-            return {"tensor": _store(torch.from_numpy(value.copy(order="K")), tensors, where)}
+            copied = np.array(value, order="K")
+            return {"tensor": _store(torch.from_numpy(copied), tensors, where)}
     elif value.dtype.kind not in AS_BYTES + NUMBERS:
         raise TypeError(f"{where} is an array of dtype {value.dtype}, which cannot be stored.")
     raw = np.frombuffer(value.tobytes(), dtype=np.uint8).copy()
@@ -217,7 +218,7 @@ ENCODERS: list[tuple[tuple[type, ...], str | None, Callable[..., Any]]] = [
     ((tuple, torch.Size), "tuple", _encode_items),
     ((dict,), "dict", _encode_pairs),
     ((Bunch,), "bunch", _encode_pairs),
-    ((np.ndarray,), "array", _encode_array),
+    ((np.ndarray, np.memmap), "array", _encode_array),
     ((torch.device,), "device", _as_text),
     ((np.random.RandomState,), "random state", _encode_random_state),
 ]

@@ -227,11 +227,8 @@ class EpisodeBatches:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the sequence of batches stands."""
-        return {
-            "n_left": self.n_left,
-            "n_drawn": self.n_drawn,
-            "generator": self.sampler.generator.bit_generator.state,
-        }
+        generator = self.sampler.generator.bit_generator.state
+        return {"n_left": self.n_left, "n_drawn": self.n_drawn, "generator": generator}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave, in the middle of an iteration as well."""
