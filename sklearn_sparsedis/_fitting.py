@@ -17,6 +17,7 @@ from sklearn_sparsedis._sparsest_heads import (
     solve_sparsest_heads,
 )
 from sklearn_sparsedis._validation import (
+    LARGEST_RATE,
     MIN_LABELS,
     Targets,
     check_choice,
@@ -106,9 +107,9 @@ def check_parameters(estimator: Any) -> None:
     check_integer("max_iter", p.max_iter, 0)
     check_integer("batch_size", p.batch_size, 2)
     check_integer("tasks_per_batch", p.tasks_per_batch, 1, none="all tasks")
-    check_real("learning_rate", p.learning_rate, 0, np.inf, closed="neither")
+    check_real("learning_rate", p.learning_rate, 0, LARGEST_RATE, closed="right")
     check_choice("optimizer", p.optimizer, OPTIMIZERS)
-    check_real("weight_decay", p.weight_decay, 0, np.inf, closed="left")
+    check_real("weight_decay", p.weight_decay, 0, LARGEST_RATE)
     check_integer("n_init", p.n_init, 1)
     if p.early_stopping not in (True, False, "auto"):
         raise ValueError(f'early_stopping must be True, False or "auto", got {p.early_stopping!r}.')

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sklearn_sparsedis._checkpoints import check_callbacks, open_record, skorch_callbacks
 from sklearn_sparsedis._fitting import users_network
 from sklearn_sparsedis._validation import (
+    LARGEST_RATE,
     check_choice,
     check_device,
     check_integer,
@@ -94,9 +95,9 @@ def check_meta_parameters(estimator: Any) -> None:
     check_real("label_smoothing", p.label_smoothing, 0, 1, closed="left")
     check_integer("max_iter", p.max_iter, 0)
     check_integer("n_init", p.n_init, 1)
-    check_real("learning_rate", p.learning_rate, 0, np.inf, closed="neither")
+    check_real("learning_rate", p.learning_rate, 0, LARGEST_RATE, closed="right")
     check_choice("optimizer", p.optimizer, OPTIMIZERS)
-    check_real("weight_decay", p.weight_decay, 0, np.inf, closed="left")
+    check_real("weight_decay", p.weight_decay, 0, LARGEST_RATE)
     if p.early_stopping not in (True, False, "auto"):
         raise ValueError(f'early_stopping must be True, False or "auto", got {p.early_stopping!r}.')
     check_real("validation_fraction", p.validation_fraction, 0, 1, closed="neither")

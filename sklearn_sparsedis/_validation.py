@@ -17,6 +17,8 @@ from torch import Tensor
 # rows with a label that a task needs before a head with an intercept means anything
 MIN_LABELS = 2
 LARGEST_INTEGER = 2**31 - 1
+# of learning and decay, such that products with them fit into single precision
+LARGEST_RATE = 1e30
 
 
 def check_choice(name: str, value: object, choices: Collection[str], also: str = "") -> None:
@@ -326,6 +328,7 @@ def _check_label_counts(
 
 
 __all__ = [
+    "LARGEST_RATE",
     "MIN_LABELS",
     "Targets",
     "check_choice",
