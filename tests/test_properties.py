@@ -343,3 +343,49 @@ def test_it_fits_or_says_why_not(name, n_examples):
         check(case)
 
     run()
+
+
+# what the random inputs found, by name
+FOUND = [
+    ({"learning_rate": 1e300}, {}, "learning_rate must be in"),
+    ({"weight_decay": 1e300}, {}, "weight_decay must be in"),
+    ({"hidden_layer_sizes": 5}, {}, "hidden_layer_sizes must be a sequence of integers, got 5"),
+    ({"input_shape": "8x8"}, {}, "input_shape must be a sequence of integers or None"),
+    ({"max_iter": 10**30}, {}, "max_iter must be at most 2147483647"),
+    ({"random_state": -1}, {}, "random_state must be an integer in"),
+    ({"device": "meta"}, {}, "device='meta' cannot be used here: it holds no values"),
+    ({"callbacks": {"a": 1}}, {}, "callbacks must be skorch callbacks"),
+    ({}, {"X": np.full((12, 2), 1e200)}, "X has values up to .* whose squares float64"),
+]
+
+
+@pytest.mark.parametrize(("params", "data", "message"), FOUND)
+@pytest.mark.parametrize("kind", [SparseDisentangledRepresentation, GroupLassoSVMMetaClassifier])
+def test_trained_estimators_refuse_what_was_found(kind, params, data, message):
+    X, y = data.get("X", numbers("normal", (12, 2), 0)), np.arange(12) % 2
+    with pytest.raises((ValueError, TypeError), match=message):
+        kind(3, **params).fit(X, y)
+
+
+def test_other_defects_that_were_found():
+    X, y = numbers("normal", (12, 2), 0), np.array(["a", 1] * 6, dtype=object)
+    for model in (GroupLassoSVC(), GroupLassoSVMMetaClassifier(2, max_iter=1)):
+        with pytest.raises(TypeError, match="y must have values of one kind.*got int, str"):
+            model.fit(X, y)
+    for model in (SparseRotation(), SparseDisentangledRepresentation(2, max_iter=1)):
+        with pytest.raises(TypeError, match="task_id must have values of one kind"):
+            model.fit(X, X[:, 0], task_id=y)
+        with pytest.raises(ValueError, match="task_id contains NaN"):
+            model.fit(X, X[:, 0], task_id=np.full(12, np.nan))
+    with pytest.raises(ValueError, match="F has values up to"):
+        SparseRotation().fit(1e200 * X, X[:, 0])
+    with pytest.raises(ValueError, match="X has values up to"):
+        GroupLassoSVC().fit(1e200 * X, X[:, 0] > 0)
+    assert np.isfinite(GroupLassoSVC(l2_reg=10**30, group_reg=0.0).fit(X, X[:, 0] > 0).coef_).all()
+
+
+def test_a_scale_that_ran_away_gives_no_probabilities_that_are_no_numbers():
+    X, y = numbers("normal", (12, 6), 0), np.arange(12) % 3
+    model = GroupLassoSVMMetaClassifier(2, head="prototype", max_iter=1, random_state=0).fit(X, y)
+    model.scale_ = 1e300
+    np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)

@@ -190,7 +190,10 @@ def test_works_in_a_pipeline_without_a_warning():
         ({"n_components": 0}, {}, "positive int, got 0"),
         ({"n_components": 2.5}, {}, "positive int, got 2.5"),
         ({"n_components": 9}, {}, "must not exceed the number of features, 4"),
-        ({}, {"task_id": np.zeros(3)}, "inconsistent numbers of samples"),
+        ({"n_init": 0}, {}, "n_init must be at least 1 or None"),
+        ({"device": "nowhere"}, {}, "device='nowhere' cannot be used here"),
+        ({"random_state": 10**30}, {}, "random_state must be an integer in"),
+        ({}, {"task_id": np.zeros(3)}, r"task_id must name a task for each of \d+ rows, got 3"),
     ],
 )
 def test_bad_parameters(parameters, arguments, message):
