@@ -16,6 +16,8 @@ __all__ = ["SaliencyDisplay", "TraversalDisplay"]
 
 # Rows that a gradient is taken of at once
 _CHUNK = 256
+# pixels between pictures
+_GAP = 1
 
 
 class TraversalDisplay:
@@ -109,9 +111,9 @@ class TraversalDisplay:
         """
         n, n_steps = self.images.shape[:2]
         (axis,) = panels(ax, 1, (0.6 + 0.9 * n_steps, 0.7 + 0.9 * n))
-        height, width = self.images.shape[2:4]
-        _show(axis, _tiled(self.images))
-        axis.set_yticks((np.arange(n) + 0.5) * height, [str(k) for k in self.components])
+        height = self.images.shape[2]
+        _show(axis, self.images)
+        axis.set_yticks((np.arange(n) + 0.5) * (height + _GAP), [str(k) for k in self.components])
         axis.set_xticks([])
         axis.set(ylabel="component", xlabel="least to largest value of the component")
         self.ax_, self.figure_ = axis, axis.figure
@@ -119,12 +121,13 @@ class TraversalDisplay:
 
 
 class SaliencyDisplay:
-    """How strongly each pixel moves each component: mean size of its derivative over rows.
+    """How far a standard deviation of each pixel moves each component, by its derivatives.
 
     Parameters
     ----------
     saliency : ndarray of shape (n_components, height, width)
-        Root of the summed squares over channels.
+        Mean size of the derivative over rows, times the pixel's standard deviation; the root of the
+        summed squares over channels.
     components : ndarray of shape (n_components,)
         Components shown.
 
@@ -172,7 +175,8 @@ class SaliencyDisplay:
         check_is_fitted(estimator, "encoder_")
         rows = check_array(X, input_name="X")
         shape = _shape(estimator, input_shape, rows.shape[1])
-        sizes = _mean_derivatives(estimator.encoder_, rows)
+        # by its deviation: a pixel that hardly varies may have any derivative
+        sizes = _mean_derivatives(estimator.encoder_, rows) * rows.std(0)
         chosen = np.arange(len(sizes)) if components is None else np.asarray(components)
         maps = sizes[chosen].reshape(len(chosen), *shape)
         if maps.ndim == 4:
@@ -225,11 +229,11 @@ def _shape(estimator: Any, given: Sequence[int] | None, n_features: int) -> tupl
     return tuple(shape)
 
 
-def _tiled(images: NDArray[Any]) -> NDArray[Any]:
-    """One picture of a table (rows, columns, height, width[, channels]) of pictures."""
-    return np.concatenate([np.concatenate(list(row), axis=1) for row in images], axis=0)
-
-
-def _show(axis: Any, picture: NDArray[Any]) -> None:
-    low, high = picture.min(), picture.max()
-    axis.imshow((picture - low) / (high - low or 1), cmap="gray", vmin=0, vmax=1)
+def _show(axis: Any, images: NDArray[Any]) -> None:
+    """Draw a table (rows, columns, height, width[, channels]) of pictures with gaps between."""
+    low, high = images.min(), images.max()
+    scaled = (images - low) / (high - low or 1)
+    gaps = [(0, 0), (0, 0), (0, _GAP), (0, _GAP), (0, 0)][: images.ndim]
+    padded = np.pad(scaled, gaps, constant_values=1)
+    lines = [np.concatenate(list(row), axis=1) for row in padded]
+    axis.imshow(np.concatenate(lines)[:-_GAP, :-_GAP], cmap="gray", vmin=0, vmax=1)

@@ -127,7 +127,7 @@ def test_traversal_moves_one_component():
 def test_saliency_of_a_linear_encoder_is_its_weights(data, fitted):
     display = SaliencyDisplay.from_estimator(fitted, data.X, input_shape=(3, 3), components=[1])
     steps = [fitted.transform(data.X[:1] + np.eye(9)[j])[0] for j in range(9)]
-    effect = np.abs(np.array(steps) - fitted.transform(data.X[:1]))[:, 1]
+    effect = np.abs(np.array(steps) - fitted.transform(data.X[:1]))[:, 1] * data.X.std(0)
     np.testing.assert_allclose(display.saliency[0].ravel(), effect, rtol=1e-6)
 
 
