@@ -48,7 +48,8 @@ def open_record(
     estimator: Any, arrays: Mapping[str, NDArray[Any] | None], seed: int, started: nn.Module | None
 ) -> TrainingRecord | None:
     """Record of a fit on these arrays, where the estimator's callbacks have a Checkpoint."""
-    checkpoints = [c for c in estimator.callbacks or () if isinstance(c, Checkpoint)]
+    given = (*(estimator.callbacks or ()), *getattr(estimator, "_skl_callbacks", ()))
+    checkpoints = [callback for callback in given if isinstance(callback, Checkpoint)]
     if not checkpoints:
         return None
     if estimator.random_state is None:

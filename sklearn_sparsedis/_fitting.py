@@ -1,13 +1,14 @@
 """What SparseDisentangledRepresentation does in fit: encoder, training, heads."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from sklearn_sparsedis._checkpoints import check_callbacks, open_record, skorch_callbacks
@@ -43,7 +44,6 @@ from sklearn_sparsedis.training import (
     OPTIMIZERS,
     BilevelObjective,
     TrainingPlan,
-    TrainingRecord,
     TrainingRun,
     encode,
     split_rows,
@@ -130,8 +130,12 @@ def fit_encoder(
     started: Encoder | None,
     *,
     one_epoch: bool,
+    watching: Sequence[Callback] = (),
 ) -> FittedEncoder:
-    """Train an encoder, from `started` where that is given; the best of `n_init` runs."""
+    """Train an encoder, from `started` where that is given; the best of `n_init` runs.
+
+    The callbacks in `watching` are told of all trainings, beside the estimator's own.
+    """
     p = estimator
     values, _ = standardise(targets)
     weights = None if targets.weights is None else to_tensor(targets.weights)
@@ -143,14 +147,15 @@ def fit_encoder(
     if not one_epoch:
         arrays = {"X": X, "Y": targets.values, "sample_weight": targets.weights}
         record = open_record(p, arrays, drawn, started)
+    callbacks = [*skorch_callbacks(p.callbacks), *watching]
+    plan = _plan(p, table, device, callbacks, fresh=started is None, one_epoch=one_epoch)
+    plan = replace(plan, record=record)
     fitted: list[tuple[float, FittedEncoder]] = []
     for seed in seeds.tolist() if started is None else seeds[:1].tolist():
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            fitted.append(_run(p, table, started, device, seed, record, one_epoch))
+        fitted.append(_run(p, table, started, plan, seed, hold_out=not one_epoch))
     if p.penalty == "mcp" and started is None and not one_epoch:
         best = min(fitted, key=lambda pair: pair[0])[1]
-        fitted.append(_from_sparsest_basis(p, table, targets, best, device, int(seeds[0]), record))
+        fitted.append(_from_sparsest_basis(p, table, targets, best, plan, int(seeds[0])))
     best = min(fitted, key=lambda pair: pair[0])[1]
     if p.penalty != "l0":
         return best
@@ -163,16 +168,14 @@ def _from_sparsest_basis(
     table: TaskTable,
     targets: Targets,
     before: FittedEncoder,
-    device: torch.device,
+    plan: TrainingPlan,
     seed: int,
-    record: TrainingRecord | None,
 ) -> tuple[float, FittedEncoder]:
     """Go on under a penalty with local minima, from the basis in which the heads are sparsest."""
     turned = copy.deepcopy(before.encoder)
-    _rotate(turned, table, targets, device, seed, None)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        loss, after = _run(p, table, turned, device, seed, record, False, share=CONTINUED)
+    _rotate(turned, table, targets, plan.device, seed, None)
+    plan = replace(plan, max_iter=round(CONTINUED * plan.max_iter), anneal=False)
+    loss, after = _run(p, table, turned, plan, seed, hold_out=True)
     run = TrainingRun(
         before.run.losses + after.run.losses,
         before.run.held_out_losses + after.run.held_out_losses,
@@ -212,31 +215,29 @@ def _run(
     p: Any,
     table: TaskTable,
     started: Encoder | None,
-    device: torch.device,
+    plan: TrainingPlan,
     seed: int,
-    record: TrainingRecord | None,
-    one_epoch: bool,
     *,
-    share: float = 1.0,
+    hold_out: bool,
 ) -> tuple[float, FittedEncoder]:
-    """One training of a share of the steps; its loss for the choice among runs, and its outcome."""
-    plan = _plan(p, table, device, record, fresh=started is None, one_epoch=one_epoch)
-    plan = replace(plan, max_iter=round(share * plan.max_iter))
-    held_out = _held_out(p, table, seed) if not one_epoch else None
-    if held_out is not None and held_out.any():
-        part = table.rows(~held_out)
-        objective = _objective(p, part, started, seed)
-        run = train(objective, part, plan, seed=seed, held_out=table.rows(held_out))
-        loss = min(run.held_out_losses)
-        if len(table.X) < MIN_ROWS_TO_SPARE:
-            # callbacks have seen the training that chose the number of steps
-            plan = replace(plan, callbacks=())
+    """One training; its loss for the choice among several, and its outcome."""
+    with torch.random.fork_rng([plan.device] if plan.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        held_out = _held_out(p, table, seed) if hold_out else None
+        if held_out is not None and held_out.any():
+            part = table.rows(~held_out)
+            objective = _objective(p, part, started, seed)
+            run = train(objective, part, plan, seed=seed, held_out=table.rows(held_out))
+            loss = min(run.held_out_losses)
+            if len(table.X) < MIN_ROWS_TO_SPARE:
+                # callbacks have seen the training that chose the number of steps
+                plan = replace(plan, callbacks=())
+                objective = _objective(p, table, started, seed)
+                train(objective, table, plan, seed=seed, n_steps=run.best_step)
+        else:
             objective = _objective(p, table, started, seed)
-            train(objective, table, plan, seed=seed, n_steps=run.best_step)
-    else:
-        objective = _objective(p, table, started, seed)
-        run = train(objective, table, plan, seed=seed)
-        loss = np.nan
+            run = train(objective, table, plan, seed=seed)
+            loss = np.nan
     objective.eval()
     heads = objective.fit_heads(table)
     if p.penalty == "mcp":  # many local minima: the objective tells them apart best
@@ -246,11 +247,23 @@ def _run(
     return loss, FittedEncoder(objective.encoder, run)
 
 
+def ready_encoder(encoder: Encoder, X: NDArray[Any], targets: Targets) -> Encoder:
+    """Copy, on the CPU, of an encoder in training, normalised on all rows."""
+    weights = targets.weights
+    if weights is not None and weights.ndim == 2:
+        weights = weights.mean(1)
+    rows = None if weights is None else to_tensor(weights)
+    ready = copy.deepcopy(encoder).to("cpu").eval()
+    with torch.no_grad():
+        ready.calibrate(encode(ready.raw, to_tensor(X)), rows)
+    return ready
+
+
 def _plan(
     p: Any,
     table: TaskTable,
     device: torch.device,
-    record: TrainingRecord | None,
+    callbacks: Sequence[Callback],
     *,
     fresh: bool,
     one_epoch: bool,
@@ -268,9 +281,8 @@ def _plan(
         anneal=fresh and not one_epoch and p.penalty in ("l1", "mcp"),
         constant_rate=one_epoch,
         patience=PATIENCE if p.n_iter_no_change is None else p.n_iter_no_change,
-        callbacks=skorch_callbacks(p.callbacks),
+        callbacks=callbacks,
         verbose=bool(p.verbose),
-        record=record,
     )
 
 

@@ -1,6 +1,7 @@
 """GroupLassoSVMMetaClassifier: an encoder trained such that few examples of new classes suffice."""
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self
 
@@ -13,12 +14,14 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._episodes_mixin import EpisodesMixin, check_labels
+from sklearn_sparsedis._fit_tasks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis._meta_fitting import (
     check_features,
     check_meta_parameters,
@@ -27,11 +30,13 @@ from sklearn_sparsedis._meta_fitting import (
     fold_center,
 )
 from sklearn_sparsedis._validation import check_magnitude, unchanged_on_failure
+from sklearn_sparsedis.nn import Encoder
 
 __all__ = ["GroupLassoSVMMetaClassifier"]
 
 
 class GroupLassoSVMMetaClassifier(
+    CallbackSupportMixin,
     EpisodesMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -251,6 +256,7 @@ class GroupLassoSVMMetaClassifier(
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_callbacks
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Meta-train the encoder on episodes of these classes, then fit a head for all of them.
 
@@ -265,6 +271,7 @@ class GroupLassoSVMMetaClassifier(
         -------
         self
         """
+        context = self._init_callback_context(max_subtasks=None)
         with unchanged_on_failure(self):
             check_meta_parameters(self)
             started = getattr(self, "encoder_", None) if self.warm_start else None
@@ -278,7 +285,14 @@ class GroupLassoSVMMetaClassifier(
             )
             check_magnitude("X", rows)
             classes, index = check_labels(labels, type(self).__name__)
-            fitted = fit_meta_encoder(self, rows, index, started)
+            watching = fit_tasks(
+                self,
+                context,
+                lambda encoder: self._attributes(encoder, rows, index, classes),
+                X,
+                y,
+            )
+            fitted = fit_meta_encoder(self, rows, index, started, watching)
             self.encoder_ = fitted.encoder
             self.scale_ = fitted.scale
             self.n_way_, self.n_shot_, self.n_query_ = fitted.sizes
@@ -286,7 +300,24 @@ class GroupLassoSVMMetaClassifier(
             self.validation_loss_curve_ = np.array(fitted.run.held_out_losses)
             self.n_iter_ = fitted.run.best_step
             self._set_head(rows, index, classes)
+            end_fit(self, context, X, y)
         return self
+
+    def _attributes(
+        self,
+        encoder: Encoder,
+        rows: NDArray[Any],
+        index: NDArray[np.int64],
+        classes: NDArray[Any],
+    ) -> dict[str, Any]:
+        """Fitted attributes if training ended with this encoder; the scale is not known yet."""
+        ready = copy.copy(self)
+        ready.encoder_ = copy.deepcopy(encoder).to("cpu").eval()
+        ready.scale_ = 1.0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ready._set_head(rows, index, classes)
+        return new_attributes(ready, self)
 
     def adapt(self, X_support: ArrayLike, y_support: ArrayLike) -> Self:
         """Classifier for new classes on the same encoder.

@@ -2,12 +2,14 @@
 
 import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from sklearn_sparsedis._checkpoints import check_callbacks, open_record, skorch_callbacks
@@ -39,7 +41,6 @@ from sklearn_sparsedis.training import (
     EpisodeObjective,
     HeldOutEpisodes,
     MetaTrainingPlan,
-    TrainingRecord,
     TrainingRun,
     encode_rows,
     meta_train,
@@ -120,11 +121,16 @@ def few_shot_head(estimator: Any, kind: str | None = None) -> FewShotHead:
 
 
 def fit_meta_encoder(
-    estimator: Any, X: NDArray[Any], y: NDArray[np.int64], started: Encoder | None
+    estimator: Any,
+    X: NDArray[Any],
+    y: NDArray[np.int64],
+    started: Encoder | None,
+    watching: Sequence[Callback] = (),
 ) -> FittedMetaEncoder:
     """Train an encoder on episodes of rows X of classes y, the best of `n_init` runs.
 
-    A training that goes on from `started` is one run.
+    A training that goes on from `started` is one run. The callbacks in `watching` are told of all
+    trainings, beside the estimator's own.
     """
     p = estimator
     device = check_device(p.device)
@@ -137,7 +143,8 @@ def fit_meta_encoder(
     episodes = _held_out_episodes(p, X[~kept], y[~kept], seed)
     seeds = [seed, *more_seeds] if started is None else [seed]
     record = open_record(p, {"X": X, "y": y}, drawn, started)
-    plan = _plan(p, device, record, fresh=started is None)
+    callbacks = [*skorch_callbacks(p.callbacks), *watching]
+    plan = replace(_plan(p, device, callbacks, fresh=started is None), record=record)
     runs = [_run(p, rows, labels, episodes, started, plan, seed) for seed in seeds]
     return min(runs, key=_final_loss)
 
@@ -193,7 +200,7 @@ def _run(
 
 
 def _plan(
-    p: Any, device: torch.device, record: TrainingRecord | None, *, fresh: bool
+    p: Any, device: torch.device, callbacks: Sequence[Callback], *, fresh: bool
 ) -> MetaTrainingPlan:
     return MetaTrainingPlan(
         max_iter=p.max_iter,
@@ -203,9 +210,8 @@ def _plan(
         device=device,
         patience=PATIENCE if p.n_iter_no_change is None else p.n_iter_no_change,
         anneal=fresh and p.head == "group_lasso_svm",
-        callbacks=skorch_callbacks(p.callbacks),
+        callbacks=callbacks,
         verbose=bool(p.verbose),
-        record=record,
     )
 
 

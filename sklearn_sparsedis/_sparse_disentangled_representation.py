@@ -14,19 +14,23 @@ from sklearn.base import (
     RegressorMixin,
     TransformerMixin,
 )
+from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from sklearn.utils import Tags, check_array, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from sklearn_sparsedis._base import StampedEstimator
+from sklearn_sparsedis._fit_tasks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis._fitting import (
     FittedHeads,
     check_parameters,
     fit_encoder,
     fit_heads,
+    ready_encoder,
 )
 from sklearn_sparsedis._validation import (
+    Targets,
     check_device,
     check_magnitude,
     check_targets,
@@ -41,6 +45,7 @@ __all__ = ["SparseDisentangledRepresentation"]
 
 
 class SparseDisentangledRepresentation(
+    CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     MultiOutputMixin,
@@ -232,6 +237,7 @@ class SparseDisentangledRepresentation(
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_callbacks
     def fit(
         self,
         X: ArrayLike,
@@ -260,10 +266,11 @@ class SparseDisentangledRepresentation(
         -------
         self
         """
+        context = self._init_callback_context(max_subtasks=None)
         with unchanged_on_failure(self):
             started = self.encoder_ if self.warm_start and hasattr(self, "encoder_") else None
             Y = y if Y is None else Y
-            return self._fit(X, Y, task_id, sample_weight, started, one_epoch=False)
+            return self._fit(X, Y, task_id, sample_weight, started, context, one_epoch=False)
 
     def partial_fit(
         self,
@@ -291,7 +298,7 @@ class SparseDisentangledRepresentation(
         with unchanged_on_failure(self):
             started = getattr(self, "encoder_", None)
             Y = y if Y is None else Y
-            return self._fit(X, Y, task_id, sample_weight, started, one_epoch=True)
+            return self._fit(X, Y, task_id, sample_weight, started, None, one_epoch=True)
 
     def _fit(
         self,
@@ -300,6 +307,7 @@ class SparseDisentangledRepresentation(
         task_id: ArrayLike | None,
         sample_weight: ArrayLike | None,
         started: Encoder | None,
+        context: CallbackContext | None,
         *,
         one_epoch: bool,
     ) -> Self:
@@ -316,7 +324,16 @@ class SparseDisentangledRepresentation(
             sample_weight=sample_weight,
             caller=type(self).__name__,
         )
-        fitted = fit_encoder(self, rows, targets, started, one_epoch=one_epoch)
+        watching = fit_tasks(
+            self,
+            context,
+            lambda encoder: self._attributes(encoder, rows, targets),
+            X,
+            Y,
+            task_id=task_id,
+            sample_weight=sample_weight,
+        )
+        fitted = fit_encoder(self, rows, targets, started, one_epoch=one_epoch, watching=watching)
         self.encoder_ = fitted.encoder
         self.loss_curve_ = np.array(fitted.run.losses)
         self.validation_loss_curve_ = np.array(fitted.run.held_out_losses)
@@ -334,7 +351,16 @@ class SparseDisentangledRepresentation(
                 stacklevel=3,
             )
         self._set_heads(fit_heads(self, self._transform(rows), targets, fitted.basis))
+        end_fit(self, context, X, Y, task_id=task_id, sample_weight=sample_weight)
         return self
+
+    def _attributes(self, encoder: Encoder, rows: NDArray[Any], targets: Targets) -> dict[str, Any]:
+        """Fitted attributes if training ended with this encoder, without a basis of its heads."""
+        ready = copy.copy(self)
+        ready.encoder_ = ready_encoder(encoder, rows, targets)
+        ready._n_features_out = self.n_components
+        ready._set_heads(fit_heads(self, ready._transform(rows), targets))
+        return new_attributes(ready, self)
 
     def _set_heads(self, heads: FittedHeads) -> None:
         self.coef_ = heads.coef

@@ -26,7 +26,7 @@ LAYERS = {
     "datasets": set(),
     "model_selection": {"tasks", "metrics"},
     "training": {"nn", "tasks", "metrics", "exceptions", "storage"},
-    "callbacks": {"training"},
+    "callbacks": {"training", "metrics"},
     "inspection": {"metrics", "model_selection"},
     "_validation": {"exceptions"},
 }
@@ -41,7 +41,7 @@ THIRD_PARTIES = {
     "nn": {"torch"},
     "tasks": {"torch", "numpy"},
     "training": {"torch", "numpy", "skorch", "tqdm"},
-    "callbacks": set(),
+    "callbacks": {"numpy", "sklearn"},
     "metrics": {"numpy", "scipy", "sklearn"},
     "datasets": {"numpy", "scipy", "sklearn", "PIL", "h5py"},
     "model_selection": {"numpy", "scipy", "sklearn", "joblib"},

@@ -8,6 +8,7 @@ from sklearn_sparsedis.training._episodes import (
     encode_rows,
     fit_episodes,
 )
+from sklearn_sparsedis.training._fit_tasks import FitTasks
 from sklearn_sparsedis.training._meta_train import MetaTrainingPlan, meta_train
 from sklearn_sparsedis.training._net import OPTIMIZERS, BilevelNet
 from sklearn_sparsedis.training._objective import BilevelObjective, encode
@@ -21,6 +22,7 @@ __all__ = [
     "Checkpoint",
     "EarlyStopping",
     "EpisodeObjective",
+    "FitTasks",
     "HeldOutEpisodes",
     "MetaTrainingPlan",
     "OPTIMIZERS",

@@ -32,7 +32,9 @@ KIND = "checkpoint"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Put it among the `callbacks` of an estimator, and a `fit` that was killed can be repeated.
+    """Give it to an estimator, and a `fit` that was killed can be repeated.
+
+    Either among its `callbacks` or by `set_callbacks`.
 
     The state of the training goes to a file: encoder, optimiser, schedules, random generators, the
     best encoder so far and the losses. `fit` with the same parameters and the same data and a
@@ -74,6 +76,20 @@ class Checkpoint:
 
     path: str | os.PathLike[str]
     every: int = 100
+
+    # scikit-learn's `set_callbacks` takes what has these; the training itself does the work
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Nothing to do before a fit."""
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Nothing to do after a fit."""
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        """Nothing to do before a task."""
+
+    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
+        """Nothing to do after a task."""
 
 
 class TrainingRecord:

@@ -1,0 +1,11 @@
+"""Callbacks of the estimators' trainings, for scikit-learn's `set_callbacks`.
+
+`Checkpoint` may stand in an estimator's parameter `callbacks` as well, which is for those of
+skorch.
+"""
+
+from sklearn_sparsedis.callbacks._early_stopping import EarlyStopping
+from sklearn_sparsedis.callbacks._monitors import DisentanglementMonitor, SparsityMonitor
+from sklearn_sparsedis.training import Checkpoint
+
+__all__ = ["Checkpoint", "DisentanglementMonitor", "EarlyStopping", "SparsityMonitor"]

@@ -1,0 +1,105 @@
+"""Stop a training whose score no longer rises."""
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import ArrayLike
+from sklearn.metrics import check_scoring
+
+__all__ = ["EarlyStopping"]
+
+
+class EarlyStopping:
+    """Stop each training, of any estimator with callbacks, when its score has not risen for long.
+
+    The score is taken after each block of steps. What is kept is up to the estimator: those of this
+    package keep the best encoder by their own `early_stopping`, and the last one without it.
+
+    Parameters
+    ----------
+    X, y : array-like or None
+        Rows and targets to score on; by default those of the fit.
+    scoring : str, callable or None, default=None
+        As in `sklearn.metrics.check_scoring`: larger is better, None is the estimator's `score`.
+    patience : int, default=5
+        Blocks without improvement after which training stops.
+    min_improvement : float, default=0.0
+        Rise of the score that counts as one.
+
+    Examples
+    --------
+    >>> from sklearn_sparsedis import SparseDisentangledRepresentation
+    >>> from sklearn_sparsedis.callbacks import EarlyStopping
+    >>> from sklearn_sparsedis.datasets import make_sparse_multitask
+    >>> data = make_sparse_multitask(300, 20, random_state=0)
+    >>> stop = EarlyStopping(data.X[200:], data.Y[200:], patience=2)
+    >>> model = SparseDisentangledRepresentation(6, max_iter=400, random_state=0)
+    >>> len(model.set_callbacks(stop).fit(data.X[:200], data.Y[:200]).loss_curve_) <= 400
+    True
+    """
+
+    def __init__(
+        self,
+        X: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        scoring: str | Callable[..., float] | None = None,
+        patience: int = 5,
+        min_improvement: float = 0.0,
+    ) -> None:
+        if (X is None) != (y is None):
+            raise ValueError("EarlyStopping needs X and y together, or neither.")
+        if patience < 1:
+            raise ValueError(f"patience must be at least 1, got {patience!r}.")
+        self.X = X
+        self.y = y
+        self.scoring = scoring
+        self.patience = patience
+        self.min_improvement = min_improvement
+        # best score and blocks since, for each training in progress
+        self._progress: dict[tuple[Any, ...], tuple[float, int]] = {}
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Nothing to do before a fit."""
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Forget the trainings of a fit."""
+        path = _path(context)
+        for key in [key for key in self._progress if key[: len(path)] == path]:
+            del self._progress[key]
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        """Nothing to do before a task."""
+
+    def on_fit_task_end(
+        self,
+        estimator: Any,
+        context: Any,
+        *,
+        X: Any = None,
+        y: Any = None,
+        metadata: Any = None,
+        fitted_estimator: Any = None,
+    ) -> bool:
+        """Score after a block of steps; true asks to stop."""
+        if context.max_subtasks != 0 or context.parent is None or fitted_estimator is None:
+            return False
+        scorer = check_scoring(fitted_estimator, self.scoring)
+        if self.X is None:
+            score = scorer(fitted_estimator, X, y, **(metadata or {}))
+        else:
+            score = scorer(fitted_estimator, self.X, self.y)
+        key = _path(context.parent)
+        best, waited = self._progress.get(key, (-float("inf"), 0))
+        risen = score > best + self.min_improvement
+        self._progress[key] = (score, 0) if risen else (best, waited + 1)
+        return self._progress[key][1] >= self.patience
+
+
+def _path(context: Any) -> tuple[Any, ...]:
+    """Where a task is: the run, and the numbers of its ancestors and its own."""
+    ids = []
+    while context is not None:
+        ids.append(context.task_id)
+        root, context = context, context.parent
+    return (root.root_uuid, *reversed(ids))
