@@ -21,7 +21,7 @@ from sklearn_sparsedis import (
 from sklearn_sparsedis.callbacks import Checkpoint
 from sklearn_sparsedis.datasets import make_sparse_multitask
 
-N_REPEATS = 7
+N_REPEATS = 5
 
 
 def seconds(action, *arguments):
@@ -66,7 +66,7 @@ def bench_files(folder):
 def bench_checkpoint(folder):
     """A fit with a checkpoint every 100 steps over one without, in pairs."""
     data = make_sparse_multitask(2000, 100, random_state=0)
-    model = SparseDisentangledRepresentation(6, max_iter=300, n_iter_no_change=50, random_state=0)
+    model = SparseDisentangledRepresentation(6, max_iter=200, n_iter_no_change=50, random_state=0)
     rows = []
     for every in (100, 10):
         ratios, path = [], Path(folder) / "training.safetensors"
@@ -83,7 +83,7 @@ def bench_checkpoint(folder):
 def fit_one(seed):
     """One fit of a worker."""
     data = make_sparse_multitask(2000, 100, random_state=0)
-    model = SparseDisentangledRepresentation(6, max_iter=200, random_state=seed)
+    model = SparseDisentangledRepresentation(6, max_iter=100, random_state=seed)
     return seconds(model.fit, data.X, data.Y), torch.get_num_threads()
 
 
