@@ -8,12 +8,11 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional import bernoulli_entropy, logistic_loss, row_shares, strength_like
 from sklearn_sparsedis.functional._sync import any_true
-from sklearn_sparsedis.solvers._logistic_penalties import LOGISTIC_PENALTIES
+from sklearn_sparsedis.solvers._logistic_penalties import LOGISTIC_PENALTIES, Model
 from sklearn_sparsedis.solvers._logistic_state import (
     Design,
     LogisticProblem,
     LogisticState,
-    Moments,
     choose,
     evaluate,
 )
@@ -25,6 +24,8 @@ __all__ = ["pose", "solve_logistic_lasso", "solve_logistic_ridge", "solve_posed"
 STEPS_A_LOOK = 2
 # blocks of plain steps before one that cannot fail, on an accelerator
 PLAIN_BLOCKS = 3
+# least curvature of a row, in units of its residual, where a model must not mislead
+LEAST_CURVATURE = 1e-2
 # shares of a step that are tried
 LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01, 1e-3)
 
@@ -212,11 +213,7 @@ def solve_posed(
     state = evaluate(problem, coef, intercept, n_iter)
     if not max_iter:
         return state
-    if coef_init is None:
-        state = _better(state, _trial(problem, state, problem.penalty.descend), 1)
-        state = choose(state.gap > tol, _plain_step(problem, state), state)
-    else:
-        state = _plain_step(problem, state)
+    state = _searched_step(problem, state) if coef_init is None else _plain_step(problem, state)
     return _iterate(problem, state, tol, max_iter - 1)
 
 
@@ -267,10 +264,14 @@ def _where(
 
 
 def _checked_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
-    """A plain step, and a safe one where that did not help."""
+    """A plain step; a searched one where that did not help; a bounded one where none did."""
     new = _plain_step(problem, state)
-    stuck = ~(new.objective < state.objective)
-    return _where(stuck, _safe_step, problem, new) if any_true(stuck) else new
+    for step in (_searched_step, _bounded_step):
+        stuck = ~(new.objective < state.objective)
+        if not any_true(stuck):
+            break
+        new = _where(stuck, step, problem, new)
+    return new
 
 
 def _plain_steps(problem: LogisticProblem, state: LogisticState) -> LogisticState:
@@ -279,44 +280,47 @@ def _plain_steps(problem: LogisticProblem, state: LogisticState) -> LogisticStat
     return state
 
 
+def _safe_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
+    return _bounded_step(problem, _searched_step(problem, state))
+
+
 def _plain_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
-    return _better(state, _trial(problem, state, problem.penalty.newton), 1)
+    """To where a Newton step on the guess at support and signs leads."""
+    point = _minimised(problem, state, state.curvature, problem.penalty.newton)
+    return _better(state, evaluate(problem, *point, state.n_iter))
 
 
-def _trial(
-    problem: LogisticProblem,
-    state: LogisticState,
-    minimise: Callable[..., Tensor],
-) -> LogisticState:
-    moments = problem.design.moments(state.curvature)
-    coef, intercept = _minimised(problem, state, moments, minimise)
-    return evaluate(problem, coef, intercept, state.n_iter)
+def _searched_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
+    """Towards the minimum of the local model."""
+    # rows far on the wrong side have next to no curvature, and would take the model anywhere
+    curvature = state.curvature.maximum(LEAST_CURVATURE * state.residual.abs())
+    point = _minimised(problem, state, curvature, problem.penalty.minimise)
+    return _better(state, evaluate(problem, *_line_search(problem, state, *point), state.n_iter))
+
+
+def _bounded_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
+    """To the minimum of the model with the largest curvature there can be, an upper bound."""
+    curvature = 0.25 * problem.share.expand_as(problem.y)
+    point = _minimised(problem, state, curvature, problem.penalty.minimise)
+    return _better(state, evaluate(problem, *point, state.n_iter))
 
 
 def _minimised(
     problem: LogisticProblem,
     state: LogisticState,
-    moments: Moments,
-    minimise: Callable[..., Tensor],
+    curvature: Tensor,
+    minimise: Callable[[Model], Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Where the quadratic model with the curvature of `moments` leads, intercept included."""
-    gram, mean, total = moments
+    """Coefficients and intercept to which the model with some curvature of the rows leads."""
+    gram, mean, total = problem.design.moments(curvature)
+    inverse = torch.where(total > 0, 1 / total, 0.0)
     offset = state.residual.sum(-1)
     gradient = state.gradient - mean * offset[:, None]
-    coef = minimise(gram, gradient, problem.alpha, state.coef)
-    shift = offset / torch.where(total > 0, total, 1.0) - (mean * (coef - state.coef)).sum(-1)
+    squares = torch.where(curvature > 0, state.residual.square() / curvature, 0.0)
+    square = (squares.sum(-1) - offset.square() * inverse).clamp_min(0)
+    coef = minimise(Model(gram, gradient, square, state.coef, problem.alpha))
+    shift = offset * inverse - (mean * (coef - state.coef)).sum(-1)
     return coef, state.intercept + shift
-
-
-def _safe_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
-    """The better of a line search along the model's direction and a step of the upper model."""
-    minimise = problem.penalty.descend
-    newton = problem.design.moments(state.curvature)
-    coef, intercept = _line_search(problem, state, *_minimised(problem, state, newton, minimise))
-    searched = evaluate(problem, coef, intercept, state.n_iter)
-    most = problem.design.moments(0.25 * problem.share.expand_as(problem.y))
-    bounded = evaluate(problem, *_minimised(problem, state, most, minimise), state.n_iter)
-    return _better(state, _better(searched, bounded, 0), 1)
 
 
 def _line_search(
@@ -336,10 +340,10 @@ def _line_search(
     return state.coef + share[:, None] * step, state.intercept + share * shift
 
 
-def _better(state: LogisticState, trial: LogisticState, n_iter: int) -> LogisticState:
+def _better(state: LogisticState, trial: LogisticState) -> LogisticState:
     """The iterate with the lower objective; the smaller gap decides where rounding hides that."""
     rounding = 16 * torch.finfo(state.objective.dtype).eps * state.objective
     lower = trial.objective < state.objective - rounding
     equal = trial.objective <= state.objective + rounding
     taken = choose(lower | (equal & (trial.gap < state.gap)), trial, state)
-    return replace(taken, n_iter=state.n_iter + n_iter)
+    return replace(taken, n_iter=state.n_iter + 1)

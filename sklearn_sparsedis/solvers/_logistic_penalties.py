@@ -1,15 +1,42 @@
 """What the logistic solver needs to know of a penalty."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import factor_support, gram_matvec, solve_support
-from sklearn_sparsedis.solvers._active_set import newton_step, sweep
+from sklearn_sparsedis.solvers._active_set import newton_step, solve_in_parts
 from sklearn_sparsedis.solvers._lasso_state import LassoProblem
 
-__all__ = ["LOGISTIC_PENALTIES", "Penalty"]
+__all__ = ["LOGISTIC_PENALTIES", "Model", "Penalty"]
+
+# relative gap to which a quadratic model is solved, and limit on the iterations
+MODEL_TOL = {torch.float64: 1e-9, torch.float32: 1e-5}
+MODEL_ITER = 300
+
+
+class Model(NamedTuple):
+    """1/2 (u-w)'G(u-w) - g'(u-w) + penalty(u) of T problems, to be minimised in u.
+
+    Attributes
+    ----------
+    gram : Tensor of shape (T, m, m)
+        G = Z'HZ for positive weights H, about the means under H.
+    gradient : Tensor of shape (T, m)
+        g = Z'r, about the means under H.
+    square : Tensor of shape (T,)
+        r'H^-1 r, about the mean.
+    coef : Tensor of shape (T, m)
+        w.
+    alpha : Tensor of shape (T,)
+    """
+
+    gram: Tensor
+    gradient: Tensor
+    square: Tensor
+    coef: Tensor
+    alpha: Tensor
 
 
 class Penalty(Protocol):
@@ -19,14 +46,14 @@ class Penalty(Protocol):
         """Of each problem, shape (T,)."""
 
     def gap(self, coef: Tensor, gradient: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-        """Factor c of at most one that brings g into the domain of the conjugate, and
-        penalty(w) + conjugate(c g) - c w'g, each of shape (T,)."""
+        """Largest c, up to one, with c g in the conjugate's domain; and
+        penalty(w) + conjugate(c g) - c w'g; each of shape (T,)."""
 
-    def newton(self, gram: Tensor, gradient: Tensor, alpha: Tensor, coef: Tensor) -> Tensor:
-        """Guess at the minimum in u of 1/2 (u-w)'G(u-w) - g'(u-w) + penalty(u)."""
+    def newton(self, model: Model) -> Tensor:
+        """A quick guess at the minimum of a model."""
 
-    def descend(self, gram: Tensor, gradient: Tensor, alpha: Tensor, coef: Tensor) -> Tensor:
-        """A u for which that is lower than for w, unless w is its minimum."""
+    def minimise(self, model: Model) -> Tensor:
+        """The minimum of a model, or at least a point that is lower than w."""
 
 
 class _L1:
@@ -38,23 +65,19 @@ class _L1:
         scale = torch.where(largest > alpha, alpha / largest, 1.0)
         return scale, (self.value(coef, alpha) - scale * (coef * gradient).sum(-1)).clamp_min(0)
 
-    def newton(self, gram: Tensor, gradient: Tensor, alpha: Tensor, coef: Tensor) -> Tensor:
-        return newton_step(self._problem(gram, gradient, alpha, coef), coef, gradient)[0]
+    def newton(self, model: Model) -> Tensor:
+        return newton_step(_as_lasso(model), model.coef, model.gradient)[0]
 
-    def descend(self, gram: Tensor, gradient: Tensor, alpha: Tensor, coef: Tensor) -> Tensor:
-        problem = self._problem(gram, gradient, alpha, coef)
-        swept = sweep(problem, coef, gradient)
-        jumped = newton_step(problem, swept, problem.gradient(swept))[0]
+    def minimise(self, model: Model) -> Tensor:
+        tol = MODEL_TOL[model.gram.dtype]
+        return solve_in_parts(_as_lasso(model), model.coef, tol, MODEL_ITER)[0].coef
 
-        def model(u: Tensor) -> Tensor:
-            step = u - coef
-            slope = 0.5 * gram_matvec(gram, step) - gradient
-            return (step * slope).sum(-1) + self.value(u, alpha)
 
-        return torch.where((model(jumped) < model(swept))[:, None], jumped, swept)
-
-    def _problem(self, gram: Tensor, gradient: Tensor, alpha: Tensor, coef: Tensor) -> LassoProblem:
-        return LassoProblem(gram, gradient + gram_matvec(gram, coef), alpha, alpha)
+def _as_lasso(model: Model) -> LassoProblem:
+    gram, gradient, square, coef, alpha = model
+    fitted = gram_matvec(gram, coef)
+    y_sq = square + (coef * (fitted + 2 * gradient)).sum(-1)
+    return LassoProblem(gram, gradient + fitted, y_sq, alpha)
 
 
 class _L2:
@@ -65,12 +88,13 @@ class _L2:
         distance = (alpha[:, None] * coef - gradient).square().sum(-1)
         return torch.ones_like(alpha), 0.5 * distance / alpha
 
-    def newton(self, gram: Tensor, gradient: Tensor, alpha: Tensor, coef: Tensor) -> Tensor:
+    def newton(self, model: Model) -> Tensor:
+        gram, gradient, _, coef, alpha = model
         system = gram + torch.diag_embed(alpha[:, None].expand_as(coef))
         factor = factor_support(system, torch.ones_like(coef, dtype=torch.bool))
         return coef + solve_support(factor, gradient - alpha[:, None] * coef)
 
-    descend = newton
+    minimise = newton
 
 
 LOGISTIC_PENALTIES: dict[str, Penalty] = {"l1": _L1(), "l2": _L2()}
