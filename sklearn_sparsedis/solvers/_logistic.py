@@ -6,19 +6,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import bernoulli_entropy, logistic_loss, row_shares, strength_like
+from sklearn_sparsedis.functional import logistic_loss, row_shares
 from sklearn_sparsedis.functional._sync import any_true
-from sklearn_sparsedis.solvers._logistic_penalties import LOGISTIC_PENALTIES, Model
-from sklearn_sparsedis.solvers._logistic_state import (
-    Design,
-    LogisticProblem,
-    LogisticState,
-    choose,
-    evaluate,
-)
+from sklearn_sparsedis.solvers._logistic_penalties import Model
+from sklearn_sparsedis.solvers._logistic_problem import LogisticProblem, PosedLogistic, pose
+from sklearn_sparsedis.solvers._logistic_state import LogisticState, choose, evaluate
 from sklearn_sparsedis.solvers._result import SolveResult
 
-__all__ = ["pose", "solve_logistic_lasso", "solve_logistic_ridge", "solve_posed"]
+__all__ = ["solve_logistic_lasso", "solve_logistic_ridge", "solve_posed"]
 
 # Newton steps between two looks of the host, where it does not see the values anyway
 STEPS_A_LOOK = 2
@@ -27,7 +22,7 @@ PLAIN_BLOCKS = 3
 # least curvature of a row, in units of its residual, where a model must not mislead
 LEAST_CURVATURE = 1e-2
 # shares of a step that are tried
-LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.03, 0.01, 1e-3)
+LENGTHS = (0.5, 0.25, 0.1, 0.03, 0.01, 1e-3)
 
 
 def solve_logistic_lasso(
@@ -121,10 +116,12 @@ def solve_logistic_ridge(
 
     Parameters
     ----------
-    Z, y, sample_weight, tol, max_iter, coef_init, intercept_init
+    Z, y
         As in `solve_logistic_lasso`.
     alpha : float or Tensor of shape (*batch,)
         Strength, positive, in the units of Z'Z / n.
+    sample_weight, tol, max_iter, coef_init, intercept_init
+        As in `solve_logistic_lasso`.
 
     Returns
     -------
@@ -150,84 +147,34 @@ def _solve(
     coef_init: Tensor | None,
     intercept_init: Tensor | None,
 ) -> SolveResult:
-    share = row_shares(y, sample_weight)
-    problem, constant = pose(penalty, Z, y, share, alpha)
-    origin = design_origin(Z)
-    state = solve_posed(problem, constant, origin, tol, max_iter, coef_init, intercept_init)
-    return as_result(state, origin, y.shape[:-1], tol)
-
-
-def design_origin(Z: Tensor) -> Tensor:
-    """Means of the features, about which moments do not cancel: (m,) or (T, m)."""
-    return Z.mean(-2) if Z.ndim == 2 else Z.reshape(-1, *Z.shape[-2:]).mean(-2)
-
-
-def pose(
-    penalty: str, Z: Tensor, y: Tensor, share: Tensor, alpha: Tensor | float
-) -> tuple[LogisticProblem, Tensor]:
-    """T problems about the mean of the features, and the intercepts of those with one label only.
-
-    Such a problem gets shares of zero, under which it stays where it starts. The intercepts are
-    NaN for the others.
-    """
-    batch, n = y.shape[:-1], y.shape[-1]
-    origin = design_origin(Z)
-    features = Z if Z.ndim == 2 else Z.expand(*batch, n, Z.shape[-1]).reshape(-1, *Z.shape[-2:])
-    labels = y.reshape(-1, n)
-    share = share.reshape(len(labels), -1)
-    strength = strength_like(alpha, labels).expand(batch).reshape(-1)
-    ones, zeros = (share * labels).sum(-1), (share * (1 - labels)).sum(-1)
-    single = (ones <= 0) | (zeros <= 0)
-    n_rows = (share > 0).sum(-1) if share.shape[1] == n else torch.full_like(ones, n)
-    constant = torch.sign(ones - zeros) * torch.log1p(2.0 * n_rows)
-    share = torch.where(single[:, None], 0.0, share)
-    rate = ones / torch.where(single, 1.0, ones + zeros)
-    null = torch.where(single, 0.0, bernoulli_entropy(torch.where(single, 0.0, rate)))
-    design = Design.of(features - origin[..., None, :])
-    problem = LogisticProblem(design, labels, share, strength, null, LOGISTIC_PENALTIES[penalty])
-    return problem, torch.where(single, constant, torch.nan)
+    posed = pose(penalty, Z, y, row_shares(y, sample_weight), alpha)
+    return solve_posed(posed, tol, max_iter, coef_init, intercept_init)[0]
 
 
 def solve_posed(
-    problem: LogisticProblem,
-    constant: Tensor,
-    origin: Tensor,
+    posed: PosedLogistic,
     tol: float,
     max_iter: int,
-    coef_init: Tensor | None,
-    intercept_init: Tensor | None,
-) -> LogisticState:
-    """Solve problems as `pose` gives them; intercepts are those at the origin."""
-    T, m = len(problem.y), problem.design.Z.shape[-1]
-    single = ~constant.isnan()
-    rate = (problem.share * problem.y).sum(-1)
-    intercept = torch.logit(rate)
-    coef = problem.y.new_zeros(T, m)
-    if coef_init is not None:
-        coef = torch.where(single[:, None], coef, coef_init.reshape(T, m).to(coef.dtype))
-        if intercept_init is not None:
-            start = intercept_init.reshape(T).to(coef.dtype) + (coef * origin).sum(-1)
-            intercept = start
-    intercept = torch.where(single, constant, intercept)
-    n_iter = torch.zeros(T, dtype=torch.int64, device=coef.device)
-    state = evaluate(problem, coef, intercept, n_iter)
-    if not max_iter:
-        return state
-    state = _searched_step(problem, state) if coef_init is None else _plain_step(problem, state)
-    return _iterate(problem, state, tol, max_iter - 1)
-
-
-def as_result(state: LogisticState, origin: Tensor, batch: torch.Size, tol: float) -> SolveResult:
-    """The state as users get it."""
-    intercept = state.intercept - (state.coef * origin).sum(-1)
-    return SolveResult(
-        state.coef.reshape(*batch, -1),
+    coef_init: Tensor | None = None,
+    intercept_init: Tensor | None = None,
+) -> tuple[SolveResult, LogisticState]:
+    """Solve problems as `pose` gives them; the state is that about the origin."""
+    problem, batch = posed.problem, posed.batch
+    start = posed.start(coef_init, intercept_init)
+    n_iter = torch.zeros_like(posed.single, dtype=torch.int64)
+    state = evaluate(problem, *start, n_iter)
+    if max_iter:
+        first = _searched_step if coef_init is None else _plain_step
+        state = _iterate(problem, first(problem, state), tol, max_iter - 1)
+    result = SolveResult(
+        state.coef.reshape(*batch, state.coef.shape[-1]),
         state.objective.reshape(batch),
         state.gap.reshape(batch),
         state.n_iter.reshape(batch),
         (state.gap <= tol).reshape(batch),
-        intercept=intercept.reshape(batch),
+        intercept=posed.intercept(state.coef, state.intercept).reshape(batch),
     )
+    return result, state
 
 
 def _iterate(
@@ -291,11 +238,16 @@ def _plain_step(problem: LogisticProblem, state: LogisticState) -> LogisticState
 
 
 def _searched_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
-    """Towards the minimum of the local model."""
+    """To the minimum of the local model, or towards it where that is too far."""
     # rows far on the wrong side have next to no curvature, and would take the model anywhere
     curvature = state.curvature.maximum(LEAST_CURVATURE * state.residual.abs())
     point = _minimised(problem, state, curvature, problem.penalty.minimise)
-    return _better(state, evaluate(problem, *_line_search(problem, state, *point), state.n_iter))
+    whole = evaluate(problem, *point, state.n_iter)
+    stuck = ~(whole.objective < state.objective)
+    if stuck.device.type == "cpu" and not any_true(stuck):
+        return _better(state, whole)
+    part = evaluate(problem, *_line_search(problem, state, *point), state.n_iter)
+    return _better(state, choose(stuck, part, whole))
 
 
 def _bounded_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:

@@ -12,7 +12,7 @@ from sklearn_sparsedis.solvers._lasso_state import LassoProblem
 __all__ = ["LOGISTIC_PENALTIES", "Model", "Penalty"]
 
 # relative gap to which a quadratic model is solved, and limit on the iterations
-MODEL_TOL = {torch.float64: 1e-9, torch.float32: 1e-5}
+MODEL_TOL = {torch.float64: 1e-8, torch.float32: 1e-5}
 MODEL_ITER = 300
 
 
@@ -45,6 +45,12 @@ class Penalty(Protocol):
     def value(self, coef: Tensor, alpha: Tensor) -> Tensor:
         """Of each problem, shape (T,)."""
 
+    def slope(self, coef: Tensor) -> Tensor:
+        """Derivative of the penalty with strength one, where there is one."""
+
+    def second_derivative(self, gram: Tensor, coef: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        """G plus that of the penalty, and which variables are free to move."""
+
     def gap(self, coef: Tensor, gradient: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         """Largest c, up to one, with c g in the conjugate's domain; and
         penalty(w) + conjugate(c g) - c w'g; each of shape (T,)."""
@@ -59,6 +65,12 @@ class Penalty(Protocol):
 class _L1:
     def value(self, coef: Tensor, alpha: Tensor) -> Tensor:
         return alpha * coef.abs().sum(-1)
+
+    def slope(self, coef: Tensor) -> Tensor:
+        return coef.sign()
+
+    def second_derivative(self, gram: Tensor, coef: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        return gram, coef != 0
 
     def gap(self, coef: Tensor, gradient: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         largest = gradient.abs().amax(-1)
@@ -84,14 +96,20 @@ class _L2:
     def value(self, coef: Tensor, alpha: Tensor) -> Tensor:
         return 0.5 * alpha * coef.square().sum(-1)
 
+    def slope(self, coef: Tensor) -> Tensor:
+        return coef
+
+    def second_derivative(self, gram: Tensor, coef: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        system = gram + torch.diag_embed(alpha[:, None].expand_as(coef))
+        return system, torch.ones_like(coef, dtype=torch.bool)
+
     def gap(self, coef: Tensor, gradient: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         distance = (alpha[:, None] * coef - gradient).square().sum(-1)
         return torch.ones_like(alpha), 0.5 * distance / alpha
 
     def newton(self, model: Model) -> Tensor:
         gram, gradient, _, coef, alpha = model
-        system = gram + torch.diag_embed(alpha[:, None].expand_as(coef))
-        factor = factor_support(system, torch.ones_like(coef, dtype=torch.bool))
+        factor = factor_support(*self.second_derivative(gram, coef, alpha))
         return coef + solve_support(factor, gradient - alpha[:, None] * coef)
 
     minimise = newton

@@ -1,122 +1,14 @@
-"""Batches of logistic regressions and their iterates."""
+"""Iterates of batches of logistic regressions, with their certificates."""
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import bernoulli_divergence, logistic_loss
-from sklearn_sparsedis.solvers._logistic_penalties import Penalty
+from sklearn_sparsedis.solvers._logistic_problem import LogisticProblem
 
-__all__ = ["Design", "LogisticProblem", "LogisticState", "Moments", "choose", "evaluate"]
-
-# products of pairs of features are kept where they are so few in all, and features so few
-PRODUCTS = 4_000_000
-PRODUCT_FEATURES = 48
-# weighted copies of the features are made in parts of so many entries
-COPIES = {"cpu": 1_000_000}
-COPIES_ELSEWHERE = 100_000_000
-
-
-class Moments(NamedTuple):
-    """Weighted second moments of the features about their weighted means.
-
-    Attributes
-    ----------
-    gram : Tensor of shape (T, m, m)
-    mean : Tensor of shape (T, m)
-    total : Tensor of shape (T,)
-        Sum of the weights.
-    """
-
-    gram: Tensor
-    mean: Tensor
-    total: Tensor
-
-
-@dataclass(frozen=True)
-class Design:
-    """Features of T problems: one matrix (n, m) for all, or (T, n, m).
-
-    `products` holds the products of all pairs of features, (n, m^2), where they are few.
-    """
-
-    Z: Tensor
-    products: Tensor | None = None
-
-    @classmethod
-    def of(cls, Z: Tensor) -> "Design":
-        n, m = Z.shape[-2:]
-        if Z.ndim > 2 or m > PRODUCT_FEATURES or n * m * m > PRODUCTS:
-            return cls(Z)
-        return cls(Z, (Z[:, :, None] * Z[:, None, :]).reshape(n, m * m))
-
-    def part(self, index: Tensor) -> "Design":
-        return self if self.Z.ndim == 2 else Design(self.Z[index])
-
-    def combine(self, coef: Tensor) -> Tensor:
-        """Z w of each problem, (T, m) to (T, n)."""
-        return coef @ self.Z.T if self.Z.ndim == 2 else torch.bmm(coef[:, None], self.Z.mT)[:, 0]
-
-    def correlate(self, rows: Tensor) -> Tensor:
-        """Z'r of each problem, (T, n) to (T, m)."""
-        return rows @ self.Z if self.Z.ndim == 2 else torch.bmm(rows[:, None], self.Z)[:, 0]
-
-    def moments(self, weight: Tensor) -> Moments:
-        """Moments under the weights (T, n) of rows."""
-        total = weight.sum(-1)
-        mean = self.correlate(weight) / torch.where(total > 0, total, 1.0)[:, None]
-        gram = self._second_moments(weight)
-        gram = torch.baddbmm(gram, (mean * total[:, None])[:, :, None], mean[:, None], alpha=-1)
-        return Moments(gram, mean, total)
-
-    def _second_moments(self, weight: Tensor) -> Tensor:
-        T, n = weight.shape
-        m = self.Z.shape[-1]
-        if self.products is not None:
-            return (weight @ self.products).view(T, m, m)
-        size = max(1, COPIES.get(weight.device.type, COPIES_ELSEWHERE) // max(n * m, 1))
-        parts = []
-        for start in range(0, max(T, 1), size):
-            part = slice(start, start + size)
-            Z = self.Z if self.Z.ndim == 2 else self.Z[part]
-            parts.append((Z.mT * weight[part][:, None]) @ Z)
-        return torch.cat(parts)
-
-
-@dataclass(frozen=True)
-class LogisticProblem:
-    """T problems.
-
-    Attributes
-    ----------
-    design : Design
-    y : Tensor of shape (T, n)
-    share : Tensor of shape (T, n) or (T, 1)
-        Weights of rows; all zero for a problem that is not to move.
-    alpha : Tensor of shape (T,)
-    null : Tensor of shape (T,)
-        Objective of the best constant.
-    penalty : Penalty
-    """
-
-    design: Design
-    y: Tensor
-    share: Tensor
-    alpha: Tensor
-    null: Tensor
-    penalty: Penalty
-
-    def part(self, index: Tensor) -> "LogisticProblem":
-        return replace(
-            self,
-            design=self.design.part(index),
-            y=self.y[index],
-            share=self.share[index],
-            alpha=self.alpha[index],
-            null=self.null[index],
-        )
+__all__ = ["LogisticState", "choose", "evaluate"]
 
 
 @dataclass(frozen=True)
