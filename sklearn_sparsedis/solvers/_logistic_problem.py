@@ -179,7 +179,7 @@ def pose(penalty: str, Z: Tensor, y: Tensor, share: Tensor, alpha: Tensor | floa
         Design.of(Z - origin[..., None, :]),
         labels,
         torch.where(single[:, None], 0.0, share),
-        strength_like(alpha, labels).expand(batch).reshape(T),
+        torch.where(single, 1.0, strength_like(alpha, labels).expand(batch).reshape(T)),
         torch.where(single, 0.0, bernoulli_entropy(rate)),
         LOGISTIC_PENALTIES[penalty],
     )
