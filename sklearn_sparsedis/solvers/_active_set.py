@@ -19,7 +19,7 @@ from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._feature_sign import SignState, feature_sign_steps
 from sklearn_sparsedis.solvers._lasso_state import LassoProblem, LassoState, choose, evaluate
 
-__all__ = ["Factor", "newton_step", "solve_in_parts"]
+__all__ = ["Factor", "newton_step", "solve_in_parts", "sweep"]
 
 Factor = RegularFactor | SupportFactor
 
@@ -75,7 +75,7 @@ def _solve(
         return evaluate(problem, coef, n_iter), None
     if problem.corr.device.type == "cpu" and problem.corr.shape[1] <= PLAIN_VARIABLES:
         if start is None:
-            start = _sweep(problem, torch.zeros_like(problem.corr), problem.corr)
+            start = sweep(problem, torch.zeros_like(problem.corr), problem.corr)
             n_iter = n_iter + SWEEPS
         n_steps = min(PLAIN_STEPS, max_iter)
         return _solve_plainly(problem, start, n_iter, tol, max_iter, n_steps)
@@ -156,14 +156,14 @@ def _first_block(
     gradient of the solution.
     """
     if start is None:
-        start = _sweep(problem, torch.zeros_like(problem.corr), problem.corr)
+        start = sweep(problem, torch.zeros_like(problem.corr), problem.corr)
     coef, factor = newton_step(problem, start, problem.gradient(start))
     return start, coef, factor
 
 
 def _block(problem: LassoProblem, state: LassoState, tol: float) -> LassoState:
     """Sweeps and Newton steps."""
-    swept = evaluate(problem, _sweep(problem, state.coef, state.gradient), state.n_iter)
+    swept = evaluate(problem, sweep(problem, state.coef, state.gradient), state.n_iter)
     state = _better(state, swept, tol, SWEEPS)
     # where sweeps were enough, too: the step makes the solution exact
     coef, _ = newton_step(problem, state.coef, state.gradient)
@@ -248,7 +248,7 @@ def _guess(problem: LassoProblem, coef: Tensor, gradient: Tensor) -> tuple[Tenso
     return support, torch.addcmul(problem.corr, problem.alpha[:, None], step.sign(), value=-1)
 
 
-def _sweep(problem: LassoProblem, start: Tensor, gradient: Tensor) -> Tensor:
+def sweep(problem: LassoProblem, start: Tensor, gradient: Tensor) -> Tensor:
     """Coordinate descent, all problems at once.
 
     Variables are counted in units of alpha / G_jj, so that a coordinate takes four kernels.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from sklearn_sparsedis.solvers._result import SolveResult
 
 __all__ = ["solve_logistic_lasso", "solve_logistic_ridge", "solve_posed"]
 
+# blocks of steps after which the local models are solved exactly
+EASY_BLOCKS = 10
 # Newton steps between two looks of the host, where it does not see the values anyway
 STEPS_A_LOOK = 2
 # blocks of plain steps before one that cannot fail, on an accelerator
@@ -23,6 +26,8 @@ PLAIN_BLOCKS = 3
 LEAST_CURVATURE = 1e-2
 # shares of a step that are tried
 LENGTHS = (0.5, 0.25, 0.1, 0.03, 0.01, 1e-3)
+
+Step = Callable[[LogisticProblem, LogisticState], LogisticState]
 
 
 def solve_logistic_lasso(
@@ -164,7 +169,7 @@ def solve_posed(
     n_iter = torch.zeros_like(posed.single, dtype=torch.int64)
     state = evaluate(problem, *start, n_iter)
     if max_iter:
-        first = _searched_step if coef_init is None else _plain_step
+        first = _swept_step if coef_init is None else _plain_step
         state = _iterate(problem, first(problem, state), tol, max_iter - 1)
     result = SolveResult(
         state.coef.reshape(*batch, state.coef.shape[-1]),
@@ -184,9 +189,10 @@ def _iterate(
     on_cpu = state.coef.device.type == "cpu"
     active, block = state.gap > tol, 0
     while max_iter > 0 and any_true(active):
+        search = _swept_step if block < EASY_BLOCKS else _searched_step
         safe = not on_cpu and block % (PLAIN_BLOCKS + 1) == PLAIN_BLOCKS
-        step = _checked_step if on_cpu else _safe_step if safe else _plain_steps
-        new = _where(active, step, problem, state)
+        kind = _checked_step if on_cpu else _safe_step if safe else _plain_steps
+        new = _where(active, partial(kind, search), problem, state)
         moved = (new.objective != state.objective) | (new.gap != state.gap)
         active = (new.gap > tol) & (moved if on_cpu or safe else active)
         state = new
@@ -197,7 +203,7 @@ def _iterate(
 
 def _where(
     mask: Tensor,
-    step: Callable[[LogisticProblem, LogisticState], LogisticState],
+    step: Step,
     problem: LogisticProblem,
     state: LogisticState,
 ) -> LogisticState:
@@ -210,10 +216,10 @@ def _where(
     return state.put(index, step(problem.part(index), state.part(index)))
 
 
-def _checked_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
-    """A plain step; a searched one where that did not help; a bounded one where none did."""
+def _checked_step(search: Step, problem: LogisticProblem, state: LogisticState) -> LogisticState:
+    """A plain step; where that did not help a search; where none did, a bounded step."""
     new = _plain_step(problem, state)
-    for step in (_searched_step, _bounded_step):
+    for step in (search, _bounded_step):
         stuck = ~(new.objective < state.objective)
         if not any_true(stuck):
             break
@@ -221,14 +227,14 @@ def _checked_step(problem: LogisticProblem, state: LogisticState) -> LogisticSta
     return new
 
 
-def _plain_steps(problem: LogisticProblem, state: LogisticState) -> LogisticState:
+def _plain_steps(search: Step, problem: LogisticProblem, state: LogisticState) -> LogisticState:
     for _ in range(STEPS_A_LOOK):
         state = _plain_step(problem, state)
     return state
 
 
-def _safe_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
-    return _bounded_step(problem, _searched_step(problem, state))
+def _safe_step(search: Step, problem: LogisticProblem, state: LogisticState) -> LogisticState:
+    return _bounded_step(problem, search(problem, state))
 
 
 def _plain_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
@@ -237,11 +243,23 @@ def _plain_step(problem: LogisticProblem, state: LogisticState) -> LogisticState
     return _better(state, evaluate(problem, *point, state.n_iter))
 
 
+def _swept_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
+    """Towards a point where the local model is lower."""
+    return _search(problem, state, problem.penalty.descend)
+
+
 def _searched_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
-    """To the minimum of the local model, or towards it where that is too far."""
+    """Towards the minimum of the local model."""
+    return _search(problem, state, problem.penalty.minimise)
+
+
+def _search(
+    problem: LogisticProblem, state: LogisticState, minimise: Callable[[Model], Tensor]
+) -> LogisticState:
+    """To where the local model leads, or towards it where that is too far."""
     # rows far on the wrong side have next to no curvature, and would take the model anywhere
     curvature = state.curvature.maximum(LEAST_CURVATURE * state.residual.abs())
-    point = _minimised(problem, state, curvature, problem.penalty.minimise)
+    point = _minimised(problem, state, curvature, minimise)
     whole = evaluate(problem, *point, state.n_iter)
     stuck = ~(whole.objective < state.objective)
     if stuck.device.type == "cpu" and not any_true(stuck):

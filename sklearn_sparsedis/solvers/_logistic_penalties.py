@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import factor_support, gram_matvec, solve_support
-from sklearn_sparsedis.solvers._active_set import newton_step, solve_in_parts
+from sklearn_sparsedis.solvers._active_set import newton_step, solve_in_parts, sweep
 from sklearn_sparsedis.solvers._lasso_state import LassoProblem
 
 __all__ = ["LOGISTIC_PENALTIES", "Model", "Penalty"]
@@ -58,8 +58,11 @@ class Penalty(Protocol):
     def newton(self, model: Model) -> Tensor:
         """A quick guess at the minimum of a model."""
 
+    def descend(self, model: Model) -> Tensor:
+        """A point where a model is lower than at w, if there is one."""
+
     def minimise(self, model: Model) -> Tensor:
-        """The minimum of a model, or at least a point that is lower than w."""
+        """The minimum of a model, as far as rounding allows."""
 
 
 class _L1:
@@ -79,6 +82,18 @@ class _L1:
 
     def newton(self, model: Model) -> Tensor:
         return newton_step(_as_lasso(model), model.coef, model.gradient)[0]
+
+    def descend(self, model: Model) -> Tensor:
+        lasso = _as_lasso(model)
+        swept = sweep(lasso, model.coef, model.gradient)
+        jumped = newton_step(lasso, swept, lasso.gradient(swept))[0]
+        better = self._rise(model, jumped) < self._rise(model, swept)
+        return torch.where(better[:, None], jumped, swept)
+
+    def _rise(self, model: Model, coef: Tensor) -> Tensor:
+        step = coef - model.coef
+        slope = 0.5 * gram_matvec(model.gram, step) - model.gradient
+        return (step * slope).sum(-1) + self.value(coef, model.alpha)
 
     def minimise(self, model: Model) -> Tensor:
         tol = MODEL_TOL[model.gram.dtype]
@@ -112,7 +127,7 @@ class _L2:
         factor = factor_support(*self.second_derivative(gram, coef, alpha))
         return coef + solve_support(factor, gradient - alpha[:, None] * coef)
 
-    minimise = newton
+    descend = minimise = newton
 
 
 LOGISTIC_PENALTIES: dict[str, Penalty] = {"l1": _L1(), "l2": _L2()}

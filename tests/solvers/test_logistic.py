@@ -7,7 +7,7 @@ from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_sparsedis.functional import logistic_alpha_max, logistic_loss
-from sklearn_sparsedis.solvers import LOGISTIC_SOLVERS, solve_logistic_lasso, solve_logistic_ridge
+from sklearn_sparsedis.solvers import LOGISTIC_SOLVERS, solve_logistic_lasso
 from sklearn_sparsedis.solvers import _logistic as steps
 
 PENALTIES = sorted(LOGISTIC_SOLVERS)
@@ -219,7 +219,7 @@ def test_a_hard_problem_beside_easy_ones():
 def test_steps_that_cannot_fail_are_enough_alone(monkeypatch, penalty):
     Z, y, alpha = problems()
     expected = LOGISTIC_SOLVERS[penalty](Z, y, alpha, tol=1e-12)
-    for name in ("_plain_step", "_searched_step"):
+    for name in ("_plain_step", "_swept_step", "_searched_step"):
         monkeypatch.setattr(steps, name, lambda problem, state: state)
     result = LOGISTIC_SOLVERS[penalty](Z, y, alpha, tol=1e-9)
     assert result.converged.all()
@@ -304,12 +304,16 @@ def test_stays_on_the_device_and_looks_once_a_block(penalty, shared, m):
     assert counter.count == 3
 
 
-def test_safe_steps_stay_on_the_device():
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_safe_steps_stay_on_the_device(monkeypatch, penalty):
+    monkeypatch.setattr(steps, "EASY_BLOCKS", 0)
     with FakeTensorMode(), SyncCounter(answer=True):
-        result = solve_logistic_ridge(fake_cuda(50, 6), fake_cuda(9, 50), 0.1, max_iter=12)
+        result = LOGISTIC_SOLVERS[penalty](fake_cuda(50, 6), fake_cuda(9, 50), 0.1, max_iter=9)
         assert result.coef.device.type == ACCELERATOR
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_a_cold_start_that_is_enough_needs_one_look(penalty):
     with FakeTensorMode(), SyncCounter(answer=False) as counter:
-        result = solve_logistic_lasso(fake_cuda(50, 6), fake_cuda(9, 50), 0.1, max_iter=12)
-        assert result.coef.device.type == ACCELERATOR
-    # the model of a cold start is solved with a look of its own
-    assert counter.count == 2
+        LOGISTIC_SOLVERS[penalty](fake_cuda(50, 6), fake_cuda(9, 50), 0.1)
+    assert counter.count == 1
