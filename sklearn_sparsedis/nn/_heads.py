@@ -162,16 +162,21 @@ class HeadProblem:
         predicted = heads.predict(Z)
         if binary is None or not any(binary):
             return 0.5 * _squared_error(predicted, Y, weights)
+        if all(binary):
+            return self._log_loss(predicted, Y, weights)
         values, labels = _sides(binary, Y.device)
         of_values = 0.5 * _squared_error(
             predicted[:, values], Y[:, values], _columns(weights, values)
         )
-        y, weight = Y[:, labels].to(predicted.dtype).T, _per_task(_columns(weights, labels))
-        if self.balanced:
-            weight = balance_classes(y, weight)
-        of_labels = mean_log_loss(predicted[:, labels].T, y, weight)
+        of_labels = self._log_loss(predicted[:, labels], Y[:, labels], _columns(weights, labels))
         order = torch.cat([values, labels]).argsort()
         return torch.cat([of_values, of_labels]).index_select(0, order)
+
+    def _log_loss(self, predicted: Tensor, Y: Tensor, weights: Tensor | None) -> Tensor:
+        y, weight = Y.to(predicted.dtype).T, _per_task(weights)
+        if self.balanced:
+            weight = balance_classes(y, weight)
+        return mean_log_loss(predicted.T, y, weight)
 
     def _solve_values(
         self,
@@ -263,10 +268,8 @@ def _sides(binary: tuple[bool, ...], device: torch.device) -> tuple[Tensor, Tens
     """Which tasks have values and which have labels."""
     values = [t for t, label in enumerate(binary) if not label]
     labels = [t for t, label in enumerate(binary) if label]
-    return (
-        torch.tensor(values, dtype=torch.int64, device=device),
-        torch.tensor(labels, dtype=torch.int64, device=device),
-    )
+    # from the host's memory, which is no synchronisation
+    return torch.tensor(values).to(device), torch.tensor(labels).to(device)
 
 
 def _merged(one: Heads, other: Heads, order: Tensor) -> Heads:
