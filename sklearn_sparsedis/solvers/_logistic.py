@@ -193,8 +193,9 @@ def _iterate(
         safe = not on_cpu and block % (PLAIN_BLOCKS + 1) == PLAIN_BLOCKS
         kind = _checked_step if on_cpu else _safe_step if safe else _plain_steps
         new = _where(active, partial(kind, search), problem, state)
-        moved = (new.objective != state.objective) | (new.gap != state.gap)
-        active = (new.gap > tol) & (moved if on_cpu or safe else active)
+        # a step that cannot fail and changed nothing has reached what the dtype can
+        last = _moved(new, state) if on_cpu or safe else active
+        active = (new.gap > tol) & last
         state = new
         block += 1
         max_iter -= STEPS_A_LOOK
@@ -216,11 +217,15 @@ def _where(
     return state.put(index, step(problem.part(index), state.part(index)))
 
 
+def _moved(new: LogisticState, state: LogisticState) -> Tensor:
+    return (new.objective != state.objective) | (new.gap != state.gap)
+
+
 def _checked_step(search: Step, problem: LogisticProblem, state: LogisticState) -> LogisticState:
     """A plain step; where that did not help a search; where none did, a bounded step."""
     new = _plain_step(problem, state)
     for step in (search, _bounded_step):
-        stuck = ~(new.objective < state.objective)
+        stuck = ~_moved(new, state)
         if not any_true(stuck):
             break
         new = _where(stuck, step, problem, new)
