@@ -132,7 +132,7 @@ def _fit(
     share = row_shares(y, sample_weight)
     strength = strength_like(alpha, y).expand(batch)
     with torch.no_grad():
-        posed = pose(penalty, Z, y, share, strength)
+        posed = pose(penalty, Z, y, share, alpha)
         result, state = solve_posed(posed, tol, max_iter, coef_init, intercept_init)
     coef, intercept, loss = _Logistic.apply(Z, y, share, strength, posed, state, result)
     return LogisticFit(coef, intercept, loss, result)

@@ -74,6 +74,11 @@ def solve_logistic_lasso(
     SolveResult
         coef of shape (*batch, m) and intercept of shape (*batch,).
 
+    Raises
+    ------
+    ValueError
+        If alpha is a number and not positive.
+
     Notes
     -----
     A problem whose labels of positive weight are all 0, or all 1, has no minimum: its coefficients
@@ -132,6 +137,11 @@ def solve_logistic_ridge(
     -------
     SolveResult
         coef of shape (*batch, m) and intercept of shape (*batch,).
+
+    Raises
+    ------
+    ValueError
+        If alpha is a number and not positive.
 
     Notes
     -----

@@ -164,6 +164,11 @@ class PosedLogistic:
 
 def pose(penalty: str, Z: Tensor, y: Tensor, share: Tensor, alpha: Tensor | float) -> PosedLogistic:
     """Problems as the arguments of `solve_logistic_lasso` and `functional.row_shares` give them."""
+    if not isinstance(alpha, Tensor) and not alpha > 0:
+        raise ValueError(
+            f"alpha must be positive, got {alpha!r}: without a penalty, labels that a head "
+            "separates have no solution."
+        )
     batch, n = y.shape[:-1], y.shape[-1]
     Z = Z if Z.ndim == 2 else Z.expand(*batch, *Z.shape[-2:]).reshape(-1, *Z.shape[-2:])
     origin = Z.mean(-2)

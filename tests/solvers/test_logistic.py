@@ -278,6 +278,14 @@ def test_no_problem_is_no_problem(penalty):
     assert result.intercept.shape == (0,)
 
 
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("alpha", [0.0, -1.0, float("nan")])
+def test_a_strength_that_is_not_positive_is_refused(penalty, alpha):
+    Z, y, _ = problems()
+    with pytest.raises(ValueError, match="alpha must be positive"):
+        LOGISTIC_SOLVERS[penalty](Z, y, alpha)
+
+
 def test_the_loss_and_its_slope_are_exact_for_all_scores():
     score = torch.tensor([-800.0, -30, 0, 30, 800]).double().requires_grad_()
     loss = logistic_loss(score, torch.ones(5).double())
