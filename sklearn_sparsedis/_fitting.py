@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sklearn_sparsedis._losses import CLASS_WEIGHTS, calibrate_intercepts, one_kind, task_weights
+from sklearn_sparsedis._losses import calibrate_intercepts, one_kind, task_weights
 from sklearn_sparsedis._sparsest_heads import (
     SparsestBasis,
     find_sparsest_basis,
@@ -93,8 +93,8 @@ def check_parameters(estimator: Any) -> None:
         check_integer("hidden_layer_sizes", width, 1)
     check_choice("penalty", p.penalty, TRAINED_THROUGH)
     check_choice("alpha_mode", p.alpha_mode, ("absolute", "relative"))
-    if p.class_weight not in CLASS_WEIGHTS:
-        raise ValueError(f"class_weight must be None or 'balanced', got {p.class_weight!r}.")
+    if p.class_weight is not None:
+        check_choice("class_weight", p.class_weight, ("balanced",), ", or None")
     relative = p.alpha_mode == "relative"
     check_real("alpha", p.alpha, 0, 1 if relative else np.inf)
     check_real("query_fraction", p.query_fraction, 0, 1, closed="neither", none="the same rows")

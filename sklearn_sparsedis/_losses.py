@@ -15,7 +15,6 @@ from sklearn_sparsedis.functional import bernoulli_entropy, row_shares
 from sklearn_sparsedis.implicit import LOGISTIC
 
 __all__ = [
-    "CLASS_WEIGHTS",
     "LOSSES",
     "calibrate_intercepts",
     "mark_labels",
@@ -24,7 +23,6 @@ __all__ = [
 ]
 
 LOSSES = ("auto", "logistic", "squared_error")
-CLASS_WEIGHTS = (None, "balanced")
 # steps of Newton's method for an intercept, none longer than one
 CALIBRATION_STEPS = 200
 

@@ -218,7 +218,7 @@ BAD = [
     ({"penalty": "mcp"}, "penalty='mcp' is not available with the loss 'logistic'"),
     ({"penalty": "l0"}, "penalty='l0' is not available"),
     ({"alpha": 0.0}, "alpha must be above 0 with the loss 'logistic'"),
-    ({"class_weight": {0: 1, 1: 2}}, "class_weight must be None or 'balanced'"),
+    ({"class_weight": {0: 1, 1: 2}}, "class_weight must be one of 'balanced', or None"),
 ]
 
 
