@@ -14,6 +14,7 @@ from sklearn_sparsedis._losses import calibrate_intercepts, one_kind, task_weigh
 from sklearn_sparsedis._sparsest_heads import (
     SparsestBasis,
     find_sparsest_basis,
+    missing_directions,
     solve_sparsest_heads,
 )
 from sklearn_sparsedis._validation import (
@@ -55,6 +56,8 @@ TRAINED_THROUGH = {**{name: name for name in LEAST_SQUARES}, "l0": "l2"}
 MIN_ROWS_TO_HOLD_OUT = 100
 # with fewer than this, the held-out rows are worth a second training on all rows
 MIN_ROWS_TO_SPARE = 2000
+# share of the steps in which training goes on from a start near its end
+CONTINUED = 1 / 3
 # whole evaluations without improvement before training stops, as a share of all of them
 PATIENCE = 15
 
@@ -134,11 +137,36 @@ def fit_encoder(
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             fitted.append(_run(p, table, started, device, seed, one_epoch))
+    if p.penalty == "mcp" and started is None and not one_epoch:
+        loss, best = min(fitted, key=lambda pair: pair[0])
+        fitted.append(_from_sparsest_basis(p, table, targets, best, device, seeds[0]))
     best = min(fitted, key=lambda pair: pair[0])[1]
     if p.penalty != "l0":
         return best
     basis = _rotate(best.encoder, table, targets, device, int(seeds[0]), started)
     return replace(best, basis=basis)
+
+
+def _from_sparsest_basis(
+    p: Any,
+    table: TaskTable,
+    targets: Targets,
+    before: FittedEncoder,
+    device: torch.device,
+    seed: int,
+) -> tuple[float, FittedEncoder]:
+    """Go on under a penalty with local minima, from the basis in which the heads are sparsest."""
+    turned = copy.deepcopy(before.encoder)
+    _rotate(turned, table, targets, device, int(seed), None)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(seed))
+        loss, after = _run(p, table, turned, device, int(seed), False, share=CONTINUED)
+    run = TrainingRun(
+        before.run.losses + after.run.losses,
+        before.run.held_out_losses + after.run.held_out_losses,
+        len(before.run.losses) + after.run.best_step,
+    )
+    return loss, replace(after, run=run)
 
 
 def _rotate(
@@ -160,7 +188,12 @@ def _rotate(
         return None
     encoder.rotate(found.matrix)
     encoder.calibrate(encode(encoder.raw, table.X).detach(), table.row_weights)
-    return found
+    weights = None if targets.weights is None else to_tensor(targets.weights)
+    missing = missing_directions(table.X, raw, table.Y, weights)
+    if missing is None:
+        return found
+    basis = replace(found.basis, problems=(*found.basis.problems, missing))
+    return replace(found, basis=basis)
 
 
 def _run(
@@ -170,9 +203,12 @@ def _run(
     device: torch.device,
     seed: int,
     one_epoch: bool,
+    *,
+    share: float = 1.0,
 ) -> tuple[float, FittedEncoder]:
-    """One training; its loss for the choice among restarts, and its outcome."""
+    """One training of a share of the steps; its loss for the choice among runs, and its outcome."""
     plan = _plan(p, table, device, fresh=started is None, one_epoch=one_epoch)
+    plan = replace(plan, max_iter=round(share * plan.max_iter))
     held_out = _held_out(p, table, seed) if not one_epoch else None
     if held_out is not None and held_out.any():
         part = table.rows(~held_out)

@@ -1,7 +1,6 @@
 """GroupLassoSVMMetaClassifier: an encoder trained such that few examples of new classes suffice."""
 
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self
 
@@ -15,31 +14,28 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Tags, check_array
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor, nn
+from torch import nn
 
+from sklearn_sparsedis._episodes_mixin import EpisodesMixin, check_labels
 from sklearn_sparsedis._meta_fitting import (
     check_meta_parameters,
     condense,
-    encode_array,
-    few_shot_head,
     fit_meta_encoder,
     fold_center,
 )
-from sklearn_sparsedis._validation import check_device, unchanged_on_failure
-from sklearn_sparsedis.model_selection import EpisodeScores, evaluate_episodes
-from sklearn_sparsedis.nn import EpisodeHeads
-from sklearn_sparsedis.tasks import Episodes
-from sklearn_sparsedis.training import fit_episodes
+from sklearn_sparsedis._validation import unchanged_on_failure
 
 __all__ = ["GroupLassoSVMMetaClassifier"]
 
 
 class GroupLassoSVMMetaClassifier(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+    EpisodesMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ClassifierMixin,
+    BaseEstimator,
 ):
     r"""Few-shot classifier: shared features of which each small task uses a few.
 
@@ -75,8 +71,9 @@ class GroupLassoSVMMetaClassifier(
         Lambda_1 as a fraction of the bound from which on no feature is used (the "uniform
         spread", exact for two classes); for "group_lasso_svm" only.
     l2_reg : float in (0, inf), default=0.15
-        Lambda_2, in units of the mean squared norm of the centred support features. With a weaker
-        one the same `group_reg` leaves fewer features.
+        Lambda_2 with one support row a class, in units of the mean squared norm of the centred
+        support features; with n rows of k classes it is times ``sqrt(n / k)``. With a weaker one
+        the same `group_reg` leaves fewer features.
     fit_intercept : bool, default=False
         Whether "group_lasso_svm", "svm" and "logistic" have an intercept beside the centring, which
         the group penalty leaves out and `l2_reg` does not. The paper's head has none; for ordinary
@@ -99,6 +96,9 @@ class GroupLassoSVMMetaClassifier(
         Optimiser of the encoder and of the scale.
     weight_decay : float, default=5e-4
         Weight decay.
+    n_init : int, default=1
+        Trainings from different starts; the one of the least loss on held-out classes is kept, or
+        on the last quarter of the steps where none are held out.
     early_stopping : bool or "auto", default="auto"
         Whether classes are held out to choose the best encoder by episodes of them; "auto" does
         where `n_way` of them can be.
@@ -209,6 +209,7 @@ class GroupLassoSVMMetaClassifier(
         learning_rate: float = 1e-3,
         optimizer: str = "adamw",
         weight_decay: float = 5e-4,
+        n_init: int = 1,
         early_stopping: bool | Literal["auto"] = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int | None = None,
@@ -237,6 +238,7 @@ class GroupLassoSVMMetaClassifier(
         self.learning_rate = learning_rate
         self.optimizer = optimizer
         self.weight_decay = weight_decay
+        self.n_init = n_init
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -272,7 +274,7 @@ class GroupLassoSVMMetaClassifier(
                 ensure_min_samples=2,
                 reset=started is None,
             )
-            classes, index = _check_labels(labels, type(self).__name__)
+            classes, index = check_labels(labels, type(self).__name__)
             fitted = fit_meta_encoder(self, rows, index, started)
             self.encoder_ = fitted.encoder
             self.scale_ = fitted.scale
@@ -302,7 +304,7 @@ class GroupLassoSVMMetaClassifier(
         rows, labels = validate_data(
             self, X_support, y_support, dtype=[np.float64, np.float32], reset=False
         )
-        classes, index = _check_labels(labels, type(self).__name__)
+        classes, index = check_labels(labels, type(self).__name__)
         adapted = copy.copy(self)
         adapted._set_head(rows, index, classes)
         return adapted
@@ -317,33 +319,6 @@ class GroupLassoSVMMetaClassifier(
         self.dual_gap_ = float(heads.gap)
         self._n_features_out = features.shape[1]
         self._warn(heads, stacklevel=4)
-
-    def _encode(self, X: NDArray[Any]) -> Tensor:
-        return encode_array(self.encoder_, X, check_device(self.device))
-
-    def _warn(self, heads: EpisodeHeads, stacklevel: int) -> None:
-        n_heads = heads.gap.numel()
-        late = int((heads.gap > self.tol).sum())
-        if late:
-            warnings.warn(
-                f"{late} of {n_heads} heads did not reach tol={self.tol:g}: the worst relative "
-                f"duality gap is {float(heads.gap.max()):.1e}. Raise l2_reg or tol.",
-                ConvergenceWarning,
-                stacklevel=stacklevel,
-            )
-        empty = int((~heads.used.any(-1)).sum())
-        if empty:
-            warnings.warn(
-                f"{empty} of {n_heads} heads use no feature and give all classes the same score: "
-                f"group_reg={self.group_reg:g} is at or above its maximum for them, or their "
-                "support rows are all equal. Decrease group_reg.",
-                UserWarning,
-                stacklevel=stacklevel,
-            )
-
-    def _check_X(self, X: ArrayLike) -> NDArray[Any]:
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Features of rows.
@@ -409,158 +384,7 @@ class GroupLassoSVMMetaClassifier(
         scores = self._scores(X)
         return self.classes_[scores.argmax(axis=1)]
 
-    def predict_episodes(
-        self, X_support: ArrayLike, y_support: ArrayLike, X_query: ArrayLike
-    ) -> NDArray[Any]:
-        """Adapt to many episodes at once and predict their query rows.
-
-        Parameters
-        ----------
-        X_support : array-like of shape (n_episodes, n_support, n_features)
-            Rows to learn from.
-        y_support : array-like of shape (n_episodes, n_support)
-            Their labels; each episode has two classes or more.
-        X_query : array-like of shape (n_episodes, n_query, n_features)
-            Rows to classify.
-
-        Returns
-        -------
-        ndarray of shape (n_episodes, n_query)
-            Labels, each among those of its episode.
-        """
-        check_is_fitted(self)
-        support, query = self._check_episodes(X_support, X_query)
-        labels = np.asarray(y_support)
-        if labels.shape != support.shape[:2]:
-            raise ValueError(
-                f"y_support must have shape {support.shape[:2]} like the rows of X_support, got "
-                f"{labels.shape}."
-            )
-        found = [_check_labels(y, type(self).__name__) for y in labels]
-        F, Q = (
-            self._encode(x.reshape(-1, x.shape[-1])).unflatten(0, x.shape[:2])
-            for x in (support, query)
-        )
-        predicted = np.empty(query.shape[:2], labels.dtype)
-        n_classes = np.array([len(classes) for classes, _ in found])
-        for k in np.unique(n_classes):
-            chosen = np.flatnonzero(n_classes == k)
-            y = torch.from_numpy(np.stack([found[e][1] for e in chosen]))
-            heads = few_shot_head(self).fit(F[chosen], y, int(k))
-            self._warn(heads, stacklevel=3)
-            best = heads.scores(Q[chosen]).argmax(-1).numpy()
-            for e, row in zip(chosen, best, strict=True):
-                predicted[e] = found[e][0][row]
-        return predicted
-
-    def _check_episodes(
-        self, X_support: ArrayLike, X_query: ArrayLike
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        arrays = []
-        for name, X in (("X_support", X_support), ("X_query", X_query)):
-            array = check_array(
-                X,
-                dtype=[np.float64, np.float32],
-                ensure_2d=False,
-                allow_nd=True,
-                input_name=name,
-            )
-            if array.ndim != 3 or array.shape[2] != self.n_features_in_:
-                raise ValueError(
-                    f"{name} must have shape (n_episodes, n_rows, {self.n_features_in_}), got "
-                    f"{array.shape}."
-                )
-            arrays.append(array)
-        support, query = arrays
-        if len(support) != len(query):
-            raise ValueError(
-                f"X_support has {len(support)} episodes and X_query {len(query)}: they must agree."
-            )
-        return support, query
-
-    def predict_sampled(
-        self, X: ArrayLike, episodes: Episodes
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Predict episodes that are row numbers of one table, whose rows are encoded once.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        episodes : Episodes
-            As from `model_selection.sample_episodes`.
-
-        Returns
-        -------
-        predicted : ndarray of int, shape (n_episodes, n_query_rows)
-            Number, within the episode, of each query row's class.
-        features_used : ndarray of shape (n_episodes,)
-            Share of the features that each head uses.
-        """
-        features = self._encode(self._check_X(X))
-        parts = fit_episodes(few_shot_head(self), features, episodes)
-        heads = [part for _, part, _ in parts]
-        self._warn(EpisodeHeads(*(torch.cat(x) for x in zip(*map(_fields, heads), strict=True))), 3)
-        predicted = torch.cat([scores.argmax(-1) for _, _, scores in parts])
-        used = torch.cat([part.used.double().mean(-1) for part in heads])
-        return predicted.numpy(), used.numpy()
-
-    def score_episodes(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        *,
-        n_way: int = 5,
-        n_shot: int = 1,
-        n_query: int = 15,
-        n_episodes: int = 600,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> EpisodeScores:
-        """Accuracies on episodes of given, usually new, classes.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows.
-        y : array-like of shape (n_samples,)
-            Labels.
-        n_way, n_shot, n_query, n_episodes, random_state
-            As in `model_selection.sample_episodes`.
-
-        Returns
-        -------
-        EpisodeScores
-            `accuracies` and `features_used` of each episode, their `mean` accuracy and `ci95`, half
-            the width of its 95 % interval.
-        """
-        return evaluate_episodes(
-            self,
-            X,
-            y,
-            n_way=n_way,
-            n_shot=n_shot,
-            n_query=n_query,
-            n_episodes=n_episodes,
-            random_state=random_state,
-        )
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _fields(heads: EpisodeHeads) -> tuple[Tensor, ...]:
-    return heads.center, heads.coef, heads.intercept, heads.gap
-
-
-def _check_labels(y: NDArray[Any], caller: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Classes, sorted, and which of them each row is of."""
-    check_classification_targets(y)
-    classes, index = np.unique(y, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(
-            f"{caller} needs rows of at least two classes; the data contain {len(classes)} "
-            f"class(es): {classes.tolist()}"
-        )
-    return classes, index

@@ -87,6 +87,7 @@ def check_meta_parameters(estimator: Any) -> None:
     check_integer("episodes_per_batch", p.episodes_per_batch, 1)
     check_real("label_smoothing", p.label_smoothing, 0, 1, closed="left")
     check_integer("max_iter", p.max_iter, 0)
+    check_integer("n_init", p.n_init, 1)
     check_real("learning_rate", p.learning_rate, 0, np.inf, closed="neither")
     check_choice("optimizer", p.optimizer, OPTIMIZERS)
     check_real("weight_decay", p.weight_decay, 0, np.inf, closed="left")
@@ -113,19 +114,45 @@ def few_shot_head(estimator: Any, kind: str | None = None) -> FewShotHead:
 def fit_meta_encoder(
     estimator: Any, X: NDArray[Any], y: NDArray[np.int64], started: Encoder | None
 ) -> FittedMetaEncoder:
-    """Train an encoder on episodes of rows X of classes y, from `started` where that is given."""
+    """Train an encoder on episodes of rows X of classes y, the best of `n_init` runs.
+
+    A training that goes on from `started` is one run.
+    """
     p = estimator
     device = check_device(p.device)
-    turns = _turns(p, X.shape[1])
-    seed = draw_seed(p.random_state)
-    random = np.random.RandomState(seed)
+    random = np.random.RandomState(draw_seed(p.random_state))
+    seed, *more_seeds = random.randint(2**31 - 1, size=p.n_init).tolist()
     held_out = _held_out_classes(p, np.bincount(y), random)
     kept = ~np.isin(y, held_out)
-    counts = np.bincount(np.unique(y[kept], return_inverse=True)[1])
+    rows, labels = to_tensor(X[kept]), np.unique(y[kept], return_inverse=True)[1]
+    episodes = _held_out_episodes(p, X[~kept], y[~kept], seed)
+    seeds = [seed, *more_seeds] if started is None else [seed]
+    runs = [_run(p, rows, labels, episodes, started, device, seed) for seed in seeds]
+    return min(runs, key=_final_loss)
+
+
+def _final_loss(fitted: FittedMetaEncoder) -> float:
+    """Best loss on held-out classes; without them, the mean of the last quarter of the steps'."""
+    losses = fitted.run.losses
+    if fitted.run.held_out_losses:
+        return min(fitted.run.held_out_losses)
+    return float(np.mean(losses[-max(1, len(losses) // 4) :])) if losses else 0.0
+
+
+def _run(
+    p: Any,
+    rows: Tensor,
+    labels: NDArray[np.int64],
+    held_out: HeldOutEpisodes | None,
+    started: Encoder | None,
+    device: torch.device,
+    seed: int,
+) -> FittedMetaEncoder:
+    turns = _turns(p, rows.shape[1])
+    counts = np.bincount(labels)
     sizes = feasible_sizes(
         counts if turns is None else counts.repeat(len(turns)), p.n_way, p.n_shot, p.n_query
     )
-    rows = to_tensor(X[kept])
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         encoder = _new_encoder(p, rows) if started is None else copy.deepcopy(started)
@@ -134,7 +161,7 @@ def fit_meta_encoder(
             parameter.requires_grad_(True)
         batches = EpisodeBatches(
             rows.to(device),
-            np.unique(y[kept], return_inverse=True)[1],
+            labels,
             **dict(zip(("n_way", "n_shot", "n_query"), sizes, strict=True)),
             episodes_per_batch=p.episodes_per_batch,
             n_batches=max(1, math.ceil(p.max_iter / N_EVALUATIONS)),
@@ -142,9 +169,7 @@ def fit_meta_encoder(
             seed=seed,
             turns=None if turns is None else turns.to(device),
         )
-        held_out_episodes = _held_out_episodes(p, X[~kept], y[~kept], seed)
-        plan = _plan(p, device, fresh=started is None)
-        run = meta_train(objective, batches, plan, held_out_episodes)
+        run = meta_train(objective, batches, _plan(p, device, fresh=started is None), held_out)
     objective.eval()
     return FittedMetaEncoder(objective.encoder, float(objective.scale.detach()), run, sizes)
 

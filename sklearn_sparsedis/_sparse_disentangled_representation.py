@@ -72,7 +72,9 @@ class SparseDisentangledRepresentation(
         (height, width[, channels]) of the images that the rows of X are, for "conv".
     penalty : {"l0", "l1", "l2", "mcp"}, default="l1"
         ||w||_1, ||w||_2^2 / 2, or the minimax concave penalty, which starts as "l1" and does not
-        shrink large coefficients (`functional.mcp_penalty`, gamma = 2). With "l0" the encoder is
+        shrink large coefficients (`functional.mcp_penalty`, gamma = 2). It has many local minima:
+        the training goes on once more from the basis of "l0", for a third of the steps, and the
+        lower objective is kept. With "l0" the encoder is
         trained through ridge heads as with "l2", which determine its components up to a linear map;
         then these are turned to the basis in which least-squares heads have most zeros, and heads
         are fitted on the supports found.

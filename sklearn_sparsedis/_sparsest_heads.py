@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 from torch import Tensor
 
-from sklearn_sparsedis._head_basis import HeadBasis, find_head_basis
+from sklearn_sparsedis._head_basis import HeadBasis, find_head_basis, head_spectrum
 from sklearn_sparsedis._validation import Targets, to_tensor
 from sklearn_sparsedis.functional import GramStatistics, centred_gram
 from sklearn_sparsedis.nn import Heads, column_moments
@@ -16,6 +16,10 @@ from sklearn_sparsedis.solvers import SolveResult, least_squares_on, select_supp
 
 __all__ = ["SparsestBasis", "find_sparsest_basis", "solve_sparsest_heads"]
 
+# share of the targets' variance that a direction must explain for the user to be told
+_WORTH_SAYING = 0.01
+# of the search for what they miss; two seconds
+_MOST_PRODUCTS = 2e10
 # variances of components below this share of the largest are rounding of a constant
 _RANK_TOL = {torch.float32: 1e-9, torch.float64: 1e-12}
 
@@ -86,6 +90,60 @@ def find_sparsest_basis(
         found=(basis.unused != 0.5).any(1),
         basis=basis,
         dense_coef=coef.numpy(),
+    )
+
+
+def missing_directions(X: Tensor, Z: Tensor, values: Tensor, weights: Tensor | None) -> str | None:
+    """Say whether rows X explain targets in ways that their components Z do not.
+
+    What least-squares heads on the components leave is regressed on X. Directions of X that several
+    of these heads share beyond their errors, and that explain a hundredth each of what the targets
+    vary, are latents without a component.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n, d)
+        Rows.
+    Z : Tensor of shape (n, m)
+        Components.
+    values : Tensor of shape (n, T)
+        Standardised targets, zero where missing.
+    weights : Tensor of shape (n,) or (n, T), optional
+
+    Returns
+    -------
+    str or None
+        The problem in words; None where there is none, or where n is below 2 d or the products cost
+        too much to find out.
+    """
+    n, d = X.shape
+    per_task = weights is not None and weights.ndim == 2
+    if n < 2 * d or n * d**2 * (values.shape[1] if per_task else 1) > _MOST_PRODUCTS:
+        return None
+    residual = values.double()
+    for rows in (Z, X):
+        white, rank = _whitening(rows, weights)
+        features = rows.double() @ white[:, :rank]
+        statistics = _statistics(features, residual, weights)
+        coef, stderr = _heads(statistics, _n_rows(weights, residual))
+        if rows is Z:
+            intercept = statistics.y_mean - (coef * statistics.z_mean).sum(-1)
+            residual = residual - features @ coef.T - intercept
+            if weights is not None:
+                residual = torch.where(weights.reshape(n, -1) > 0, residual, 0.0)
+    known = torch.isfinite(stderr)
+    if not known.any():
+        return None
+    spectrum, basis = head_spectrum(coef[known].numpy(), stderr[known].numpy())
+    shares = np.square(coef[known].numpy() @ basis[: len(spectrum)].T).mean(0)
+    missed = shares[(spectrum > 1) & (shares >= _WORTH_SAYING)]
+    if not len(missed):
+        return None
+    directions = "1 direction" if len(missed) == 1 else f"{len(missed)} directions"
+    return (
+        f"X explains a further {missed.sum():.0%} of the targets' variance through {directions} "
+        "that no component carries: latents are missing (raise n_components, or "
+        "max_iter if the encoder had not converged)"
     )
 
 

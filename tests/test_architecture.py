@@ -39,7 +39,7 @@ THIRD_PARTIES = {
     "metrics": {"numpy", "scipy", "sklearn"},
     "datasets": {"numpy", "scipy", "sklearn", "PIL", "h5py"},
     "model_selection": {"numpy", "scipy", "sklearn", "joblib"},
-    "inspection": {"numpy", "scipy", "sklearn", "matplotlib"},
+    "inspection": {"numpy", "scipy", "sklearn", "torch", "matplotlib"},
 }
 MODULES = sorted(ROOT.rglob("*.py"))
 

@@ -167,3 +167,27 @@ def test_mcp_heads_are_sparser_than_the_lassos(data):
 def test_early_stopping_keeps_no_encoder_of_the_schedule(data):
     fitted = model(penalty="mcp", max_iter=100, n_iter_no_change=1).fit(data.X, data.Y)
     assert fitted.n_iter_ >= 80
+
+
+@pytest.mark.parametrize("missing_labels", [False, True])
+@pytest.mark.parametrize("n_components", [2, 3])
+def test_missing_latents_are_said(data, n_components, missing_labels):
+    Y = data.Y.copy()
+    if missing_labels:
+        Y[np.random.default_rng(0).random(Y.shape) < 0.3] = np.nan
+    fitted = model().set_params(n_components=n_components)
+    n_missing = {2: "2 directions", 3: "1 direction"}[n_components]
+    with pytest.warns(UserWarning, match=f"through {n_missing} that no component carries"):
+        fitted.fit(data.X, Y)
+
+
+@pytest.mark.filterwarnings(DOUBT)
+def test_no_latents_are_missing_where_targets_share_their_noise(data):
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal((len(data.X), 2)) @ rng.standard_normal((2, data.Y.shape[1]))
+    fitted = model().fit(data.X, data.Y + shared)
+    assert not any("no component carries" in problem for problem in fitted.confidence_.problems)
+
+
+def test_mcp_is_not_caught_in_the_local_minima_of_correlated_latents(data):
+    assert mcc(model(penalty="mcp", max_iter=200).fit(data.X, data.Y), data) > 0.99

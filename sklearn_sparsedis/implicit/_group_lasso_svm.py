@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from sklearn_sparsedis.solvers._group_lasso_svm import Solved, chunk_size, solve_scaled
 from sklearn_sparsedis.solvers._group_lasso_svm_face import FaceSolver
 from sklearn_sparsedis.solvers._group_lasso_svm_problem import TOUCHING, Point, Problem
-from sklearn_sparsedis.solvers._group_lasso_svm_scaling import scale_problem
+from sklearn_sparsedis.solvers._group_lasso_svm_scaling import Problems, scale_problem
 from sklearn_sparsedis.solvers._group_lasso_svm_system import PivotBasis
 from sklearn_sparsedis.solvers._result import SolveResult
 
@@ -90,12 +90,12 @@ def group_lasso_svm_result(
     ----------
     Lachapelle et al. (2023), "Synergies between Disentanglement and Sparsity", ICML, section 3.
     """
-    problem, scale, batch = scale_problem(
+    problems, scale, batch = scale_problem(
         F, y, group_reg, l2_reg, n_classes, feature_weight, sample_weight
     )
     with torch.no_grad():
-        solved = solve_scaled(problem, tol, max_iter, dual_init)
-    coef = _Coefficients.apply(problem.F, problem.c, problem.tau, problem.Y, solved)
+        solved = solve_scaled(problems, tol, max_iter, dual_init)
+    coef = _Coefficients.apply(*vars(problems).values(), solved)
     coef = (coef * scale[:, None, None]).to(F.dtype)
     return solved.result(coef, batch, tol)
 
@@ -104,28 +104,33 @@ class _Coefficients(torch.autograd.Function):
     """Coefficients of scaled problems, given their solution."""
 
     @staticmethod
-    def forward(F: Tensor, c: Tensor, tau: Tensor, Y: Tensor, solved: Solved) -> Tensor:
+    def forward(
+        F: Tensor, rows: Tensor, Y: Tensor, c: Tensor, tau: Tensor, solved: Solved
+    ) -> Tensor:
         return solved.coef.clone()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        F, c, tau, Y, solved = inputs
-        ctx.save_for_backward(F, c, tau, Y, solved.dual, solved.free)
+        *problems, solved = inputs
+        ctx.save_for_backward(*problems, solved.dual, solved.free)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, coef_grad: Tensor) -> tuple[Tensor | None, ...]:
-        F, c, tau, Y, dual, free = ctx.saved_tensors
-        problem = Problem(F, Y, c, TOUCHING * tau)
-        size = chunk_size(problem)
+        F, rows, Y, c, tau, dual, free = ctx.saved_tensors
+        problems = Problems(F, rows, Y, c, TOUCHING * tau)
+        size = chunk_size(problems)
         parts = []
         for start in range(0, F.shape[0], size):
             chunk = slice(start, start + size)
-            parts.append(
-                _pull_back(problem.select(chunk), dual[chunk], free[chunk], coef_grad[chunk])
+            scaled_grad, *grads = _pull_back(
+                problems.scaled(chunk), dual[chunk], free[chunk], coef_grad[chunk]
             )
-        F_grad, c_grad, tau_grad = (torch.cat(x) for x in zip(*parts, strict=True))
-        return F_grad, c_grad, tau_grad, None, None
+            F_grad = (scaled_grad * rows[chunk]).to(F.dtype)
+            rows_grad = (scaled_grad * F[chunk]).sum(-1, keepdim=True)
+            parts.append((F_grad, rows_grad, *grads))
+        F_grad, rows_grad, c_grad, tau_grad = (torch.cat(x) for x in zip(*parts, strict=True))
+        return F_grad, rows_grad, None, c_grad, tau_grad, None
 
 
 def _pull_back(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -57,8 +57,10 @@ class FewShotHead:
     .. math:: x_i = (F_i - \bar F) / s, \quad \bar F = \tfrac1n \sum_i F_i, \quad
         s^2 = \tfrac1n \sum_i \|F_i - \bar F\|^2
 
-    over the support rows. So `l2_reg` is in units of the mean squared norm of the centred features,
-    and the heads are the same whatever the scale and the offset of the features.
+    over the n support rows of k classes. So `l2_reg` is in units of the mean squared norm of the
+    centred features, and the heads are the same whatever the scale and the offset of the features.
+    It is also times ``sqrt(n / k)``: losses are sums over rows, and for a mean loss the error bound
+    of a regularised linear predictor is least where the strength falls as one over the root of n.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ class FewShotHead:
     group_reg : float
         Lambda_1 of "group_lasso_svm" as a fraction of the uniform-spread bound of its maximum.
     l2_reg : float
-        Lambda_2 of all heads but "prototype", on the scaled features.
+        Lambda_2 of all heads but "prototype", on the scaled features, with one row a class.
     tol : float
         Relative duality gap at which a head is solved.
     fit_intercept : bool
@@ -95,6 +97,11 @@ class FewShotHead:
             Their classes in [0, k), all of which occur.
         n_classes : int
             k >= 2.
+
+        References
+        ----------
+        Shalev-Shwartz and Ben-David, "Understanding Machine Learning", 2014, corollary 13.9, for
+        the growth of `l2_reg` with the number of rows.
         """
         y = y.expand(F.shape[:-1])
         center = F.mean(-2, keepdim=True)
@@ -102,7 +109,8 @@ class FewShotHead:
         square = X.square().sum(-1).mean(-1)[..., None, None]
         constant = square <= torch.finfo(F.dtype).tiny
         scale = torch.where(constant, 1, torch.where(constant, 1, square).sqrt())
-        coef, intercept, gap = EPISODE_HEADS[self.kind](self, X / scale, y, n_classes)
+        head = replace(self, l2_reg=self.l2_reg * math.sqrt(F.shape[-2] / n_classes))
+        coef, intercept, gap = EPISODE_HEADS[self.kind](head, X / scale, y, n_classes)
         return EpisodeHeads(center, coef / scale, intercept, gap.detach())
 
 

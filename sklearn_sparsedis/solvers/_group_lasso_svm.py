@@ -21,7 +21,7 @@ from sklearn_sparsedis.solvers._group_lasso_svm_problem import (
     certify,
     lengths,
 )
-from sklearn_sparsedis.solvers._group_lasso_svm_scaling import scale_problem
+from sklearn_sparsedis.solvers._group_lasso_svm_scaling import Problems, scale_problem
 from sklearn_sparsedis.solvers._result import SolveResult
 
 # Working memory that a chunk of the batch may take. On a CPU small chunks stay in its cache and
@@ -30,6 +30,8 @@ _CHUNK_BYTES = {"cpu": 2**24}
 _DEVICE_CHUNK_BYTES = 2**30
 # The interior method hands over to the active set at these gaps, and resumes where that falls short
 _HANDOVERS = (1e-6, 1e-9, 0.0)
+# Iterations in which a problem may get to the first of them by coarse steps
+_COARSE_ITERATIONS = 15
 _FACE_STEPS = 2
 _STIFF_FACE_STEPS = 6
 # Gap at which the conic method, whose last digits are the hardest, hands over
@@ -119,10 +121,10 @@ def solve_group_lasso_svm(
     ICML 2023, arXiv 2211.14666.
     """
     with torch.no_grad():
-        problem, scale, batch = scale_problem(
+        problems, scale, batch = scale_problem(
             F, y, group_reg, l2_reg, n_classes, feature_weight, sample_weight
         )
-        solved = solve_scaled(problem, tol, max_iter, dual_init)
+        solved = solve_scaled(problems, tol, max_iter, dual_init)
         coef = (solved.coef * scale[:, None, None]).to(F.dtype)
         return solved.result(coef, batch, tol)
 
@@ -163,12 +165,12 @@ class Solved:
         )
 
 
-def solve_scaled(problem: Problem, tol: float, max_iter: int, dual_init: Tensor | None) -> Solved:
-    """Solve scaled problems, chunk by chunk.
+def solve_scaled(problems: Problems, tol: float, max_iter: int, dual_init: Tensor | None) -> Solved:
+    """Solve problems scaled, chunk by chunk.
 
     Parameters
     ----------
-    problem : Problem
+    problems : Problems
         The problems.
     tol, max_iter, dual_init
         As in `solve_group_lasso_svm`.
@@ -184,20 +186,20 @@ def solve_scaled(problem: Problem, tol: float, max_iter: int, dual_init: Tensor 
         raise ValueError(f"max_iter must be at least 1, got {max_iter}")
     init = None
     if dual_init is not None:
-        if dual_init.shape[-2:] != problem.Y.shape[-2:] or dual_init.numel() != problem.Y.numel():
+        if dual_init.shape[-2:] != problems.Y.shape[-2:] or dual_init.numel() != problems.Y.numel():
             raise ValueError(
                 "dual_init must have shape (*batch, n, k) with (n, k) = "
-                f"{tuple(problem.Y.shape[-2:])}, got {tuple(dual_init.shape)}"
+                f"{tuple(problems.Y.shape[-2:])}, got {tuple(dual_init.shape)}"
             )
-        init = dual_init.detach().to(problem.Y.dtype).reshape(problem.Y.shape)
-    b = problem.F.shape[0]
-    size = chunk_size(problem)
+        init = dual_init.detach().to(problems.Y.dtype).reshape(problems.Y.shape)
+    b = problems.F.shape[0]
+    size = chunk_size(problems)
     parts = []
     for start in range(0, b, size):
         chunk = slice(start, start + size)
         parts.append(
             _solve_chunk(
-                problem.select(chunk), tol, max_iter, None if init is None else init[chunk]
+                problems.scaled(chunk), tol, max_iter, None if init is None else init[chunk]
             )
         )
     if len(parts) == 1:
@@ -206,12 +208,15 @@ def solve_scaled(problem: Problem, tol: float, max_iter: int, dual_init: Tensor 
 
 
 def _solve_chunk(problem: Problem, tol: float, max_iter: int, init: Tensor | None) -> Solved:
-    start = start_on_segment(problem)
-    if init is not None:
-        start = 0.98 * project_simplex(init) + 0.02 * start
     thresholds = any_true(problem.tau > 0)
     inner = problem if thresholds else GramProblem(problem)
+    start = start_on_segment(inner)
+    if init is not None:
+        start = 0.98 * project_simplex(init) + 0.02 * start
     state = initial_state(inner, start)
+    if thresholds:
+        level = max(tol, _HANDOVERS[0])
+        interior_point(inner, state, level, min(max_iter, _COARSE_ITERATIONS), coarse=True)
     for level in sorted({max(tol, level) for level in _HANDOVERS}, reverse=True):
         interior_point(inner, state, level, min(max_iter, _PLAIN_ITERATIONS))
         finish_on_face(inner, state, tol, _FACE_STEPS)
@@ -251,18 +256,19 @@ def _solve_stiff(
 
 def _solved(problem: Problem, state: State, coef: Tensor | None = None) -> Solved:
     """Solution at the best dual point, certified afresh."""
+    V = problem.image(problem.Y - state.best)
+    norm = lengths(V)
     if coef is None:
-        V = problem.image(problem.Y - state.best)
-        norm = lengths(V)
         coef = V * shrinkage(norm, TOUCHING * problem.tau).unsqueeze(-1)
-    primal, gap = certify(problem, coef, state.best)
+    primal, gap = certify(problem, coef, state.best, norm)
     return Solved(coef, state.best, state.free, primal, gap, state.n_iter)
 
 
-def chunk_size(problem: Problem) -> int:
+def chunk_size(problems: Problems) -> int:
     """Problems that fit in the working memory at once."""
-    _, n, m = problem.F.shape
-    order = n * (problem.Y.shape[-1] - 1)
-    per_problem = problem.F.element_size() * (4 * n * m + order * max(order, 1024)) + 40 * order**2
-    limit = _CHUNK_BYTES.get(problem.F.device.type, _DEVICE_CHUNK_BYTES)
+    _, n, m = problems.F.shape
+    order = n * (problems.Y.shape[-1] - 1)
+    element = problems.rows.element_size()
+    per_problem = element * (4 * n * m + order * max(order, 1024)) + 40 * order**2
+    limit = _CHUNK_BYTES.get(problems.F.device.type, _DEVICE_CHUNK_BYTES)
     return max(1, limit // per_problem)

@@ -10,7 +10,6 @@ from sklearn_sparsedis.solvers._group_lasso_svm_problem import (
     GramProblem,
     Point,
     Problem,
-    lengths,
 )
 
 # Iterations between two looks of the host at a device's progress
@@ -53,18 +52,18 @@ class State:
         self.gap = torch.where(better, gap, self.gap)
 
 
-def start_on_segment(problem: Problem) -> Tensor:
+def start_on_segment(problem: Problem | GramProblem) -> Tensor:
     """Best dual point between the labels and the uniform spread over the wrong classes."""
     Y = problem.Y
     k = Y.shape[-1]
     spread = (1 - Y) / (k - 1)
-    norm = lengths(problem.image(Y - spread))
+    norm, tau = problem.block_norms(Y - spread)
     total = problem.c.sum((-1, -2)).unsqueeze(-1)
     low = torch.zeros_like(total)
     high = torch.full_like(total, 1 - 1 / k)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        slope = ((middle * norm - problem.tau).clamp_min(0) * norm).sum(-1, keepdim=True)
+        slope = ((middle * norm - tau).clamp_min(0) * norm).sum(-1, keepdim=True)
         descends = slope < total
         low, high = torch.where(descends, middle, low), torch.where(descends, high, middle)
     share = low.clamp_min(1e-8).unsqueeze(-1)
@@ -99,11 +98,20 @@ def central_slack(point: Point, dual: Tensor, mu: Tensor) -> Tensor:
     return torch.maximum(point.grad - multiplier, 0.1 * mu / dual)
 
 
-def interior_point(problem: Problem | GramProblem, state: State, tol: float, max_iter: int) -> None:
+def interior_point(
+    problem: Problem | GramProblem,
+    state: State,
+    tol: float,
+    max_iter: int,
+    *,
+    coarse: bool = False,
+) -> None:
     """Advance `state` in place until each problem's gap is at most `tol`.
 
     Mehrotra's predictor and corrector; the length of a step in Lambda is cut back until the
     barrier function no longer rises along it, which the kinks of the block threshold require.
+    `coarse` steps take the features' curvature in single precision, and everything else in double:
+    far from the solution the directions are as good, at half the cost.
     """
     on_cpu = problem.F.device.type == "cpu"
     V = None
@@ -113,17 +121,19 @@ def interior_point(problem: Problem | GramProblem, state: State, tol: float, max
         running = (state.gap > tol) & (state.n_iter < max_iter)
         if (on_cpu or iteration % BLOCK_OF_ITERATIONS == 0) and not any_true(running):
             return
-        V = _advance(problem, point, state, running)
+        V = _advance(problem, point, state, running, coarse)
     point = problem.evaluate(state.dual, V)
     state.record(state.dual, point.gap, state.dual > state.slack)
 
 
-def _advance(problem: Problem | GramProblem, point: Point, state: State, running: Tensor) -> Tensor:
+def _advance(
+    problem: Problem | GramProblem, point: Point, state: State, running: Tensor, coarse: bool
+) -> Tensor:
     """One iteration; returns V at the new dual point."""
     dual, slack = state.dual, state.slack
     mu = (dual * slack).mean((-1, -2), keepdim=True)
     curvature = slack / dual
-    solve = problem.barrier_solver(point, dual, curvature)
+    solve = problem.barrier_solver(point, dual, curvature, coarse=coarse)
 
     def newton(target: Tensor) -> tuple[Tensor, Tensor]:
         centre = target / dual

@@ -72,9 +72,13 @@ class Problem:
     c: Tensor
     tau: Tensor
 
-    def select(self, index: slice | Tensor) -> "Problem":
-        """Return the problems at `index` of the batch, detached from autograd."""
-        return Problem(*(x.detach()[index] for x in (self.F, self.Y, self.c, self.tau)))
+    def select(self, index: Tensor) -> "Problem":
+        """Return the problems at `index` of the batch."""
+        return Problem(*(x[index] for x in vars(self).values()))
+
+    def block_norms(self, move: Tensor) -> tuple[Tensor, Tensor]:
+        """Norms of the blocks of the image of `move` (b, n, k), and their thresholds, (b, m)."""
+        return lengths(self.image(move)), self.tau
 
     def image(self, move: Tensor) -> Tensor:
         """V's move when ``Y - Lambda`` moves by `move` (b, n, k)."""
@@ -91,22 +95,36 @@ class Problem:
         regulariser = (norm_W * (self.tau + norm_W / 2)).sum(-1)
         return _point(self, dual, (V, norm, shrink), scores, regulariser)
 
-    def hessian(self, point: Point, basis: PivotBasis, index: Tensor | None = None) -> Tensor:
+    def hessian(
+        self,
+        point: Point,
+        basis: PivotBasis,
+        index: Tensor | None = None,
+        *,
+        coarse: bool = False,
+    ) -> Tensor:
         r"""Generalised Hessian of the dual objective in (some) coordinates of a basis.
 
         .. math:: \sum_j (F_j \otimes I) [a_j I + \tfrac{\tau_j}{\|V_j\|^3} V_j V_j^T]
             (F_j \otimes I)^T \text{ over } \|V_j\| > \tau_j, \quad a_j = 1 - \tau_j / \|V_j\|
+
+        A `coarse` one is summed in single precision.
         """
         F, V, shrink, norm, tau = self._used(point)
         used = shrink > 0
         norm = torch.where(used, norm, 1)
         bend = torch.where(used, tau.sqrt() / norm**1.5, 0)
-        return weighted_hessian(F, V * bend.unsqueeze(-1), shrink, basis, index)
+        dtype = torch.float32 if coarse else F.dtype
+        F_part, bent, weight = (x.to(dtype) for x in (F, V * bend.unsqueeze(-1), shrink))
+        return weighted_hessian(F_part, bent, weight, basis, index).to(F.dtype)
 
-    def barrier_solver(self, point: Point, dual: Tensor, curvature: Tensor) -> Solver:
+    def barrier_solver(
+        self, point: Point, dual: Tensor, curvature: Tensor, *, coarse: bool
+    ) -> Solver:
         """Newton system with the barrier's `curvature` (b, n, k) on its diagonal."""
         basis = PivotBasis(dual)
-        return PivotSolver(basis, add_barrier(self.hessian(point, basis), basis, curvature))
+        hessian = self.hessian(point, basis, coarse=coarse)
+        return PivotSolver(basis, add_barrier(hessian, basis, curvature))
 
     def slope(self, point: Point, V_move: Tensor) -> Callable[[Tensor], Tensor]:
         """Derivative of the nonlinear part along a line, as a function of the length (b, 1, 1).
@@ -159,6 +177,11 @@ class GramProblem:
         """V's move when ``Y - Lambda`` moves by `move` (b, n, k)."""
         return self.gram @ move
 
+    def block_norms(self, move: Tensor) -> tuple[Tensor, Tensor]:
+        """Norm of the image of `move` (b, n, k) as one block, and no threshold, (b, 1)."""
+        norm = (move * self.image(move)).sum((-1, -2)).clamp_min(0).sqrt().unsqueeze(-1)
+        return norm, torch.zeros_like(norm)
+
     def evaluate(self, dual: Tensor, V: Tensor | None = None) -> Point:
         """Gradient and gap at a dual point (b, n, k); V saves its computation."""
         difference = self.Y - dual
@@ -171,7 +194,9 @@ class GramProblem:
         """Hessian of the dual objective in (some) coordinates of a basis."""
         return gram_hessian(self.gram, basis, index)
 
-    def barrier_solver(self, point: Point, dual: Tensor, curvature: Tensor) -> Solver:
+    def barrier_solver(
+        self, point: Point, dual: Tensor, curvature: Tensor, *, coarse: bool
+    ) -> Solver:
         """Newton system with the barrier's `curvature` (b, n, k) on its diagonal."""
         return ClassSolver(self.gram, dual, curvature)
 
@@ -207,14 +232,16 @@ def relative(gap: Tensor, primal: Tensor, c: Tensor) -> Tensor:
     return gap / torch.maximum(primal, floor).clamp_min(torch.finfo(primal.dtype).tiny)
 
 
-def certify(problem: Problem, coef: Tensor, dual: Tensor) -> tuple[Tensor, Tensor]:
-    """Primal objective and relative gap, both (b,), of any pair of primal and dual points."""
+def certify(problem: Problem, coef: Tensor, dual: Tensor, norm_V: Tensor) -> tuple[Tensor, Tensor]:
+    """Primal objective and relative gap, both (b,), of any pair of primal and dual points.
+
+    `norm_V` (b, m) holds the norms of the blocks of V at the dual point.
+    """
     scores = problem.F @ coef
     margin = problem.c * (1 - problem.Y)
     loss = (margin + scores - (problem.Y * scores).sum(-1, keepdim=True)).amax(-1).sum(-1)
     norm = lengths(coef)
     primal = loss + (norm * (problem.tau + norm / 2)).sum(-1)
-    excess = lengths(problem.image(problem.Y - dual)) - problem.tau
-    value = (problem.c * (1 - problem.Y) * dual).sum((-1, -2))
-    value = value - excess.clamp_min(0).square().sum(-1) / 2
+    value = (margin * dual).sum((-1, -2))
+    value = value - (norm_V - problem.tau).clamp_min(0).square().sum(-1) / 2
     return primal, relative((primal - value).clamp_min(0), primal, problem.c)

@@ -1,10 +1,38 @@
 """The user's group-Lasso SVM, validated and scaled to lambda_2 = 1 and unit sample weights."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import any_true
 from sklearn_sparsedis.solvers._group_lasso_svm_problem import Problem
+
+
+@dataclass
+class Problems:
+    """Problems whose features are scaled, and widened, where and when a part of them is solved.
+
+    Attributes
+    ----------
+    F : Tensor of shape (b, n, m)
+        Features as given.
+    rows : Tensor of shape (b, n, 1)
+        Factors of the rows of F in the scaled problems, and of the dtype to solve in.
+    Y, c, tau : Tensor
+        As in `Problem`.
+    """
+
+    F: Tensor
+    rows: Tensor
+    Y: Tensor
+    c: Tensor
+    tau: Tensor
+
+    def scaled(self, chunk: slice) -> Problem:
+        """Return the scaled problems of a part of the batch, detached from autograd."""
+        F, rows, Y, c, tau = (x.detach()[chunk] for x in vars(self).values())
+        return Problem(F * rows, Y, c, tau)
 
 
 def scale_problem(
@@ -15,13 +43,13 @@ def scale_problem(
     n_classes: int | None,
     feature_weight: Tensor | None,
     sample_weight: Tensor | None,
-) -> tuple[Problem, Tensor, torch.Size]:
-    """Problem with one batch dimension, unit lambda_2 and unit sample weights.
+) -> tuple[Problems, Tensor, torch.Size]:
+    """Problems with one batch dimension, unit lambda_2 and unit sample weights.
 
     Returns
     -------
-    problem : Problem
-        The problem.
+    problems : Problems
+        The problems.
     scale : Tensor of shape (b,)
         Its coefficients times this are those of the original.
     batch : torch.Size
@@ -58,13 +86,14 @@ def scale_problem(
     scale = l2.expand(batch).reshape(b).rsqrt()
     c = c.to(wide).expand(*batch, n).reshape(b, n, 1)
     threshold = (l1.unsqueeze(-1) * omega.to(wide)).expand(*batch, m).reshape(b, m)
-    problem = Problem(
-        F=F.to(wide).reshape(b, n, m) * (c * scale[:, None, None]),
+    problems = Problems(
+        F=F.reshape(b, n, m),
+        rows=c * scale[:, None, None],
         Y=(y.reshape(b, n, 1) == torch.arange(k, device=device)).to(wide),
         c=c,
         tau=threshold * scale.unsqueeze(-1),
     )
-    return problem, scale, batch
+    return problems, scale, batch
 
 
 def _scalar(value: Tensor | float, dtype: torch.dtype, device: torch.device) -> Tensor:

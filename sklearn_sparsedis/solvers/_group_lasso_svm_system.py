@@ -80,6 +80,7 @@ def weighted_hessian(
         The matrix, f = n (k-1) without an `index`; only its lower triangle is sure to be there.
     """
     rows, sample = _chosen(basis, index)
+    rows = rows.to(F.dtype)
     total = gram_hessian((F * weight.unsqueeze(1)) @ F.mT, basis, index)
     b, n, p = F.shape
     size = rows.shape[1]
@@ -119,6 +120,7 @@ def gram_hessian(gram: Tensor, basis: PivotBasis, index: Tensor | None) -> Tenso
     """
     b, n, _ = gram.shape
     rows, sample = _chosen(basis, index)
+    rows = rows.to(gram.dtype)
     overlap = rows @ rows.mT
     if index is None:
         q = overlap.shape[1] // n

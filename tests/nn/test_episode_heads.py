@@ -13,6 +13,8 @@ from sklearn_sparsedis.nn import EPISODE_HEADS, START_SCALES, FewShotHead
 
 KINDS = sorted(EPISODE_HEADS)
 K, N, M = 3, 12, 8
+# what `l2_reg` is multiplied by with N rows of K classes
+ROOT = (N / K) ** 0.5
 
 
 def episodes(n_episodes=4, seed=0, n=N, m=M):
@@ -78,7 +80,7 @@ def test_ridge_is_scikit_learns(m):
     for f in F:
         X = scaled(f)
         peer = Ridge(alpha=0.3).fit(X, np.eye(K)[y])
-        ours = FewShotHead("ridge", l2_reg=0.3).fit(f, y, K).scores(f)
+        ours = FewShotHead("ridge", l2_reg=0.3 / ROOT).fit(f, y, K).scores(f)
         np.testing.assert_allclose(ours, peer.predict(X), atol=1e-10)
 
 
@@ -88,7 +90,7 @@ def test_logistic_is_scikit_learns():
         X = scaled(f)
         peer = LogisticRegression(C=1 / 0.05, fit_intercept=False, tol=1e-10, max_iter=10_000)
         peer.fit(X, y)
-        ours = FewShotHead("logistic", l2_reg=0.05, tol=1e-12).fit(f, y, K).scores(f)
+        ours = FewShotHead("logistic", l2_reg=0.05 / ROOT, tol=1e-12).fit(f, y, K).scores(f)
         np.testing.assert_allclose(ours.softmax(-1), peer.predict_proba(X), atol=1e-6)
 
 
@@ -98,7 +100,7 @@ def test_margin_machines_are_group_lasso_svc(kind, group_reg):
     for f in F:
         X = scaled(f)
         peer = GroupLassoSVC(group_reg, l2_reg=0.7, fit_intercept=False, tol=1e-10).fit(X, y)
-        heads = FewShotHead(kind, group_reg=0.4, l2_reg=0.7, tol=1e-10).fit(f, y, K)
+        heads = FewShotHead(kind, group_reg=0.4, l2_reg=0.7 / ROOT, tol=1e-10).fit(f, y, K)
         np.testing.assert_allclose(heads.scores(f), X @ peer.coef_.T, atol=1e-6)
         np.testing.assert_array_equal(heads.used, peer.support_)
 
@@ -109,7 +111,7 @@ def test_intercepts_are_those_of_group_lasso_svc(kind):
     strength = 0.4 if kind == "group_lasso_svm" else 0.0
     for f in F:
         X = scaled(f)
-        head = FewShotHead(kind, group_reg=strength, l2_reg=0.7, tol=1e-10, fit_intercept=True)
+        head = FewShotHead(kind, strength, l2_reg=0.7 / ROOT, tol=1e-10, fit_intercept=True)
         heads = head.fit(f, y, K)
         Y = torch.eye(K, dtype=torch.float64)[y]
         bound = float(uniform_spread_bound(torch.from_numpy(X), Y))
@@ -126,7 +128,7 @@ def test_logistic_intercept_is_that_of_a_column_of_ones():
         X = np.c_[scaled(f), np.ones(N)]
         peer = LogisticRegression(C=1 / 0.05, fit_intercept=False, tol=1e-10, max_iter=10_000)
         peer.fit(X, y)
-        head = FewShotHead("logistic", l2_reg=0.05, tol=1e-12, fit_intercept=True)
+        head = FewShotHead("logistic", l2_reg=0.05 / ROOT, tol=1e-12, fit_intercept=True)
         scores = head.fit(f, y, K).scores(f)
         np.testing.assert_allclose(scores.softmax(-1), peer.predict_proba(X), atol=1e-6)
 

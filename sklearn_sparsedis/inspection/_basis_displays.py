@@ -1,4 +1,4 @@
-"""Plots of heads, of matched latents and of what each component rests on."""
+"""Plots of heads and of what each component rests on."""
 
 from typing import Any, Self
 
@@ -7,23 +7,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_sparsedis.metrics import match_latents
+from sklearn_sparsedis.inspection._panels import panels
 
-__all__ = ["ConfidenceDisplay", "HeadsDisplay", "MatchDisplay"]
+__all__ = ["ConfidenceDisplay", "HeadsDisplay"]
 
 _KNOWN, _DOUBTFUL = "tab:blue", "tab:orange"
-
-
-def _axes(ax: Any, n: int, size: tuple[float, float]) -> Any:
-    """The axes given, or those of a new figure; an array of n."""
-    import matplotlib.pyplot as plt
-
-    if ax is None:
-        _, ax = plt.subplots(1, n, figsize=size, layout="constrained", squeeze=False)
-    axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
-    if len(axes) != n:
-        raise ValueError(f"ax must be {n} axes, got {len(axes)}.")
-    return axes
 
 
 class HeadsDisplay:
@@ -106,7 +94,7 @@ class HeadsDisplay:
         -------
         self : HeadsDisplay
         """
-        axes = _axes(ax, 2, (6.4, 4.8))
+        axes = panels(ax, 2, (6.4, 4.8))
         order = np.lexsort((self.after != 0).T[::-1])[::-1]
         titles = ("before the rotation", "after the rotation")
         for axis, heads, title in zip(axes, (self.before, self.after), titles, strict=True):
@@ -119,95 +107,6 @@ class HeadsDisplay:
             axis.set_xticks(np.arange(heads.shape[1]))
         axes[1].figure.colorbar(image, ax=list(axes), label="weight / largest of the head")
         self.ax_, self.figure_ = axes, axes[0].figure
-        return self
-
-
-class MatchDisplay:
-    """Correlations in size of true latents with components, in the order of the best match.
-
-    Parameters
-    ----------
-    correlations : ndarray of shape (n_latents, n_components)
-        Absolute correlations, columns in matched order.
-    order : ndarray of shape (n_components,)
-        Component of each column.
-    score : float
-        Mean of the matched correlations.
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-        After `plot`.
-    figure_ : matplotlib Figure
-        After `plot`.
-    """
-
-    def __init__(self, *, correlations: NDArray[Any], order: NDArray[Any], score: float) -> None:
-        self.correlations = correlations
-        self.order = order
-        self.score = score
-
-    @classmethod
-    def from_estimator(
-        cls, estimator: Any, X: ArrayLike, Z_true: ArrayLike, *, ax: Any = None
-    ) -> Self:
-        """Draw how the components of a fitted transformer match latents that are known.
-
-        Parameters
-        ----------
-        estimator : transformer
-            Fitted.
-        X : array-like of shape (n_samples, n_features)
-        Z_true : array-like of shape (n_samples, n_latents)
-        ax : matplotlib Axes, optional
-
-        Returns
-        -------
-        display : MatchDisplay
-        """
-        check_is_fitted(estimator)
-        return cls.from_arrays(Z_true, estimator.transform(X), ax=ax)
-
-    @classmethod
-    def from_arrays(cls, Z_true: ArrayLike, Z_pred: ArrayLike, *, ax: Any = None) -> Self:
-        """Draw how components match latents.
-
-        Parameters
-        ----------
-        Z_true : array-like of shape (n_samples, n_latents)
-        Z_pred : array-like of shape (n_samples, n_components)
-        ax : matplotlib Axes, optional
-
-        Returns
-        -------
-        display : MatchDisplay
-        """
-        match = match_latents(Z_true, Z_pred)
-        size = np.abs(match.correlation_matrix)
-        matched = match.permutation[match.permutation >= 0]
-        others = np.setdiff1d(np.arange(size.shape[1]), matched)
-        order = np.concatenate([matched, others])
-        score = float(size[np.flatnonzero(match.permutation >= 0), matched].sum() / len(size))
-        return cls(correlations=size[:, order], order=order, score=score).plot(ax=ax)
-
-    def plot(self, ax: Any = None) -> Self:
-        """Draw the matrix.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-
-        Returns
-        -------
-        self : MatchDisplay
-        """
-        (axis,) = _axes(ax, 1, (4.4, 3.8))
-        image = axis.imshow(self.correlations, vmin=0, vmax=1, cmap="Blues")
-        axis.set_xticks(np.arange(len(self.order)), [str(k) for k in self.order])
-        axis.set_yticks(np.arange(len(self.correlations)))
-        axis.set(title=f"MCC {self.score:.3f}", xlabel="component (matched)", ylabel="true latent")
-        axis.figure.colorbar(image, ax=axis, label="|correlation|")
-        self.ax_, self.figure_ = axis, axis.figure
         return self
 
 
@@ -309,7 +208,7 @@ class ConfidenceDisplay:
         -------
         self : ConfidenceDisplay
         """
-        axes = _axes(ax, 2, (7.2, 3.2))
+        axes = panels(ax, 2, (7.2, 3.2))
         place = np.arange(len(self.scores))
         for known, colour, label in ((True, _KNOWN, "identified"), (False, _DOUBTFUL, "doubtful")):
             of = self.identified == known
