@@ -13,7 +13,8 @@ from sklearn_sparsedis.functional import (
     lasso_alpha_max,
 )
 from sklearn_sparsedis.implicit import LEAST_SQUARES
-from sklearn_sparsedis.nn._label_heads import balance_classes, fit_label_heads, mean_log_loss
+from sklearn_sparsedis.nn._head_losses import balance_classes, mean_log_loss, squared_error
+from sklearn_sparsedis.nn._label_heads import fit_label_heads
 from sklearn_sparsedis.solvers import GAMMA, SolveResult
 
 __all__ = ["GAMMA", "HeadProblem", "HeadTargets", "Heads"]
@@ -161,11 +162,11 @@ class HeadProblem:
         """
         predicted = heads.predict(Z)
         if binary is None or not any(binary):
-            return 0.5 * _squared_error(predicted, Y, weights)
+            return 0.5 * squared_error(predicted, Y, weights)
         if all(binary):
             return self._log_loss(predicted, Y, weights)
         values, labels = _sides(binary, Y.device)
-        of_values = 0.5 * _squared_error(
+        of_values = 0.5 * squared_error(
             predicted[:, values], Y[:, values], _columns(weights, values)
         )
         of_labels = self._log_loss(predicted[:, labels], Y[:, labels], _columns(weights, labels))
@@ -239,17 +240,6 @@ class HeadProblem:
     def _strength(self, alpha_max: Tensor) -> Tensor:
         alpha = self.alpha * alpha_max if self.relative else alpha_max * 0 + self.alpha
         return alpha.maximum(self.floor * alpha_max) if self.floor else alpha
-
-
-def _squared_error(predicted: Tensor, Y: Tensor, weights: Tensor | None) -> Tensor:
-    """Weighted mean squared error of each task that has labels, shape (T,); others get zero."""
-    squares = (predicted - Y).square()
-    if weights is None:
-        return squares.mean(0)
-    if weights.ndim == 1:
-        weights = weights[:, None]
-    total = weights.sum(0)
-    return (weights * squares).sum(0) / torch.where(total > 0, total, torch.ones_like(total))
 
 
 def _per_task(weights: Tensor | None) -> Tensor | None:

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import logistic_alpha_max, logistic_loss, row_shares
+from sklearn_sparsedis.functional import logistic_alpha_max, row_shares
 from sklearn_sparsedis.implicit import LOGISTIC, LogisticFit
+from sklearn_sparsedis.nn._head_losses import balance_classes
 
-__all__ = ["balance_classes", "fit_label_heads", "mean_log_loss"]
+__all__ = ["fit_label_heads"]
 
 # strength below which a head that its labels allow to grow would grow without end
 LEAST_ALPHA = 1e-10
@@ -62,22 +63,6 @@ def _mean_variance(Z: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
 
 
 LABEL_UNITS: dict[str, Callable[..., Tensor]] = {"l1": logistic_alpha_max, "l2": _mean_variance}
-
-
-def balance_classes(y: Tensor, weight: Tensor | None) -> Tensor:
-    """Weights (T, n) under which each label has half of its task, if the task has both."""
-    weight = torch.ones_like(y) if weight is None else weight.to(y.dtype).expand_as(y)
-    ones, zeros = weight * y, weight * (1 - y)
-    of_ones, of_zeros = ones.sum(-1, keepdim=True), zeros.sum(-1, keepdim=True)
-    both = (of_ones > 0) & (of_zeros > 0)
-    total = 0.5 * (of_ones + of_zeros)
-    balanced = ones * (total / of_ones) + zeros * (total / of_zeros)
-    return torch.where(both, balanced, weight)
-
-
-def mean_log_loss(score: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-    """Weighted mean log-loss of each task, shape (T,); zero for tasks without labels."""
-    return (row_shares(y, weight) * logistic_loss(score, y)).sum(-1)
 
 
 def _packed(Z: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
