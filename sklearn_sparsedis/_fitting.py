@@ -12,6 +12,7 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from sklearn_sparsedis._checkpoints import check_callbacks, open_record, skorch_callbacks
+from sklearn_sparsedis._losses import calibrate_intercepts, one_kind, task_weights
 from sklearn_sparsedis._sparsest_heads import (
     SparsestBasis,
     find_sparsest_basis,
@@ -91,6 +92,8 @@ class FittedHeads:
     dual_gap: NDArray[np.float64]
     tasks: NDArray[Any]
     layout: str
+    losses: NDArray[np.str_]
+    one_kind: NDArray[np.bool_]
 
 
 def check_parameters(estimator: Any) -> None:
@@ -104,6 +107,8 @@ def check_parameters(estimator: Any) -> None:
     check_sizes("input_shape", p.input_shape, none="square grey images")
     check_choice("penalty", p.penalty, TRAINED_THROUGH)
     check_choice("alpha_mode", p.alpha_mode, ("absolute", "relative"))
+    if p.class_weight is not None:
+        check_choice("class_weight", p.class_weight, ("balanced",), ", or None")
     relative = p.alpha_mode == "relative"
     check_real("alpha", p.alpha, 0, 1 if relative else np.inf)
     check_real("query_fraction", p.query_fraction, 0, 1, closed="neither", none="the same rows")
@@ -139,7 +144,8 @@ def fit_encoder(
     p = estimator
     values, _ = standardise(targets)
     weights = None if targets.weights is None else to_tensor(targets.weights)
-    table = TaskTable(to_tensor(X), to_tensor(values.astype(X.dtype)), weights)
+    Y = to_tensor(values.astype(X.dtype))
+    table = TaskTable(to_tensor(X), Y, weights, targets.binary)
     device = check_device(p.device)
     drawn = draw_seed(p.random_state)
     seeds = np.random.RandomState(drawn).randint(2**31 - 1, size=p.n_init)
@@ -243,7 +249,7 @@ def _run(
     if p.penalty == "mcp":  # many local minima: the objective tells them apart best
         loss = float(heads.result.objective.mean())
     elif np.isnan(loss):
-        loss = float(heads.loss.mean())
+        loss = float(objective.mean_loss(heads.loss))
     return loss, FittedEncoder(objective.encoder, run)
 
 
@@ -300,14 +306,16 @@ def _objective(p: Any, table: TaskTable, started: Encoder | None, seed: int) -> 
     for parameter in encoder.parameters():
         parameter.requires_grad_(True)
     problem = _problem(p, torch.ones((), dtype=torch.float64))
-    return BilevelObjective(encoder, problem, table.Y.shape[1], p.n_components)
+    weight = task_weights(table.Y, table.weights, table.binary, balanced=problem.balanced)
+    return BilevelObjective(encoder, problem, table.Y.shape[1], p.n_components, weight)
 
 
 def _problem(p: Any, scale: Tensor) -> HeadProblem:
     """Inner problem for targets that were divided by `scale`."""
     relative, penalty = p.alpha_mode == "relative", TRAINED_THROUGH[p.penalty]
     alpha = p.alpha if relative or penalty == "l2" else p.alpha / scale
-    return HeadProblem(penalty, alpha, relative, float(p.tol))
+    balanced = p.class_weight == "balanced"
+    return HeadProblem(penalty, alpha, relative, float(p.tol), balanced=balanced)
 
 
 def _new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
@@ -373,7 +381,10 @@ def _check_output(encoder: Encoder, rows: Tensor, n_components: int) -> None:
 
 
 def standardise(targets: Targets) -> tuple[NDArray[np.float64], tuple[Any, Any]]:
-    """Targets with mean zero and variance one per task, zero where missing; and their moments."""
+    """Targets with mean zero and variance one per task, zero where missing; and their moments.
+
+    Labels stay as they are.
+    """
     values, weights = targets.values, targets.weights
     full = np.ones(len(values)) if weights is None else weights
     full = np.broadcast_to(full.reshape(len(values), -1), values.shape)
@@ -388,7 +399,13 @@ def standardise(targets: Targets) -> tuple[NDArray[np.float64], tuple[Any, Any]]
         )
     floor = (1e2 * np.finfo(np.float64).eps * np.abs(mean)) ** 2 + np.finfo(np.float64).tiny
     scale = np.where(var > floor, np.sqrt(var), 1.0)
-    return np.where(full > 0, centred / scale, 0.0) * (var > floor), (mean, scale)
+    standard = np.where(full > 0, centred / scale, 0.0) * (var > floor)
+    if targets.binary is None:
+        return standard, (mean, scale)
+    binary = np.array(targets.binary)
+    labels = np.where(full > 0, values, 0.0)
+    moments = np.where(binary, 0.0, mean), np.where(binary, 1.0, scale)
+    return np.where(binary, labels, standard), moments
 
 
 def fit_heads(
@@ -402,13 +419,25 @@ def fit_heads(
         heads = solve_sparsest_heads(components, to_tensor(values), weights, basis)
     else:
         problem = _problem(estimator, to_tensor(scale))
-        heads = problem.solve(components, to_tensor(values), weights)
+        heads = problem.solve(components, to_tensor(values), weights, binary=targets.binary)
     unit = scale if estimator.penalty in ("l1", "mcp") else np.ones_like(scale)
+    coef = heads.coef.numpy() * scale[:, None]
+    intercept = heads.intercept.numpy() * scale + mean
+    binary = np.zeros(len(scale), dtype=bool)
+    single = binary
+    if targets.binary is not None:
+        binary, single = np.array(targets.binary), one_kind(targets)
+        if estimator.class_weight is not None:  # for probabilities, all labels count the same
+            tasks = np.flatnonzero(binary & ~single)
+            scores = components.numpy() @ coef[tasks].T + intercept[tasks]
+            intercept[tasks] += calibrate_intercepts(scores, targets, tasks)
     return FittedHeads(
-        coef=heads.coef.numpy() * scale[:, None],
-        intercept=heads.intercept.numpy() * scale + mean,
+        coef=coef,
+        intercept=intercept,
         alpha_max=heads.alpha_max.numpy() * unit,
         dual_gap=heads.result.gap.numpy(),
         tasks=targets.tasks,
         layout=targets.layout,
+        losses=np.where(binary, "logistic", "squared_error"),
+        one_kind=single,
     )

@@ -2,12 +2,13 @@
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     MultiOutputMixin,
@@ -29,6 +30,7 @@ from sklearn_sparsedis._fitting import (
     fit_heads,
     ready_encoder,
 )
+from sklearn_sparsedis._losses import mark_labels
 from sklearn_sparsedis._validation import (
     Targets,
     check_device,
@@ -88,6 +90,16 @@ class SparseDisentangledRepresentation(
     alpha_mode : {"relative", "absolute"}, default="relative"
         Whether alpha is in [0, 1] as a fraction of `alpha_max_`, or in the units of the objective
         above.
+    loss : {"squared_error", "logistic", "auto"}, sequence or mapping, default="squared_error"
+        Loss of the tasks; a sequence has one a task, a mapping from names of tasks leaves those
+        that it does not name with "squared_error". "logistic" is for labels 0 and 1: above, the
+        mean log-loss of the log-odds g(x) w_t + b_t takes the place of the squared error, and
+        `predict` gives the probability of 1; for the penalties "l1" and "l2". "auto" takes it for
+        tasks of which all labels are 0 or 1 and both occur.
+    class_weight : {"balanced"} or None, default=None
+        "balanced" weighs the labels of each logistic task so that 0 and 1 count the same in all.
+        Intercepts are then fitted again with the labels as they are, so that predictions stay
+        probabilities: compare them with the share of 1 rather than with one half.
     query_fraction : float in (0, 1) or None, default=None
         Share of a batch on which the heads are judged and not fitted; None judges on the same rows.
     max_iter : int, default=1500
@@ -129,7 +141,7 @@ class SparseDisentangledRepresentation(
     Attributes
     ----------
     coef_ : ndarray of shape (n_tasks, n_components)
-        Heads, in the units of Y.
+        Heads, in the units of Y; of the log-odds for logistic tasks.
     intercept_ : ndarray of shape (n_tasks,)
         Intercepts.
     support_ : ndarray of bool, shape (n_tasks, n_components)
@@ -138,9 +150,12 @@ class SparseDisentangledRepresentation(
         Trained encoder with its scaling of inputs and outputs.
     tasks_ : ndarray of shape (n_tasks,)
         Names of the tasks.
+    losses_ : ndarray of str, shape (n_tasks,)
+        "squared_error" or "logistic".
     alpha_max_ : ndarray of shape (n_tasks,)
         Unit of a relative alpha: for "l1" and "mcp" the smallest alpha for which a Lasso head
-        is zero, for "l0" and "l2" the mean variance of the components.
+        is zero, for "l0" and "l2" the mean variance of the components, for "l2" with "logistic"
+        times that of the label.
     dual_gap_ : ndarray of shape (n_tasks,)
         Relative duality gap of each head; for "mcp" the relative gain of the best change of one
         coefficient (`solvers.solve_mcp_gram`), for "l0" the gap of least squares on the support.
@@ -165,9 +180,12 @@ class SparseDisentangledRepresentation(
 
     Notes
     -----
-    Targets are standardised inside. Columns without variation get scale one. In a training from
-    the start, alpha falls from half of alpha_max over 80 % of the steps, because a weak penalty has
-    many bases in which it is locally best. Fixed seeds give equal models on one machine.
+    Targets are standardised inside, and log-losses divided by twice that of the best constant, so
+    that tasks count the same. A logistic task with labels of one kind only, n of them, has the
+    constant probability 1/(2n+2) or 1 - 1/(2n+2), which a warning says. Columns without variation
+    get scale one. In a training from the start, alpha falls from half of alpha_max over 80 % of
+    the steps, because a weak penalty has many bases in which it is locally best. Fixed seeds give
+    equal models on one machine.
 
     References
     ----------
@@ -194,6 +212,8 @@ class SparseDisentangledRepresentation(
         penalty: str = "l1",
         alpha: float = 0.05,
         alpha_mode: str = "relative",
+        loss: str | Sequence[str] | Mapping[Any, str] = "squared_error",
+        class_weight: Literal["balanced"] | None = None,
         query_fraction: float | None = None,
         max_iter: int = 1500,
         batch_size: int = 1024,
@@ -219,6 +239,8 @@ class SparseDisentangledRepresentation(
         self.penalty = penalty
         self.alpha = alpha
         self.alpha_mode = alpha_mode
+        self.loss = loss
+        self.class_weight = class_weight
         self.query_fraction = query_fraction
         self.max_iter = max_iter
         self.batch_size = batch_size
@@ -324,6 +346,7 @@ class SparseDisentangledRepresentation(
             sample_weight=sample_weight,
             caller=type(self).__name__,
         )
+        targets = mark_labels(targets, self)
         watching = fit_tasks(
             self,
             context,
@@ -367,9 +390,19 @@ class SparseDisentangledRepresentation(
         self.intercept_ = heads.intercept
         self.support_ = heads.coef != 0
         self.tasks_ = heads.tasks
+        self.losses_ = heads.losses
         self.alpha_max_ = heads.alpha_max
         self.dual_gap_ = heads.dual_gap
         self._layout = heads.layout
+        single = np.flatnonzero(heads.one_kind)
+        if len(single):
+            names = ", ".join(str(name) for name in heads.tasks[single[:5]])
+            warnings.warn(
+                f"{len(single)} of {len(heads.tasks)} tasks have labels of one kind only: "
+                f"{names}{', ...' if len(single) > 5 else ''}. Their predictions are constant.",
+                UserWarning,
+                stacklevel=4,
+            )
         late = int((heads.dual_gap > self.tol).sum())
         if late:
             warnings.warn(
@@ -408,7 +441,7 @@ class SparseDisentangledRepresentation(
         return components.numpy().astype(X.dtype, copy=False)
 
     def predict(self, X: ArrayLike, *, task_id: ArrayLike | None = None) -> NDArray[Any]:
-        """Targets of rows.
+        """Targets of rows: the conditional mean, for a logistic task the probability of 1.
 
         Parameters
         ----------
@@ -431,7 +464,11 @@ class SparseDisentangledRepresentation(
         return predicted.astype(rows.dtype, copy=False)
 
     def _predict_all(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        return self._transform(X).astype(np.float64) @ self.coef_.T + self.intercept_
+        predicted = self._transform(X).astype(np.float64) @ self.coef_.T + self.intercept_
+        logistic = self.losses_ == "logistic"
+        if logistic.any():
+            predicted[:, logistic] = expit(predicted[:, logistic])
+        return predicted
 
     def score(
         self,
@@ -443,6 +480,8 @@ class SparseDisentangledRepresentation(
         y: ArrayLike | None = None,
     ) -> float:
         """Mean over tasks of the coefficient of determination on the labels that are there.
+
+        For a logistic task that of its probabilities, which is the Brier skill score.
 
         Parameters
         ----------
@@ -492,6 +531,7 @@ class SparseDisentangledRepresentation(
         *,
         task_id: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        loss: str | Sequence[str] | Mapping[Any, str] | None = None,
     ) -> Self:
         """Heads for new tasks on the same encoder.
 
@@ -499,6 +539,8 @@ class SparseDisentangledRepresentation(
         ----------
         X, Y, task_id, sample_weight
             As in `fit`, of the new tasks.
+        loss : as the parameter of that name, optional
+            Losses of the new tasks; the parameter's by default.
 
         Returns
         -------
@@ -509,6 +551,7 @@ class SparseDisentangledRepresentation(
         targets = check_targets(
             Y, len(rows), task_id=task_id, sample_weight=sample_weight, caller=type(self).__name__
         )
+        targets = mark_labels(targets, self, loss)
         adapted = copy.copy(self)
         adapted._set_heads(fit_heads(self, self._transform(rows), targets))
         return adapted

@@ -157,12 +157,15 @@ class Targets:
         Name of each task.
     layout : {"flat", "wide", "long"}
         How the caller gave them: one column as (n,), a column a task, or a task id a row.
+    binary : None or tuple of bool, one a task
+        Which tasks have labels 0 and 1 with a logistic loss; None stands for none.
     """
 
     values: NDArray[np.float64]
     weights: NDArray[np.float64] | None
     tasks: NDArray[Any]
     layout: str
+    binary: tuple[bool, ...] | None = None
 
 
 def check_targets(

@@ -15,6 +15,16 @@ ESTIMATORS = [
     SparseDisentangledRepresentation(
         3, penalty="l0", hidden_layer_sizes=(20,), max_iter=30, device="cpu", random_state=0
     ),
+    # the values of most checks are no labels; those that are get logistic heads
+    SparseDisentangledRepresentation(
+        3,
+        loss="auto",
+        class_weight="balanced",
+        hidden_layer_sizes=(20,),
+        max_iter=30,
+        device="cpu",
+        random_state=0,
+    ),
     GroupLassoSVMMetaClassifier(
         8, hidden_layer_sizes=(20,), max_iter=20, device="cpu", random_state=0
     ),

@@ -25,6 +25,13 @@ from sklearn_sparsedis.functional._lasso import (
     lasso_objective,
     residual_square,
 )
+from sklearn_sparsedis.functional._logistic import (
+    bernoulli_divergence,
+    bernoulli_entropy,
+    logistic_alpha_max,
+    logistic_loss,
+    row_shares,
+)
 from sklearn_sparsedis.functional._mcp import mcp_penalty, mcp_slope, mcp_threshold
 from sklearn_sparsedis.functional._prox import soft_threshold
 from sklearn_sparsedis.functional._simplex import project_simplex
@@ -45,6 +52,8 @@ __all__ = [
     "RegularFactor",
     "SupportFactor",
     "any_true",
+    "bernoulli_divergence",
+    "bernoulli_entropy",
     "block_norm",
     "block_soft_threshold",
     "cached_parts",
@@ -60,11 +69,14 @@ __all__ = [
     "lasso_alpha_max",
     "lasso_duality_gap",
     "lasso_objective",
+    "logistic_alpha_max",
+    "logistic_loss",
     "mcp_penalty",
     "mcp_slope",
     "mcp_threshold",
     "project_simplex",
     "residual_square",
+    "row_shares",
     "shrinkage",
     "soft_threshold",
     "solve_support",

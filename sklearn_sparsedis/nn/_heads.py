@@ -1,8 +1,9 @@
 """Heads of all tasks on one representation: centred statistics, penalty, inner solve."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import (
@@ -12,6 +13,8 @@ from sklearn_sparsedis.functional import (
     lasso_alpha_max,
 )
 from sklearn_sparsedis.implicit import LEAST_SQUARES
+from sklearn_sparsedis.nn._head_losses import balance_classes, mean_log_loss, squared_error
+from sklearn_sparsedis.nn._label_heads import fit_label_heads
 from sklearn_sparsedis.solvers import GAMMA, SolveResult
 
 __all__ = ["GAMMA", "HeadProblem", "HeadTargets", "Heads"]
@@ -28,7 +31,7 @@ class Heads:
     coef : Tensor of shape (T, m)
     intercept : Tensor of shape (T,)
     loss : Tensor of shape (T,)
-        Half the mean squared error on the rows of the fit.
+        Half the mean squared error, or for labels the mean log-loss, on the rows of the fit.
     alpha_max : Tensor of shape (T,)
         Unit of a relative `alpha`.
     result : SolveResult
@@ -42,27 +45,29 @@ class Heads:
     result: SolveResult
 
     def predict(self, Z: Tensor) -> Tensor:
-        """Targets of all tasks, shape (n, T)."""
+        """Targets of all tasks, shape (n, T); the log-odds of label 1 where targets are labels."""
         return Z.to(self.coef.dtype) @ self.coef.T + self.intercept
 
 
 @dataclass(frozen=True)
 class HeadProblem:
-    """The inner problem: penalised least squares with an intercept that is not penalised.
+    """The inner problem: a penalised loss with an intercept that is not penalised.
 
     min_w,b 1/(2n) ||Z w + b - y||^2 + alpha * penalty(w), per task, in float64 whatever Z is:
-    the statistics are small and their conditioning decides the accuracy of the gradient.
+    the statistics are small and their conditioning decides the accuracy of the gradient. Where
+    targets are labels 0 and 1 the loss is the mean log-loss (`solvers.solve_logistic_lasso`).
 
     Parameters
     ----------
     penalty : {"l1", "l2", "mcp"}
-        ||w||_1, ||w||_2^2 / 2, or the minimax concave penalty (`functional.mcp_penalty`).
+        ||w||_1, ||w||_2^2 / 2, or the minimax concave penalty (`functional.mcp_penalty`), which
+        labels do not have.
     alpha : float or Tensor of shape (T,)
         Strength; a fraction of `alpha_max` when `relative`.
     relative : bool
         For "l1" and "mcp" the unit is the smallest alpha with a Lasso solution of zero; for "l2"
-        it is the mean variance of the components, so that a fraction shrinks by the same share
-        whatever the scale of Z.
+        it is the mean variance of the components, for labels times that of the label, so that a
+        fraction shrinks by the same share whatever the scale of Z.
     tol : float
         Relative duality gap at which a task's solve stops.
     max_iter : int
@@ -71,6 +76,8 @@ class HeadProblem:
         Fraction of `alpha_max` that the strength is raised to where it is below.
     options : mapping
         Further options of the solver, such as the MCP's gamma.
+    balanced : bool
+        Whether the two labels of a task get the same weight in all.
     """
 
     penalty: str
@@ -80,6 +87,7 @@ class HeadProblem:
     max_iter: int = 1000
     floor: float = 0.0
     options: Mapping[str, float] = field(default_factory=dict)
+    balanced: bool = False
 
     def centre(self, Y: Tensor) -> HeadTargets:
         """Targets of shape (n, T), without weights, for callers that use them again."""
@@ -91,6 +99,9 @@ class HeadProblem:
         Y: Tensor | HeadTargets,
         weights: Tensor | None = None,
         coef_init: Tensor | None = None,
+        *,
+        intercept_init: Tensor | None = None,
+        binary: tuple[bool, ...] | None = None,
     ) -> Heads:
         """Solve for all tasks; differentiable in Z and Y.
 
@@ -104,10 +115,79 @@ class HeadProblem:
             Weights of rows or labels.
         coef_init : Tensor of shape (T, m), optional
             Where the solver starts.
+        intercept_init : Tensor of shape (T,), optional
+            The same for tasks of labels.
+        binary : tuple of bool, one a task, optional
+            Which targets are labels; then Y is a tensor.
         """
-        per_task = weights.T if weights is not None and weights.ndim == 2 else weights
+        if binary is None or not any(binary):
+            return self._solve_values(Z, Y, weights, coef_init)
+        assert isinstance(Y, Tensor)  # for mypy
+        if all(binary):
+            return self._solve_labels(Z, Y, weights, coef_init, intercept_init)
+        values, labels = _sides(binary, Y.device)
+        of_values = self._part(values)._solve_values(
+            Z, Y[:, values], _columns(weights, values), _rows(coef_init, values)
+        )
+        of_labels = self._part(labels)._solve_labels(
+            Z,
+            Y[:, labels],
+            _columns(weights, labels),
+            _rows(coef_init, labels),
+            _rows(intercept_init, labels),
+        )
+        return _merged(of_values, of_labels, torch.cat([values, labels]).argsort())
+
+    def judge(
+        self,
+        heads: Heads,
+        Z: Tensor,
+        Y: Tensor,
+        weights: Tensor | None = None,
+        *,
+        binary: tuple[bool, ...] | None = None,
+    ) -> Tensor:
+        """Half the mean squared error of heads on rows, or for labels the mean log-loss.
+
+        Parameters
+        ----------
+        heads : Heads
+        Z, Y, weights, binary
+            As in `solve`.
+
+        Returns
+        -------
+        Tensor of shape (T,)
+            Zero for tasks without labels.
+        """
+        predicted = heads.predict(Z)
+        if binary is None or not any(binary):
+            return 0.5 * squared_error(predicted, Y, weights)
+        if all(binary):
+            return self._log_loss(predicted, Y, weights)
+        values, labels = _sides(binary, Y.device)
+        of_values = 0.5 * squared_error(
+            predicted[:, values], Y[:, values], _columns(weights, values)
+        )
+        of_labels = self._log_loss(predicted[:, labels], Y[:, labels], _columns(weights, labels))
+        order = torch.cat([values, labels]).argsort()
+        return torch.cat([of_values, of_labels]).index_select(0, order)
+
+    def _log_loss(self, predicted: Tensor, Y: Tensor, weights: Tensor | None) -> Tensor:
+        y, weight = Y.to(predicted.dtype).T, _per_task(weights)
+        if self.balanced:
+            weight = balance_classes(y, weight)
+        return mean_log_loss(predicted.T, y, weight)
+
+    def _solve_values(
+        self,
+        Z: Tensor,
+        Y: Tensor | HeadTargets,
+        weights: Tensor | None,
+        coef_init: Tensor | None,
+    ) -> Heads:
         gram, corr, y_sq, z_mean, y_mean = centred_gram(
-            Z.double(), Y.double().T if isinstance(Y, Tensor) else Y, per_task
+            Z.double(), Y.double().T if isinstance(Y, Tensor) else Y, _per_task(weights)
         )
         # The strength of a step is a number, not a function of Z: with alpha_max differentiated,
         # a denser basis would pay, because it lowers alpha_max.
@@ -126,9 +206,80 @@ class HeadProblem:
         intercept = y_mean - (coef * z_mean).sum(-1)
         return Heads(coef, intercept, loss, alpha_max, result)
 
+    def _solve_labels(
+        self,
+        Z: Tensor,
+        Y: Tensor,
+        weights: Tensor | None,
+        coef_init: Tensor | None,
+        intercept_init: Tensor | None,
+    ) -> Heads:
+        options = {
+            "tol": self.tol,
+            "max_iter": self.max_iter,
+            "coef_init": coef_init,
+            "intercept_init": intercept_init,
+        }
+        fit, unit = fit_label_heads(
+            self.penalty,
+            Z.double(),
+            Y.double().T,
+            _per_task(weights),
+            self._strength,
+            balanced=self.balanced,
+            options=options,
+        )
+        return Heads(fit.coef, fit.intercept, fit.loss, unit, fit.result)
+
+    def _part(self, tasks: Tensor) -> "HeadProblem":
+        """The problem of some tasks."""
+        if isinstance(self.alpha, Tensor) and self.alpha.ndim:
+            return replace(self, alpha=self.alpha.index_select(0, tasks))
+        return self
+
     def _strength(self, alpha_max: Tensor) -> Tensor:
         alpha = self.alpha * alpha_max if self.relative else alpha_max * 0 + self.alpha
         return alpha.maximum(self.floor * alpha_max) if self.floor else alpha
+
+
+def _per_task(weights: Tensor | None) -> Tensor | None:
+    return weights.T if weights is not None and weights.ndim == 2 else weights
+
+
+def _columns(weights: Tensor | None, tasks: Tensor) -> Tensor | None:
+    return weights[:, tasks] if weights is not None and weights.ndim == 2 else weights
+
+
+def _rows(start: Tensor | None, tasks: Tensor) -> Tensor | None:
+    return None if start is None else start.index_select(0, tasks)
+
+
+def _sides(binary: tuple[bool, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Which tasks have values and which have labels."""
+    values = [t for t, label in enumerate(binary) if not label]
+    labels = [t for t, label in enumerate(binary) if label]
+    # from the host's memory, which is no synchronisation
+    return torch.tensor(values).to(device), torch.tensor(labels).to(device)
+
+
+def _merged(one: Heads, other: Heads, order: Tensor) -> Heads:
+    def join(a: Tensor, b: Tensor) -> Tensor:
+        return torch.cat([a, b]).index_select(0, order)
+
+    result = SolveResult(
+        join(one.result.coef, other.result.coef),
+        join(one.result.objective, other.result.objective),
+        join(one.result.gap, other.result.gap),
+        join(one.result.n_iter, other.result.n_iter),
+        join(one.result.converged, other.result.converged),
+    )
+    return Heads(
+        join(one.coef, other.coef),
+        join(one.intercept, other.intercept),
+        join(one.loss, other.loss),
+        join(one.alpha_max, other.alpha_max),
+        result,
+    )
 
 
 def _mean_variance(gram: Tensor, corr: Tensor) -> Tensor:

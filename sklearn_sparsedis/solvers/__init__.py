@@ -3,6 +3,7 @@
 from sklearn_sparsedis.solvers._group_lasso_svm import solve_group_lasso_svm
 from sklearn_sparsedis.solvers._group_lasso_svm_path import group_lasso_svm_path
 from sklearn_sparsedis.solvers._lasso import solve_lasso, solve_lasso_gram
+from sklearn_sparsedis.solvers._logistic import solve_logistic_lasso, solve_logistic_ridge
 from sklearn_sparsedis.solvers._mcp import GAMMA, solve_mcp_gram
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import solve_ridge, solve_ridge_gram
@@ -11,10 +12,13 @@ from sklearn_sparsedis.solvers._subset import least_squares_on, select_support
 
 # solver of each penalty on Gram statistics, all with one signature
 LEAST_SQUARES_SOLVERS = {"l1": solve_lasso_gram, "l2": solve_ridge_gram, "mcp": solve_mcp_gram}
+# solver of each penalty for labels, all with one signature
+LOGISTIC_SOLVERS = {"l1": solve_logistic_lasso, "l2": solve_logistic_ridge}
 
 __all__ = [
     "GAMMA",
     "LEAST_SQUARES_SOLVERS",
+    "LOGISTIC_SOLVERS",
     "SolveResult",
     "SparseBasisResult",
     "group_lasso_svm_path",
@@ -23,6 +27,8 @@ __all__ = [
     "solve_group_lasso_svm",
     "solve_lasso",
     "solve_lasso_gram",
+    "solve_logistic_lasso",
+    "solve_logistic_ridge",
     "solve_mcp_gram",
     "solve_ridge",
     "solve_ridge_gram",

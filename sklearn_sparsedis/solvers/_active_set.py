@@ -19,7 +19,7 @@ from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._feature_sign import SignState, feature_sign_steps
 from sklearn_sparsedis.solvers._lasso_state import LassoProblem, LassoState, choose, evaluate
 
-__all__ = ["Factor", "solve_in_parts"]
+__all__ = ["Factor", "newton_step", "solve_in_parts", "sweep"]
 
 Factor = RegularFactor | SupportFactor
 
@@ -75,7 +75,7 @@ def _solve(
         return evaluate(problem, coef, n_iter), None
     if problem.corr.device.type == "cpu" and problem.corr.shape[1] <= PLAIN_VARIABLES:
         if start is None:
-            start = _sweep(problem, torch.zeros_like(problem.corr), problem.corr)
+            start = sweep(problem, torch.zeros_like(problem.corr), problem.corr)
             n_iter = n_iter + SWEEPS
         n_steps = min(PLAIN_STEPS, max_iter)
         return _solve_plainly(problem, start, n_iter, tol, max_iter, n_steps)
@@ -156,17 +156,17 @@ def _first_block(
     gradient of the solution.
     """
     if start is None:
-        start = _sweep(problem, torch.zeros_like(problem.corr), problem.corr)
-    coef, factor = _newton_step(problem, start, problem.gradient(start))
+        start = sweep(problem, torch.zeros_like(problem.corr), problem.corr)
+    coef, factor = newton_step(problem, start, problem.gradient(start))
     return start, coef, factor
 
 
 def _block(problem: LassoProblem, state: LassoState, tol: float) -> LassoState:
     """Sweeps and Newton steps."""
-    swept = evaluate(problem, _sweep(problem, state.coef, state.gradient), state.n_iter)
+    swept = evaluate(problem, sweep(problem, state.coef, state.gradient), state.n_iter)
     state = _better(state, swept, tol, SWEEPS)
     # where sweeps were enough, too: the step makes the solution exact
-    coef, _ = _newton_step(problem, state.coef, state.gradient)
+    coef, _ = newton_step(problem, state.coef, state.gradient)
     trial = evaluate(problem, coef, state.n_iter)
     return _newton_steps(problem, _better(state, trial, tol, 1), trial, tol, NEWTON_STEPS - 1)
 
@@ -185,7 +185,7 @@ def _newton_steps(
                 return state
             left, trial = state.part(index), trial.part(index)
             return state.put(index, _newton_steps(problem.part(index), left, trial, tol, n_steps))
-    coef, _ = _newton_step(problem, trial.coef, trial.gradient)
+    coef, _ = newton_step(problem, trial.coef, trial.gradient)
     trial = evaluate(problem, coef, state.n_iter)
     return _newton_steps(problem, _better(state, trial, tol, 1), trial, tol, n_steps - 1)
 
@@ -232,7 +232,7 @@ def _better(state: LassoState, trial: LassoState, tol: float, n_iter: int | Tens
     return replace(choose(lower | (equal & (trial.gap < state.gap)), trial, state), n_iter=count)
 
 
-def _newton_step(
+def newton_step(
     problem: LassoProblem, coef: Tensor, gradient: Tensor
 ) -> tuple[Tensor, SupportFactor]:
     """Stationary point on the support and signs that a proximal step from here would give."""
@@ -248,7 +248,7 @@ def _guess(problem: LassoProblem, coef: Tensor, gradient: Tensor) -> tuple[Tenso
     return support, torch.addcmul(problem.corr, problem.alpha[:, None], step.sign(), value=-1)
 
 
-def _sweep(problem: LassoProblem, start: Tensor, gradient: Tensor) -> Tensor:
+def sweep(problem: LassoProblem, start: Tensor, gradient: Tensor) -> Tensor:
     """Coordinate descent, all problems at once.
 
     Variables are counted in units of alpha / G_jj, so that a coordinate takes four kernels.

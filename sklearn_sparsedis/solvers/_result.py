@@ -24,6 +24,8 @@ class SolveResult:
         ``gap <= tol``, per problem.
     dual_coef : Tensor or None
         Dual solution, where the problem is solved in its dual.
+    intercept : Tensor of shape (*batch,) or None
+        Intercept, where it is one of the variables.
     """
 
     coef: Tensor
@@ -32,3 +34,4 @@ class SolveResult:
     n_iter: Tensor
     converged: Tensor
     dual_coef: Tensor | None = None
+    intercept: Tensor | None = None

@@ -19,21 +19,25 @@ class TaskTable(NamedTuple):
         Zero where there is no label.
     weights : None or Tensor of shape (n,) or (n, n_tasks)
         Weights of rows or labels; a missing label has weight zero.
+    binary : None or tuple of bool, one a task
+        Which targets are labels 0 and 1 with a logistic loss; None stands for none. The host has to
+        know.
     """
 
     X: Tensor
     Y: Tensor
     weights: Tensor | None
+    binary: tuple[bool, ...] | None = None
 
     def rows(self, index: Tensor) -> "TaskTable":
         """Part of the rows."""
         weights = None if self.weights is None else self.weights[index]
-        return TaskTable(self.X[index], self.Y[index], weights)
+        return TaskTable(self.X[index], self.Y[index], weights, self.binary)
 
     def to(self, device: torch.device) -> "TaskTable":
         """The same rows on a device."""
         weights = None if self.weights is None else self.weights.to(device)
-        return TaskTable(self.X.to(device), self.Y.to(device), weights)
+        return TaskTable(self.X.to(device), self.Y.to(device), weights, self.binary)
 
     @property
     def row_weights(self) -> Tensor | None:
@@ -54,6 +58,7 @@ class TaskBatch(NamedTuple):
     n_support : int
         The heads are fitted on the first `n_support` rows and judged on the others; on all rows
         for both when it equals their number.
+    binary : as in TaskTable, for these tasks
     """
 
     X: Tensor
@@ -61,6 +66,7 @@ class TaskBatch(NamedTuple):
     weights: Tensor | None
     tasks: Tensor
     n_support: int
+    binary: tuple[bool, ...] | None = None
 
 
 class TaskBatches:
@@ -146,10 +152,11 @@ class TaskBatches:
 
     def _draw(self) -> TaskBatch:
         index = self._next_rows()
-        X, Y, weights = self.table if index is None else self.table.rows(index)
+        X, Y, weights, binary = self.table if index is None else self.table.rows(index)
         tasks = torch.arange(self.n_tasks)
         if self.tasks_per_batch < self.n_tasks:
             tasks = self._permutation(self.n_tasks)[: self.tasks_per_batch]
+            binary = None if binary is None else tuple(binary[t] for t in tasks.tolist())
             tasks = tasks.to(Y.device)
             Y = Y[:, tasks]
             weights = weights[:, tasks] if weights is not None and weights.ndim == 2 else weights
@@ -157,4 +164,4 @@ class TaskBatches:
         n_support = len(X)
         if self.query_fraction is not None:
             n_support -= min(max(round(self.query_fraction * len(X)), 1), len(X) - 2)
-        return TaskBatch(X, Y, weights, tasks, n_support)
+        return TaskBatch(X, Y, weights, tasks, n_support, binary)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sklearn_sparsedis.nn import GAMMA, Encoder, HeadProblem, Heads, HeadTargets
 from sklearn_sparsedis.tasks import TaskBatch, TaskTable
 
-__all__ = ["BilevelObjective", "squared_error"]
+__all__ = ["BilevelObjective"]
 
 # rows that pass through the encoder at once outside training
 CHUNK = 8192
@@ -40,12 +40,21 @@ class BilevelObjective(nn.Module):
         Inner problem of every task.
     n_tasks, n_components : int
         Sizes of the heads.
+    task_weight : Tensor of shape (n_tasks,), optional
+        Weights of the tasks' losses, which bring losses of different kinds to one scale.
     """
 
     coef: Tensor
+    intercept: Tensor
+    task_weight: Tensor | None
 
     def __init__(
-        self, encoder: Encoder, problem: HeadProblem, n_tasks: int, n_components: int
+        self,
+        encoder: Encoder,
+        problem: HeadProblem,
+        n_tasks: int,
+        n_components: int,
+        task_weight: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -55,6 +64,8 @@ class BilevelObjective(nn.Module):
         # heads of the last step that saw each task: where the next solve starts
         coef = torch.zeros(n_tasks, n_components, dtype=torch.float64)
         self.register_buffer("coef", coef, persistent=False)
+        self.register_buffer("intercept", coef.new_zeros(n_tasks), persistent=False)
+        self.register_buffer("task_weight", task_weight, persistent=False)
 
     def anneal(self, progress: float) -> None:
         """Set the penalty of the heads in training for a share `progress` of all steps done.
@@ -88,21 +99,33 @@ class BilevelObjective(nn.Module):
         table = TaskTable(batch.X, batch.Y, batch.weights)
         Z = self.encoder(table.X, table.row_weights)
         k, weights = batch.n_support, table.weights
-        start = self.coef.index_select(0, batch.tasks)
-        if k == len(Z):
-            heads = self.training_problem.solve(Z, self._centred(batch), weights, start)
-        else:
-            support = None if weights is None else weights[:k]
-            heads = self.training_problem.solve(Z[:k], batch.Y[:k], support, start)
+        support = weights if k == len(Z) or weights is None else weights[:k]
+        heads = self.training_problem.solve(
+            Z if k == len(Z) else Z[:k],
+            self._centred(batch) if k == len(Z) else batch.Y[:k],
+            support,
+            self.coef.index_select(0, batch.tasks),
+            intercept_init=self.intercept.index_select(0, batch.tasks),
+            binary=batch.binary,
+        )
         self.coef.index_copy_(0, batch.tasks, heads.coef.detach())
+        self.intercept.index_copy_(0, batch.tasks, heads.intercept.detach())
         if k == len(Z):
-            return heads.loss.mean()
+            return self.mean_loss(heads.loss, batch.tasks)
         query = None if weights is None else weights[k:]
-        return 0.5 * squared_error(heads.predict(Z[k:]), table.Y[k:], query).mean()
+        losses = self.training_problem.judge(heads, Z[k:], table.Y[k:], query, binary=batch.binary)
+        return self.mean_loss(losses, batch.tasks)
+
+    def mean_loss(self, losses: Tensor, tasks: Tensor | None = None) -> Tensor:
+        """Mean loss of some tasks, or of all, on their common scale."""
+        if self.task_weight is None:
+            return losses.mean()
+        weight = self.task_weight if tasks is None else self.task_weight.index_select(0, tasks)
+        return (weight * losses).mean()
 
     def _centred(self, batch: TaskBatch) -> Tensor | HeadTargets:
         """Targets of a batch, centred once where every batch is the whole table."""
-        if batch.weights is not None:
+        if batch.weights is not None or batch.binary is not None:
             return batch.Y
         if self._whole is None or self._whole[0] is not batch.Y:
             self._whole = batch.Y, self.problem.centre(batch.Y)
@@ -114,31 +137,28 @@ class BilevelObjective(nn.Module):
         raw = encode(self.encoder.raw, table.X)
         self.encoder.calibrate(raw, table.row_weights)
         Z = (raw - self.encoder.mean) / self.encoder.std
-        heads = self.problem.solve(Z, table.Y, table.weights, self.coef)
+        heads = self.problem.solve(
+            Z,
+            table.Y,
+            table.weights,
+            self.coef,
+            intercept_init=self.intercept,
+            binary=table.binary,
+        )
         self.coef.copy_(heads.coef)
+        self.intercept.copy_(heads.intercept)
         return heads
 
     @torch.no_grad()
     def held_out_loss(self, train: TaskTable, held_out: TaskTable) -> float:
-        """Mean over tasks of the squared error on held-out rows, in units of Y's variance."""
+        """Mean over tasks of the loss on held-out rows, in units of that of the constant."""
         training = self.training
         self.eval()
         heads = self.fit_heads(train)
-        predicted = heads.predict(encode(self.encoder, held_out.X))
-        loss = squared_error(predicted, held_out.Y, held_out.weights).mean()
+        Z = encode(self.encoder, held_out.X)
+        losses = self.problem.judge(heads, Z, held_out.Y, held_out.weights, binary=held_out.binary)
         self.train(training)
-        return float(loss)
-
-
-def squared_error(predicted: Tensor, Y: Tensor, weights: Tensor | None) -> Tensor:
-    """Weighted mean squared error of each task that has labels, shape (T,); others get zero."""
-    squares = (predicted - Y).square()
-    if weights is None:
-        return squares.mean(0)
-    if weights.ndim == 1:
-        weights = weights[:, None]
-    total = weights.sum(0)
-    return (weights * squares).sum(0) / torch.where(total > 0, total, torch.ones_like(total))
+        return 2 * float(self.mean_loss(losses))
 
 
 def encode(network: object, X: Tensor) -> Tensor:

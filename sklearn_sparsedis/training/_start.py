@@ -60,6 +60,12 @@ def _ridge_coefficients(
 ) -> NDArray[np.float64]:
     """Ridge coefficients, shape (n_features, tasks that have enough labels)."""
     Y = _array(table.Y)
+    if table.binary is not None:  # as the other targets
+        full = np.ones((len(Y), 1)) if table.weights is None else _array(table.weights)
+        share = np.broadcast_to(full.reshape(len(Y), -1), Y.shape)
+        share = share / share.sum(0)
+        spread = np.sqrt((share * (Y - (share * Y).sum(0)) ** 2).sum(0))
+        Y = Y / np.where(np.array(table.binary) & (spread > 0), spread, 1.0)
     coefs = []
     for tasks, weights in _groups(table.weights, Y.shape[1], random):
         rows = slice(None) if weights is None else np.flatnonzero(weights > 0)

@@ -180,7 +180,8 @@ def _check_finite(objective: nn.Module) -> None:
 def split_rows(table: TaskTable, fraction: float, min_labels: int, seed: int) -> Tensor:
     """Which rows to hold out, as a bool tensor of shape (n,).
 
-    Rows without which a task would keep fewer than `min_labels` labels are not held out.
+    Rows without which a task would keep fewer than `min_labels` labels are not held out, nor rows
+    without which a task of labels 0 and 1 would keep labels of one kind only.
     """
     n = len(table.X)
     generator = torch.Generator().manual_seed(seed)
@@ -194,4 +195,10 @@ def split_rows(table: TaskTable, fraction: float, min_labels: int, seed: int) ->
     kept = (labelled & ~held_out[:, None]).sum(0)
     short = kept < min_labels
     held_out &= ~(labelled[:, short].any(1))
+    if table.binary is not None:
+        labelled = labelled.expand(table.Y.shape)[:, list(table.binary)]
+        labels = table.Y[:, list(table.binary)].cpu() > 0
+        for rows in (labelled & labels, labelled & ~labels):
+            lost = ~(rows & ~held_out[:, None]).any(0)
+            held_out &= ~(rows[:, lost].any(1))
     return held_out

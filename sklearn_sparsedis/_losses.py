@@ -1,0 +1,155 @@
+"""Which tasks have which loss, and what follows from it for their heads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import expit
+from torch import Tensor
+
+from sklearn_sparsedis._validation import Targets
+from sklearn_sparsedis.functional import bernoulli_entropy, row_shares
+from sklearn_sparsedis.implicit import LOGISTIC
+
+__all__ = [
+    "LOSSES",
+    "calibrate_intercepts",
+    "mark_labels",
+    "one_kind",
+    "task_weights",
+]
+
+LOSSES = ("auto", "logistic", "squared_error")
+# steps of Newton's method for an intercept, none longer than one
+CALIBRATION_STEPS = 200
+
+Losses = str | Sequence[str] | Mapping[Any, str]
+
+
+def mark_labels(targets: Targets, estimator: Any, loss: Losses | None = None) -> Targets:
+    """Targets with their losses, which must suit their values and the estimator's penalty.
+
+    Parameters
+    ----------
+    targets : Targets
+    estimator : estimator
+        With `loss`, `penalty` and `alpha`.
+    loss : as `estimator.loss`, optional
+        Instead of it.
+    """
+    wanted = _wanted(estimator.loss if loss is None else loss, targets)
+    labelled = _labelled(targets)
+    binary_values = ~(labelled & (targets.values != 0) & (targets.values != 1)).any(0)
+    both = (labelled & (targets.values == 1)).any(0) & (labelled & (targets.values == 0)).any(0)
+    logistic = (wanted == "logistic") | ((wanted == "auto") & binary_values & both)
+    wrong = np.flatnonzero(logistic & ~binary_values)
+    if len(wrong):
+        t = wrong[0]
+        seen = np.unique(targets.values[labelled[:, t], t])
+        other = seen[(seen != 0) & (seen != 1)][0]
+        raise ValueError(
+            f"Y: the loss 'logistic' needs labels 0 and 1, but task {targets.tasks[t]} has the "
+            f"value {other:g} ({len(wrong)} of {len(wanted)} tasks have such values). Encode its "
+            "labels as 0 and 1, or give it the loss 'squared_error'."
+        )
+    if not logistic.any():
+        return targets
+    if estimator.penalty not in LOGISTIC:
+        known = " or ".join(f"'{name}'" for name in LOGISTIC)
+        raise ValueError(
+            f"penalty={estimator.penalty!r} is not available with the loss 'logistic', which "
+            f"{int(logistic.sum())} of {len(wanted)} tasks have: choose {known}, or the loss "
+            "'squared_error' for all tasks."
+        )
+    if estimator.alpha == 0:
+        raise ValueError(
+            "alpha must be above 0 with the loss 'logistic': without a penalty, labels that a head "
+            "separates have no solution."
+        )
+    return replace(targets, binary=tuple(logistic.tolist()))
+
+
+def _wanted(loss: Losses, targets: Targets) -> NDArray[np.str_]:
+    """The loss asked for, one a task."""
+    names, known = targets.tasks.tolist(), ", ".join(repr(name) for name in LOSSES)
+    if isinstance(loss, str):
+        losses = [loss] * len(names)
+    elif isinstance(loss, Mapping):
+        unknown = [name for name in loss if name not in names]
+        if unknown and targets.layout != "long":  # in the long layout a task may have no rows
+            raise ValueError(f"loss names a task that Y does not have: {unknown[0]!r}.")
+        losses = [loss.get(name, "squared_error") for name in names]
+    else:
+        losses = list(loss) if isinstance(loss, Sequence | np.ndarray) else [loss]
+        if len(losses) != len(names):
+            raise ValueError(
+                f"loss must be one of {known}, a sequence of one a task or a mapping from tasks, "
+                f"got {loss!r} for {len(names)} tasks. In adapt, pass the loss of the new tasks."
+            )
+    for name in losses:
+        if not isinstance(name, str) or name not in LOSSES:
+            raise ValueError(f"loss must be one of {known} for each task, got {name!r}.")
+    return np.array(losses, dtype=np.str_)
+
+
+def _labelled(targets: Targets) -> NDArray[np.bool_]:
+    """Where there is a label that counts, in the shape of the values."""
+    if targets.weights is None:
+        return np.ones(targets.values.shape, dtype=bool)
+    weights = targets.weights.reshape(len(targets.values), -1)
+    return np.broadcast_to(weights > 0, targets.values.shape)
+
+
+def one_kind(targets: Targets) -> NDArray[np.bool_]:
+    """Which tasks have labels of one kind only."""
+    labelled = _labelled(targets)
+    ones, zeros = labelled & (targets.values == 1), labelled & (targets.values == 0)
+    return np.array(targets.binary, dtype=bool) & ~(ones.any(0) & zeros.any(0))
+
+
+def task_weights(
+    Y: Tensor, weights: Tensor | None, binary: tuple[bool, ...] | None, *, balanced: bool
+) -> Tensor | None:
+    """Weights of the tasks' losses under which that of each task's best constant is one half.
+
+    It is for standardised values; a task of labels of one kind gets the weight zero.
+    """
+    if binary is None:
+        return None
+    y = Y.double().T
+    share = row_shares(y, weights.T if weights is not None and weights.ndim == 2 else weights)
+    rate = (share * y).sum(-1).clamp(0, 1)
+    constant = bernoulli_entropy(torch.full_like(rate, 0.5) if balanced else rate)
+    of_labels = torch.where((rate > 0) & (rate < 1), 0.5 / constant, 0.0)
+    return torch.where(torch.tensor(binary, device=Y.device), of_labels, 1.0)
+
+
+def calibrate_intercepts(
+    scores: NDArray[np.float64], targets: Targets, tasks: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Changes of intercepts under which tasks' mean probabilities are their mean labels.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, len(tasks))
+        Log-odds before.
+    targets : Targets
+    tasks : ndarray of int
+        Columns of the targets, with labels of both kinds.
+    """
+    weights = np.ones(targets.values.shape) if targets.weights is None else targets.weights
+    full = np.broadcast_to(weights.reshape(len(scores), -1), targets.values.shape)[:, tasks]
+    share = full / full.sum(0)
+    rate = (share * targets.values[:, tasks]).sum(0)
+    change = np.zeros(len(tasks))
+    for _ in range(CALIBRATION_STEPS):
+        p = expit(scores + change)
+        slope = np.maximum((share * p * (1 - p)).sum(0), np.finfo(np.float64).tiny)
+        step = np.clip((rate - (share * p).sum(0)) / slope, -1, 1)
+        change += step
+        if (np.abs(step) < 1e-12).all():
+            break
+    return change

@@ -1,0 +1,220 @@
+"""Logistic regressions that autograd can differentiate."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from sklearn_sparsedis.functional import (
+    factor_support,
+    logistic_loss,
+    row_shares,
+    solve_support,
+    strength_like,
+)
+from sklearn_sparsedis.solvers import SolveResult
+from sklearn_sparsedis.solvers._logistic import solve_posed
+from sklearn_sparsedis.solvers._logistic_problem import LogisticProblem, PosedLogistic, pose
+from sklearn_sparsedis.solvers._logistic_state import LogisticState
+
+__all__ = ["LogisticFit", "logistic_lasso", "logistic_lasso_fit", "logistic_ridge_fit"]
+
+
+class LogisticFit(NamedTuple):
+    """Solutions of penalised logistic regressions and how well they fit.
+
+    Attributes
+    ----------
+    coef : Tensor of shape (*batch, m)
+        Differentiable.
+    intercept : Tensor of shape (*batch,)
+        Differentiable.
+    loss : Tensor of shape (*batch,)
+        Mean log-loss, without the penalty; differentiable.
+    result : SolveResult
+        Certificate of the solve, not recorded for autograd.
+    """
+
+    coef: Tensor
+    intercept: Tensor
+    loss: Tensor
+    result: SolveResult
+
+
+def logistic_lasso(
+    Z: Tensor, y: Tensor, alpha: Tensor | float, **options: Any
+) -> tuple[Tensor, Tensor]:
+    """Sparse logistic regression as a differentiable function of its data.
+
+    Parameters
+    ----------
+    Z, y, alpha, **options
+        As in `logistic_lasso_fit`.
+
+    Returns
+    -------
+    coef : Tensor of shape (*batch, m)
+    intercept : Tensor of shape (*batch,)
+        See `logistic_lasso_fit` for their certificates and the derivative's rules.
+    """
+    return logistic_lasso_fit(Z, y, alpha, **options)[:2]
+
+
+def logistic_lasso_fit(Z: Tensor, y: Tensor, alpha: Tensor | float, **options: Any) -> LogisticFit:
+    r"""Sparse logistic regressions and their losses as differentiable functions of their data.
+
+    On the support with signs :math:`\sigma` the solution satisfies
+    :math:`\sum_i s_i (y_i - p_i) (z_i, 1) = \alpha (\sigma, 0)` with the probabilities
+    :math:`p_i`. With :math:`h_i = s_i p_i (1 - p_i)` and v the solution of
+    :math:`\sum_i h_i (z_i, 1)(z_i, 1)^T v = \mathrm dL / \mathrm d(w, b)` on the support and the
+    intercept, and :math:`u_i = (z_i, 1) v`,
+
+    .. math:: \mathrm dL/\mathrm dz_i = s_i (y_i - p_i) v_w - h_i u_i w, \quad
+       \mathrm dL/\mathrm dy_i = s_i u_i, \quad \mathrm dL/\mathrm ds_i = (y_i - p_i) u_i, \quad
+       \mathrm dL/\mathrm d\alpha = -\sigma^T v_w.
+
+    Parameters
+    ----------
+    Z : Tensor of shape (n, m) or (*batch, n, m)
+    y : Tensor of shape (*batch, n)
+    alpha : float or Tensor of shape (*batch,)
+    **options
+        sample_weight, tol, max_iter, coef_init and intercept_init of
+        `solvers.solve_logistic_lasso`.
+
+    Returns
+    -------
+    LogisticFit
+        Differentiable in Z, y, alpha and sample_weight.
+
+    Notes
+    -----
+    The gradient is exact where the support does not change in a neighbourhood. A variable with
+    w_j = 0 counts as unused, also where \|Z_j'S(y - p)\| equals alpha. Where the equations are
+    singular, v is their solution of least norm by the rule of `functional.solve_support`. Problems
+    with one label only have constant solutions.
+    """
+    return _fit("l1", Z, y, alpha, **options)
+
+
+def logistic_ridge_fit(Z: Tensor, y: Tensor, alpha: Tensor | float, **options: Any) -> LogisticFit:
+    """Ridge logistic regressions and their losses as differentiable functions of their data.
+
+    As `logistic_lasso_fit`, with all variables in the support, alpha added to the diagonal of their
+    equations, and dL/dalpha = -w'v.
+
+    Parameters
+    ----------
+    Z, y, alpha, **options
+        As in `logistic_lasso_fit`, for `solvers.solve_logistic_ridge`.
+
+    Returns
+    -------
+    LogisticFit
+    """
+    return _fit("l2", Z, y, alpha, **options)
+
+
+def _fit(
+    penalty: str,
+    Z: Tensor,
+    y: Tensor,
+    alpha: Tensor | float,
+    *,
+    sample_weight: Tensor | None = None,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    coef_init: Tensor | None = None,
+    intercept_init: Tensor | None = None,
+) -> LogisticFit:
+    batch = y.shape[:-1]
+    share = row_shares(y, sample_weight)
+    strength = strength_like(alpha, y).expand(batch)
+    with torch.no_grad():
+        posed = pose(penalty, Z, y, share, alpha)
+        result, state = solve_posed(posed, tol, max_iter, coef_init, intercept_init)
+    coef, intercept, loss = _Logistic.apply(Z, y, share, strength, posed, state, result)
+    return LogisticFit(coef, intercept, loss, result)
+
+
+class _Logistic(torch.autograd.Function):
+    """Attach the implicit derivative to solutions that are already known, and to their losses."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        Z: Tensor,
+        y: Tensor,
+        share: Tensor,
+        alpha: Tensor,
+        posed: PosedLogistic,
+        state: LogisticState,
+        result: SolveResult,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.posed, ctx.state = posed, state
+        ctx.shapes = Z.shape, y.shape, share.shape
+        ctx.set_materialize_grads(False)
+        assert result.intercept is not None  # for mypy
+        return result.coef.clone(), result.intercept.clone(), state.loss.reshape(posed.batch)
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, to_coef: Tensor | None, to_intercept: Tensor | None, to_loss: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        posed, state = ctx.posed, ctx.state
+        problem, design = posed.problem, posed.problem.design
+        w, T = state.coef, len(state.coef)
+        of_loss = w.new_zeros(T) if to_loss is None else to_loss.reshape(T)
+        of_intercept = w.new_zeros(T) if to_intercept is None else to_intercept.reshape(T)
+        of_coef = w.new_zeros(w.shape) if to_coef is None else to_coef.reshape(w.shape)
+        of_coef = of_coef - posed.origin * of_intercept[:, None] - state.gradient * of_loss[:, None]
+        of_intercept = of_intercept - state.residual.sum(-1) * of_loss
+        v, v_intercept = _adjoint(problem, state, of_coef, of_intercept)
+        u = design.combine(v) + v_intercept[:, None]
+        direct = torch.addcmul(state.curvature * u, state.residual, of_loss[:, None])
+        return (
+            _outer(state.residual, v, direct, w, ctx.shapes[0])
+            if ctx.needs_input_grad[0]
+            else None,
+            (problem.share * (u - of_loss[:, None] * state.score)).reshape(ctx.shapes[1])
+            if ctx.needs_input_grad[1]
+            else None,
+            _to_share(posed, state, u, of_loss, ctx.shapes[2]) if ctx.needs_input_grad[2] else None,
+            -(problem.penalty.slope(w) * v).sum(-1).reshape(posed.batch)
+            if ctx.needs_input_grad[3]
+            else None,
+            None,
+            None,
+            None,
+        )
+
+
+def _adjoint(
+    problem: LogisticProblem, state: LogisticState, of_coef: Tensor, of_intercept: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Solution of the stationarity equations' derivative for a right-hand side."""
+    gram, mean, total = problem.design.moments(state.curvature)
+    inverse = torch.where(total > 0, 1 / total, 0.0)
+    curved, support = problem.penalty.second_derivative(gram, state.coef, problem.alpha)
+    factor = factor_support(curved, support)
+    v = solve_support(factor, of_coef - mean * of_intercept[:, None], least_norm=True)
+    return v, of_intercept * inverse - (mean * v).sum(-1)
+
+
+def _outer(r: Tensor, v: Tensor, h: Tensor, w: Tensor, shape: torch.Size) -> Tensor:
+    """r_i v' - h_i w' of each row i, summed over problems that share their features."""
+    if len(shape) == 2:
+        return r.T @ v - h.T @ w
+    each = torch.stack([r, -h], -1) @ torch.stack([v, w], -2)
+    return each.sum_to_size(shape) if each.shape != shape else each
+
+
+def _to_share(
+    posed: PosedLogistic, state: LogisticState, u: Tensor, of_loss: Tensor, shape: torch.Size
+) -> Tensor:
+    y, score = posed.problem.y, state.score
+    rows = (y - torch.sigmoid(score)) * u + of_loss[:, None] * logistic_loss(score, y)
+    rows = torch.where(posed.single[:, None], 0.0, rows)
+    return rows.reshape(*posed.batch, -1).sum_to_size(shape)

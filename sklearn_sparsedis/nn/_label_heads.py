@@ -1,0 +1,78 @@
+"""Logistic heads of tasks whose targets are labels."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.functional import logistic_alpha_max, row_shares
+from sklearn_sparsedis.implicit import LOGISTIC, LogisticFit
+from sklearn_sparsedis.nn._head_losses import balance_classes
+
+__all__ = ["fit_label_heads"]
+
+# strength below which a head that its labels allow to grow would grow without end
+LEAST_ALPHA = 1e-10
+# tasks with labels on fewer rows than this share of all are packed, on the CPU
+PACKED_SHARE = 0.5
+
+
+def fit_label_heads(
+    penalty: str,
+    Z: Tensor,
+    y: Tensor,
+    weight: Tensor | None,
+    strength: Callable[[Tensor], Tensor],
+    *,
+    balanced: bool,
+    options: Mapping[str, Any],
+) -> tuple[LogisticFit, Tensor]:
+    """Heads of T tasks, and the units of their strengths.
+
+    Parameters
+    ----------
+    penalty : {"l1", "l2"}
+    Z : Tensor of shape (n, m)
+    y : Tensor of shape (T, n)
+        Labels 0 and 1.
+    weight : Tensor of shape (n,) or (T, n), optional
+    strength : callable
+        From the units, shape (T,), to the strengths.
+    balanced : bool
+        Whether both labels of a task get the same weight in all.
+    options : mapping
+        Of the solver.
+    """
+    if balanced:
+        weight = balance_classes(y, weight)
+    Z, y, weight = _packed(Z, y, weight)
+    with torch.no_grad():
+        unit = LABEL_UNITS[penalty](Z, y, weight)
+        alpha = strength(unit).clamp_min(LEAST_ALPHA)
+    return LOGISTIC[penalty](Z, y, alpha, sample_weight=weight, **options), unit
+
+
+def _mean_variance(Z: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean second derivative of the loss in a coefficient of the constant head."""
+    share = row_shares(y, weight)
+    rate = (share * y).sum(-1)
+    rows = share.expand_as(y)[..., None, :]
+    mean, square = (rows @ Z)[..., 0, :], (rows @ Z.square())[..., 0, :]
+    return rate * (1 - rate) * (square - mean.square()).clamp_min(0).mean(-1)
+
+
+LABEL_UNITS: dict[str, Callable[..., Tensor]] = {"l1": logistic_alpha_max, "l2": _mean_variance}
+
+
+def _packed(Z: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Each task's own rows, where all tasks have labels on few rows."""
+    if weight is None or weight.ndim == 1 or weight.device.type != "cpu" or not len(y):
+        return Z, y, weight
+    labelled = weight > 0
+    longest = max(1, int(labelled.sum(1).max()))
+    if longest > PACKED_SHARE * y.shape[1]:
+        return Z, y, weight
+    order = torch.sort(labelled.to(torch.uint8), dim=1, descending=True, stable=True)
+    index = order.indices[:, :longest]
+    return Z[index], y.gather(1, index), weight.gather(1, index)

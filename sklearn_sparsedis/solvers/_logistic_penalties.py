@@ -1,0 +1,133 @@
+"""What the logistic solver needs to know of a penalty."""
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.functional import factor_support, gram_matvec, solve_support
+from sklearn_sparsedis.solvers._active_set import newton_step, solve_in_parts, sweep
+from sklearn_sparsedis.solvers._lasso_state import LassoProblem
+
+__all__ = ["LOGISTIC_PENALTIES", "Model", "Penalty"]
+
+# relative gap to which a quadratic model is solved, and limit on the iterations
+MODEL_TOL = {torch.float64: 1e-8, torch.float32: 1e-5}
+MODEL_ITER = 300
+
+
+class Model(NamedTuple):
+    """1/2 (u-w)'G(u-w) - g'(u-w) + penalty(u) of T problems, to be minimised in u.
+
+    Attributes
+    ----------
+    gram : Tensor of shape (T, m, m)
+        G = Z'HZ for positive weights H, about the means under H.
+    gradient : Tensor of shape (T, m)
+        g = Z'r, about the means under H.
+    square : Tensor of shape (T,)
+        r'H^-1 r, about the mean.
+    coef : Tensor of shape (T, m)
+        w.
+    alpha : Tensor of shape (T,)
+    """
+
+    gram: Tensor
+    gradient: Tensor
+    square: Tensor
+    coef: Tensor
+    alpha: Tensor
+
+
+class Penalty(Protocol):
+    """A penalty of coefficients w (T, m) with strengths alpha (T,)."""
+
+    def value(self, coef: Tensor, alpha: Tensor) -> Tensor:
+        """Of each problem, shape (T,)."""
+
+    def slope(self, coef: Tensor) -> Tensor:
+        """Derivative of the penalty with strength one, where there is one."""
+
+    def second_derivative(self, gram: Tensor, coef: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        """G plus that of the penalty, and which variables are free to move."""
+
+    def gap(self, coef: Tensor, gradient: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        """Largest c, up to one, with c g in the conjugate's domain; and
+        penalty(w) + conjugate(c g) - c w'g; each of shape (T,)."""
+
+    def newton(self, model: Model) -> Tensor:
+        """A quick guess at the minimum of a model."""
+
+    def descend(self, model: Model) -> Tensor:
+        """A point where a model is lower than at w, if there is one."""
+
+    def minimise(self, model: Model) -> Tensor:
+        """The minimum of a model, as far as rounding allows."""
+
+
+class _L1:
+    def value(self, coef: Tensor, alpha: Tensor) -> Tensor:
+        return alpha * coef.abs().sum(-1)
+
+    def slope(self, coef: Tensor) -> Tensor:
+        return coef.sign()
+
+    def second_derivative(self, gram: Tensor, coef: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        return gram, coef != 0
+
+    def gap(self, coef: Tensor, gradient: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        largest = gradient.abs().amax(-1)
+        scale = torch.where(largest > alpha, alpha / largest, 1.0)
+        return scale, (self.value(coef, alpha) - scale * (coef * gradient).sum(-1)).clamp_min(0)
+
+    def newton(self, model: Model) -> Tensor:
+        return newton_step(_as_lasso(model), model.coef, model.gradient)[0]
+
+    def descend(self, model: Model) -> Tensor:
+        lasso = _as_lasso(model)
+        swept = sweep(lasso, model.coef, model.gradient)
+        jumped = newton_step(lasso, swept, lasso.gradient(swept))[0]
+        better = self._rise(model, jumped) < self._rise(model, swept)
+        return torch.where(better[:, None], jumped, swept)
+
+    def _rise(self, model: Model, coef: Tensor) -> Tensor:
+        step = coef - model.coef
+        slope = 0.5 * gram_matvec(model.gram, step) - model.gradient
+        return (step * slope).sum(-1) + self.value(coef, model.alpha)
+
+    def minimise(self, model: Model) -> Tensor:
+        tol = MODEL_TOL[model.gram.dtype]
+        return solve_in_parts(_as_lasso(model), model.coef, tol, MODEL_ITER)[0].coef
+
+
+def _as_lasso(model: Model) -> LassoProblem:
+    gram, gradient, square, coef, alpha = model
+    fitted = gram_matvec(gram, coef)
+    y_sq = square + (coef * (fitted + 2 * gradient)).sum(-1)
+    return LassoProblem(gram, gradient + fitted, y_sq, alpha)
+
+
+class _L2:
+    def value(self, coef: Tensor, alpha: Tensor) -> Tensor:
+        return 0.5 * alpha * coef.square().sum(-1)
+
+    def slope(self, coef: Tensor) -> Tensor:
+        return coef
+
+    def second_derivative(self, gram: Tensor, coef: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        system = gram + torch.diag_embed(alpha[:, None].expand_as(coef))
+        return system, torch.ones_like(coef, dtype=torch.bool)
+
+    def gap(self, coef: Tensor, gradient: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        distance = (alpha[:, None] * coef - gradient).square().sum(-1)
+        return torch.ones_like(alpha), 0.5 * distance / alpha
+
+    def newton(self, model: Model) -> Tensor:
+        gram, gradient, _, coef, alpha = model
+        factor = factor_support(*self.second_derivative(gram, coef, alpha))
+        return coef + solve_support(factor, gradient - alpha[:, None] * coef)
+
+    descend = minimise = newton
+
+
+LOGISTIC_PENALTIES: dict[str, Penalty] = {"l1": _L1(), "l2": _L2()}

@@ -1,0 +1,192 @@
+"""Batches of logistic regressions."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.functional import bernoulli_entropy, strength_like
+from sklearn_sparsedis.solvers._logistic_penalties import LOGISTIC_PENALTIES, Penalty
+
+__all__ = ["Design", "LogisticProblem", "Moments", "PosedLogistic", "pose"]
+
+# products of pairs of features are kept where they are so few in all, and features so few
+PRODUCTS = 4_000_000
+PRODUCT_FEATURES = 48
+# weighted copies of the features are made in parts of so many entries
+COPIES = {"cpu": 1_000_000}
+COPIES_ELSEWHERE = 100_000_000
+
+
+class Moments(NamedTuple):
+    """Weighted second moments of the features about their weighted means.
+
+    Attributes
+    ----------
+    gram : Tensor of shape (T, m, m)
+    mean : Tensor of shape (T, m)
+    total : Tensor of shape (T,)
+        Sum of the weights.
+    """
+
+    gram: Tensor
+    mean: Tensor
+    total: Tensor
+
+
+@dataclass(frozen=True)
+class Design:
+    """Features of T problems: one matrix (n, m) for all, or (T, n, m).
+
+    `products` holds the products of all pairs of features, (n, m^2), where they are few.
+    """
+
+    Z: Tensor
+    products: Tensor | None = None
+
+    @classmethod
+    def of(cls, Z: Tensor) -> "Design":
+        n, m = Z.shape[-2:]
+        if Z.ndim > 2 or m > PRODUCT_FEATURES or n * m * m > PRODUCTS:
+            return cls(Z)
+        return cls(Z, (Z[:, :, None] * Z[:, None, :]).reshape(n, m * m))
+
+    def part(self, index: Tensor) -> "Design":
+        return self if self.Z.ndim == 2 else Design(self.Z[index])
+
+    def combine(self, coef: Tensor) -> Tensor:
+        """Z w of each problem, (T, m) to (T, n)."""
+        return coef @ self.Z.T if self.Z.ndim == 2 else torch.bmm(coef[:, None], self.Z.mT)[:, 0]
+
+    def correlate(self, rows: Tensor) -> Tensor:
+        """Z'r of each problem, (T, n) to (T, m)."""
+        return rows @ self.Z if self.Z.ndim == 2 else torch.bmm(rows[:, None], self.Z)[:, 0]
+
+    def moments(self, weight: Tensor) -> Moments:
+        """Moments under the weights (T, n) of rows."""
+        total = weight.sum(-1)
+        mean = self.correlate(weight) / torch.where(total > 0, total, 1.0)[:, None]
+        gram = self._second_moments(weight)
+        gram = torch.baddbmm(gram, (mean * total[:, None])[:, :, None], mean[:, None], alpha=-1)
+        return Moments(gram, mean, total)
+
+    def _second_moments(self, weight: Tensor) -> Tensor:
+        T, n = weight.shape
+        m = self.Z.shape[-1]
+        if self.products is not None:
+            return (weight @ self.products).view(T, m, m)
+        size = max(1, COPIES.get(weight.device.type, COPIES_ELSEWHERE) // max(n * m, 1))
+        parts = []
+        for start in range(0, max(T, 1), size):
+            part = slice(start, start + size)
+            Z = self.Z if self.Z.ndim == 2 else self.Z[part]
+            parts.append((Z.mT * weight[part][:, None]) @ Z)
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class LogisticProblem:
+    """T problems.
+
+    Attributes
+    ----------
+    design : Design
+    y : Tensor of shape (T, n)
+    share : Tensor of shape (T, n) or (T, 1)
+        Weights of rows; all zero for a problem that is not to move.
+    alpha : Tensor of shape (T,)
+    null : Tensor of shape (T,)
+        Objective of the best constant.
+    penalty : Penalty
+    """
+
+    design: Design
+    y: Tensor
+    share: Tensor
+    alpha: Tensor
+    null: Tensor
+    penalty: Penalty
+
+    def part(self, index: Tensor) -> "LogisticProblem":
+        return replace(
+            self,
+            design=self.design.part(index),
+            y=self.y[index],
+            share=self.share[index],
+            alpha=self.alpha[index],
+            null=self.null[index],
+        )
+
+
+@dataclass(frozen=True)
+class PosedLogistic:
+    """Problems about the mean of their features, and what leads back from there.
+
+    Attributes
+    ----------
+    problem : LogisticProblem
+    origin : Tensor of shape (m,) or (T, m)
+        What was taken from the features.
+    single : Tensor of bool, shape (T,)
+        Problems with labels of one kind only. They have shares of zero, so that they stay where
+        they start.
+    start_intercept : Tensor of shape (T,)
+        Log-odds of the mean label; for those problems the intercept that stands for infinity.
+    batch : torch.Size
+        Shape of the T problems.
+    """
+
+    problem: LogisticProblem
+    origin: Tensor
+    single: Tensor
+    start_intercept: Tensor
+    batch: torch.Size
+
+    def start(
+        self, coef_init: Tensor | None, intercept_init: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Coefficients and intercepts (about the origin) where a solver starts."""
+        T, m = len(self.single), self.problem.design.Z.shape[-1]
+        coef, intercept = self.problem.y.new_zeros(T, m), self.start_intercept
+        if coef_init is not None:
+            start = coef_init.reshape(T, m).to(coef.dtype)
+            coef = torch.where(self.single[:, None], coef, start)
+        if intercept_init is not None:
+            moved = intercept_init.reshape(T).to(coef.dtype) + (coef * self.origin).sum(-1)
+            intercept = torch.where(self.single, intercept, moved)
+        return coef, intercept
+
+    def intercept(self, coef: Tensor, intercept: Tensor) -> Tensor:
+        """Intercepts for the features as they were given."""
+        return intercept - (coef * self.origin).sum(-1)
+
+
+def pose(penalty: str, Z: Tensor, y: Tensor, share: Tensor, alpha: Tensor | float) -> PosedLogistic:
+    """Problems as the arguments of `solve_logistic_lasso` and `functional.row_shares` give them."""
+    if not isinstance(alpha, Tensor) and not alpha > 0:
+        raise ValueError(
+            f"alpha must be positive, got {alpha!r}: without a penalty, labels that a head "
+            "separates have no solution."
+        )
+    batch, n = y.shape[:-1], y.shape[-1]
+    Z = Z if Z.ndim == 2 else Z.expand(*batch, *Z.shape[-2:]).reshape(-1, *Z.shape[-2:])
+    origin = Z.mean(-2)
+    labels = y.reshape(-1, n)
+    T = len(labels)
+    share = share.reshape(T, share.shape[-1])
+    ones, zeros = (share * labels).sum(-1), (share * (1 - labels)).sum(-1)
+    single = (ones <= 0) | (zeros <= 0)
+    rate = torch.where(single, 0.5, ones / torch.where(single, 1.0, ones + zeros))
+    n_rows = (share > 0).sum(-1) * (n // share.shape[1])
+    infinite = torch.sign(ones - zeros) * torch.log1p(2.0 * n_rows)
+    problem = LogisticProblem(
+        Design.of(Z - origin[..., None, :]),
+        labels,
+        torch.where(single[:, None], 0.0, share),
+        torch.where(single, 1.0, strength_like(alpha, labels).expand(batch).reshape(T)),
+        torch.where(single, 0.0, bernoulli_entropy(rate)),
+        LOGISTIC_PENALTIES[penalty],
+    )
+    start = torch.where(single, infinite, torch.logit(rate))
+    return PosedLogistic(problem, origin, single, start, batch)

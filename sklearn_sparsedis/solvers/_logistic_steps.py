@@ -1,0 +1,185 @@
+"""Steps of the logistic solver: proximal Newton, with what to do where they fail."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.functional import logistic_loss
+from sklearn_sparsedis.functional._sync import any_true
+from sklearn_sparsedis.solvers._logistic_penalties import Model
+from sklearn_sparsedis.solvers._logistic_problem import LogisticProblem
+from sklearn_sparsedis.solvers._logistic_state import LogisticState, choose, evaluate
+
+__all__ = ["iterate"]
+
+# blocks of steps after which the local models are solved exactly
+EASY_BLOCKS = 10
+# Newton steps between two looks of the host, where it does not see the values anyway
+STEPS_A_LOOK = 2
+# blocks of plain steps before one that cannot fail, on an accelerator
+PLAIN_BLOCKS = 3
+# least curvature of a row, in units of its residual, where a model must not mislead
+LEAST_CURVATURE = 1e-2
+# shares of a step that are tried
+LENGTHS = (0.5, 0.25, 0.1, 0.03, 0.01, 1e-3)
+
+Step = Callable[[LogisticProblem, LogisticState], LogisticState]
+
+
+def iterate(
+    problem: LogisticProblem, state: LogisticState, tol: float, max_iter: int, *, cold: bool
+) -> LogisticState:
+    """A step of every problem, then blocks of steps until the gaps are closed or rounding stops.
+
+    Parameters
+    ----------
+    problem : LogisticProblem
+    state : LogisticState
+        Start.
+    tol : float
+        Relative duality gap.
+    max_iter : int
+        Limit on steps, at least one.
+    cold : bool
+        Whether the start says nothing about the solution.
+    """
+    on_cpu = state.coef.device.type == "cpu"
+    state = (_swept_step if cold else _plain_step)(problem, state)
+    active, block = state.gap > tol, 0
+    while max_iter > 1 and any_true(active):
+        search = _swept_step if block < EASY_BLOCKS else _searched_step
+        safe = not on_cpu and block % (PLAIN_BLOCKS + 1) == PLAIN_BLOCKS
+        kind = _checked_step if on_cpu else _safe_step if safe else _plain_steps
+        new = _where(active, partial(kind, search), problem, state)
+        # a step that cannot fail and changed nothing has reached what the dtype can
+        last = _moved(new, state) if on_cpu or safe else active
+        active = (new.gap > tol) & last
+        state = new
+        block += 1
+        max_iter -= STEPS_A_LOOK
+    return state
+
+
+def _where(
+    mask: Tensor,
+    step: Step,
+    problem: LogisticProblem,
+    state: LogisticState,
+) -> LogisticState:
+    """A step of some problems; on the CPU the others cost nothing."""
+    if mask.device.type != "cpu":
+        return choose(mask, step(problem, state), state)
+    if not any_true(~mask):
+        return step(problem, state)
+    index = torch.nonzero(mask)[:, 0]
+    return state.put(index, step(problem.part(index), state.part(index)))
+
+
+def _moved(new: LogisticState, state: LogisticState) -> Tensor:
+    return (new.objective != state.objective) | (new.gap != state.gap)
+
+
+def _checked_step(search: Step, problem: LogisticProblem, state: LogisticState) -> LogisticState:
+    """A plain step; where that did not help a search; where none did, a bounded step."""
+    new = _plain_step(problem, state)
+    for step in (search, _bounded_step):
+        stuck = ~_moved(new, state)
+        if not any_true(stuck):
+            break
+        new = _where(stuck, step, problem, new)
+    return new
+
+
+def _plain_steps(search: Step, problem: LogisticProblem, state: LogisticState) -> LogisticState:
+    for _ in range(STEPS_A_LOOK):
+        state = _plain_step(problem, state)
+    return state
+
+
+def _safe_step(search: Step, problem: LogisticProblem, state: LogisticState) -> LogisticState:
+    return _bounded_step(problem, search(problem, state))
+
+
+def _plain_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
+    """To where a Newton step on the guess at support and signs leads."""
+    point = _minimised(problem, state, state.curvature, problem.penalty.newton)
+    return _better(state, evaluate(problem, *point, state.n_iter))
+
+
+def _swept_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
+    """Towards a point where the local model is lower."""
+    return _search(problem, state, problem.penalty.descend)
+
+
+def _searched_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
+    """Towards the minimum of the local model."""
+    return _search(problem, state, problem.penalty.minimise)
+
+
+def _search(
+    problem: LogisticProblem, state: LogisticState, minimise: Callable[[Model], Tensor]
+) -> LogisticState:
+    """To where the local model leads, or towards it where that is too far."""
+    # rows far on the wrong side have next to no curvature, and would take the model anywhere
+    curvature = state.curvature.maximum(LEAST_CURVATURE * state.residual.abs())
+    point = _minimised(problem, state, curvature, minimise)
+    whole = evaluate(problem, *point, state.n_iter)
+    stuck = ~(whole.objective < state.objective)
+    if stuck.device.type == "cpu" and not any_true(stuck):
+        return _better(state, whole)
+    part = evaluate(problem, *_line_search(problem, state, *point), state.n_iter)
+    return _better(state, choose(stuck, part, whole))
+
+
+def _bounded_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
+    """To the minimum of the model with the largest curvature there can be, an upper bound."""
+    curvature = 0.25 * problem.share.expand_as(problem.y)
+    point = _minimised(problem, state, curvature, problem.penalty.minimise)
+    return _better(state, evaluate(problem, *point, state.n_iter))
+
+
+def _minimised(
+    problem: LogisticProblem,
+    state: LogisticState,
+    curvature: Tensor,
+    minimise: Callable[[Model], Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Coefficients and intercept to which the model with some curvature of the rows leads."""
+    gram, mean, total = problem.design.moments(curvature)
+    inverse = torch.where(total > 0, 1 / total, 0.0)
+    offset = state.residual.sum(-1)
+    gradient = state.gradient - mean * offset[:, None]
+    squares = torch.where(curvature > 0, state.residual.square() / curvature, 0.0)
+    square = (squares.sum(-1) - offset.square() * inverse).clamp_min(0)
+    coef = minimise(Model(gram, gradient, square, state.coef, problem.alpha))
+    shift = offset * inverse - (mean * (coef - state.coef)).sum(-1)
+    return coef, state.intercept + shift
+
+
+def _line_search(
+    problem: LogisticProblem, state: LogisticState, coef: Tensor, intercept: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The point of the lowest objective among some shares of a step."""
+    step, shift = coef - state.coef, intercept - state.intercept
+    slope = problem.design.combine(step) + shift[:, None]
+    best = torch.full_like(state.objective, torch.inf)
+    share = torch.zeros_like(best)
+    for length in LENGTHS:
+        loss = logistic_loss(state.score + length * slope, problem.y)
+        penalty = problem.penalty.value(state.coef + length * step, problem.alpha)
+        objective = (problem.share * loss).sum(-1) + penalty
+        share = torch.where(objective < best, length, share)
+        best = best.fmin(objective)
+    return state.coef + share[:, None] * step, state.intercept + share * shift
+
+
+def _better(state: LogisticState, trial: LogisticState) -> LogisticState:
+    """The iterate with the lower objective; the smaller gap decides where rounding hides that."""
+    rounding = 16 * torch.finfo(state.objective.dtype).eps * state.objective
+    lower = trial.objective < state.objective - rounding
+    equal = trial.objective <= state.objective + rounding
+    taken = choose(lower | (equal & (trial.gap < state.gap)), trial, state)
+    return replace(taken, n_iter=state.n_iter + 1)
