@@ -46,6 +46,47 @@ def test_recovers_independent_latents():
     assert np.median([mean_corrcoef_score(data.Z, Z) for Z in dense]) < 0.9
 
 
+class _Watched(LinearNetwork):
+    """Remembers how many rows it was given at once, with and without gradient."""
+
+    seen: list[tuple[bool, int]] = []
+
+    def forward(self, x):
+        self.seen.append((torch.is_grad_enabled(), len(x)))
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("penalty", ["l0", "l1"])
+def test_memory_of_the_encoder_does_not_grow_with_the_rows(penalty):
+    # images: what the encoder keeps for a gradient is many times the rows themselves
+    data = make_sparse_multitask(3000, 30, n_latents=4, n_features=8, random_state=0)
+    _Watched.seen.clear()
+    fitted = model(encoder=_Watched, penalty=penalty, batch_size=32, max_iter=3)
+    fitted.fit(data.X, data.Y).transform(data.X)
+    assert max(rows for grad, rows in _Watched.seen if grad) == 32
+    assert max(rows for grad, rows in _Watched.seen if not grad) <= 1024
+
+
+def test_l0_keeps_the_moments_of_its_turned_components():
+    data = make_sparse_multitask(300, 60, n_latents=4, n_features=8, random_state=0)
+    fitted = model(penalty="l0").fit(data.X, data.Y)
+    Z = fitted.transform(data.X)
+    np.testing.assert_allclose(Z.mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose(Z.std(0), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("weights", [None, "zero_one"])
+def test_pixels_share_centre_and_scale(weights):
+    X = np.random.default_rng(0).integers(0, 255, (200, 16)).astype(float)
+    Y = X[:, :3]
+    weight = None if weights is None else (np.arange(200) < 150).astype(float)
+    fitted = model(encoder="conv", input_shape=(4, 4), penalty="l2", max_iter=2)
+    encoder = fitted.fit(X, Y, sample_weight=weight).encoder_
+    rows = X if weight is None else X[:150]
+    np.testing.assert_allclose(encoder.center.numpy(), np.full(16, rows.mean()), rtol=1e-12)
+    assert (encoder.scale == encoder.scale[0]).all()
+
+
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
 def test_heads_are_scikit_learns_on_the_components(data, penalty):
     alpha = 0.02
