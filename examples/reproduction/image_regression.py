@@ -8,9 +8,8 @@ the factors that the images were made from. Training images have correlated fact
 taken on other images, whose factors are drawn uniformly.
 
 Run ``python examples/reproduction/image_regression.py``; options choose data, correlations, seeds,
-sections and the setting. A cell (data, correlation, law of the tasks, seed) is written to a file as
-soon as it is done, and is not run again. ``--setting full`` has the paper's 20,000 steps of 50 rows
-and 8 tasks; it has never been run.
+sections and the setting. What is done is kept in files and not run again. ``--setting full`` has
+the paper's 20,000 steps of 50 rows and 8 tasks; it has never been run.
 
 What differs from the paper: the images are rendered, Shapes3D-like in one case and near-exact
 dSprites in the other; a fixed table of images and tasks, all observed on the same rows, replaces
@@ -28,11 +27,13 @@ import json
 import time
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from image_pictures import plot_scores, plot_traversal
 from sklearn.decomposition import FastICA
+from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_sparsedis import SparseDisentangledRepresentation, SparseRotation
 from sklearn_sparsedis.datasets import (
@@ -63,7 +64,7 @@ SETTINGS = {
         "steps": 600,
         "batch_size": 128,
         "tasks_per_batch": None,
-        "alphas": {"l2": (0.05,), "l1": (0.05, 0.3), "mcp": (0.05,)},
+        "alphas": {"l2": (0.01, 0.05), "l1": (0.05, 0.3), "mcp": (0.05,)},
     },
     "full": {
         "n_train": 50_000,
@@ -79,8 +80,22 @@ SETTINGS = {
         },
     },
 }
-# violations are run at this correlation and with these penalties
-VIOLATED = (0.5, ("l2", "l1"))
+VIOLATED = 0.5  # correlation at which the tasks' laws are compared
+TRAVERSED = ("bernoulli", 0.9, 0)  # cell of each data set whose components are pictured
+
+
+class Cell(NamedTuple):
+    """Where data come from."""
+
+    data: str
+    law: str
+    correlation: float
+    seed: int
+
+    @property
+    def name(self):
+        """Name of the cell's files."""
+        return "_".join(str(part) for part in self)
 
 
 def factor_sizes(data):
@@ -94,18 +109,18 @@ def rows_of(data, factors):
     return images.reshape(len(images), -1).astype(np.float32)
 
 
-def draw_cell(data, correlation, law, seed, setting):
+def draw_cell(cell, setting):
     """Training rows and targets, test rows with uniform factors and their latents."""
-    sizes = factor_sizes(data)
-    random = np.random.RandomState(seed)
+    sizes = factor_sizes(cell.data)
+    random = np.random.RandomState(cell.seed)
     train = draw_correlated_factors(
-        sizes, setting["n_train"], correlation=correlation, random_state=random
+        sizes, setting["n_train"], correlation=cell.correlation, random_state=random
     )
     latents = latents_of_factors(train, sizes, random_state=random)
-    tasks = make_sparse_tasks(latents, setting["n_tasks"], random_state=random, **LAWS[law])
+    tasks = make_sparse_tasks(latents, setting["n_tasks"], random_state=random, **LAWS[cell.law])
     test = np.column_stack([random.randint(size, size=setting["n_test"]) for size in sizes])
     Z_test = latents_of_factors(test, sizes, random_state=random)
-    return rows_of(data, train), tasks.Y, rows_of(data, test), Z_test
+    return rows_of(cell.data, train), tasks.Y, rows_of(cell.data, test), Z_test
 
 
 def scores_of(Z_true, Z):
@@ -119,74 +134,90 @@ def scores_of(Z_true, Z):
     }
 
 
-def represent(data, X, Y, setting, seed, penalties):
-    """Yield (method, alpha, transform, seconds) for every method and alpha."""
-    m = len(factor_sizes(data))
-    for penalty in penalties:
-        for alpha in setting["alphas"][penalty]:
-            start = time.perf_counter()
-            model = SparseDisentangledRepresentation(
-                m,
-                encoder="conv",
-                input_shape=INPUT[data],
-                penalty=penalty,
-                alpha=alpha,
-                max_iter=setting["steps"],
-                batch_size=setting["batch_size"],
-                tasks_per_batch=setting["tasks_per_batch"],
-                learning_rate=1e-3,
-                early_stopping=False,
-                random_state=seed,
-            ).fit(X, Y)
-            trained = time.perf_counter() - start
-            components = model.transform(X)
-            yield penalty, alpha, model.transform, trained
-            for name, step in (
-                (f"{penalty} + ICA", FastICA(m, random_state=seed, max_iter=1000)),
-                ("l0", SparseRotation(m, random_state=seed)),
-            ):
-                if name == "l0" and penalty != "l2":
-                    continue
-                start = time.perf_counter()
-                step.fit(components, Y)
-                seconds = trained + time.perf_counter() - start
-                yield name, alpha, chain(model, step), seconds
+def fit_encoder(cell, penalty, alpha, setting, X, Y):
+    """Fitted estimator, its components of the training rows, and seconds."""
+    start = time.perf_counter()
+    model = SparseDisentangledRepresentation(
+        len(factor_sizes(cell.data)),
+        encoder="conv",
+        input_shape=INPUT[cell.data],
+        penalty=penalty,
+        alpha=alpha,
+        max_iter=setting["steps"],
+        batch_size=setting["batch_size"],
+        tasks_per_batch=setting["tasks_per_batch"],
+        learning_rate=1e-3,
+        early_stopping=False,
+        random_state=cell.seed,
+    )
+    components = model.fit(X, Y).transform(X)
+    return model, components, time.perf_counter() - start
+
+
+def fit_steps(penalty, components, Y, seed):
+    """Name, fitted transformer of components and seconds of what follows an encoder."""
+    m = components.shape[1]
+    steps = {penalty: FunctionTransformer()}
+    steps[f"{penalty} + ICA"] = FastICA(m, random_state=seed, max_iter=1000)
+    if penalty == "l2":
+        steps["l0"] = SparseRotation(m, random_state=seed)
+    for name, step in steps.items():
+        start = time.perf_counter()
+        yield name, step.fit(components, Y), time.perf_counter() - start
+
+
+def run_fit(cell, penalty, alpha, setting, drawn, folder):
+    """Scores of an encoder and of what follows it, written to a file; pictures of them."""
+    X, Y, X_test, Z_test = drawn
+    model, components, trained = fit_encoder(cell, penalty, alpha, setting, X, Y)
+    test = model.transform(X_test)
+    rows, transforms = [], {}
+    for method, step, seconds in fit_steps(penalty, components, Y, cell.seed):
+        found = scores_of(Z_test, step.transform(test))
+        rows.append({**cell._asdict(), "method": method, "alpha": alpha, **found})
+        rows[-1]["seconds"] = trained + seconds
+        transforms[method] = chain(model, step)
+        print(
+            f"{cell.name}  {method:10s} alpha {alpha:<5g}"
+            + "".join(f" {name} {value:.3f}" for name, value in found.items())
+            + f"  {trained + seconds:.0f} s",
+            flush=True,
+        )
+    if cell == Cell(cell.data, *TRAVERSED) and alpha == setting["alphas"][penalty][0]:
+        plot_traversal(cell.data, transforms, rows_of, folder / f"{cell.data}_traversal.png")
+    (folder / f"{cell.name}_{penalty}_{alpha:g}.json").write_text(json.dumps(rows, indent=1))
 
 
 def chain(model, step):
-    """Components of rows after a step behind the model."""
+    """From images to the components after a step."""
     return lambda X: step.transform(model.transform(X))
 
 
-def run_cell(data, correlation, law, seed, setting, penalties):
-    """Scores of every method on one cell, and the representations of its test rows."""
-    X, Y, X_test, Z_test = draw_cell(data, correlation, law, seed, setting)
-    rows, transforms = [], {}
-    for method, alpha, transform, seconds in represent(data, X, Y, setting, seed, penalties):
-        found = scores_of(Z_test, transform(X_test))
-        row = {"data": data, "correlation": correlation, "law": law, "seed": seed}
-        row |= {"method": method, "alpha": alpha, **found, "seconds": seconds}
-        rows.append(row)
-        transforms.setdefault(method, transform)
-        print(
-            f"{data:9s}{correlation:5.2f} {law:10s} seed {seed}  {method:10s} alpha {alpha:<5g}"
-            + "".join(f" {name} {value:.3f}" for name, value in found.items())
-            + f"  {seconds:.0f} s",
-            flush=True,
-        )
-    return rows, transforms
+def run_cell(cell, penalties, setting, folder):
+    """Run the fits of a cell whose files are missing."""
+    missing = [
+        (penalty, alpha)
+        for penalty in penalties
+        for alpha in setting["alphas"][penalty]
+        if not (folder / f"{cell.name}_{penalty}_{alpha:g}.json").exists()
+    ]
+    if missing:
+        drawn = draw_cell(cell, setting)
+        for penalty, alpha in missing:
+            run_fit(cell, penalty, alpha, setting, drawn, folder)
 
 
 def cells(options):
-    """(data, correlation, law, penalties) of the sections asked for."""
-    for data in options.data:
-        if "correlations" in options.sections:
-            for correlation in options.correlations:
-                yield data, correlation, "bernoulli", tuple(options.penalties)
-        if "violations" in options.sections and data == "shapes3d":
-            for law in LAWS:
-                if law != "bernoulli":
-                    yield data, VIOLATED[0], law, VIOLATED[1]
+    """Cells of the sections asked for."""
+    for seed in range(options.seeds):
+        for data in options.data:
+            if "correlations" in options.sections:
+                for correlation in options.correlations:
+                    yield Cell(data, "bernoulli", correlation, seed)
+            if "violations" in options.sections and data == "shapes3d":
+                for law in LAWS:
+                    if law != "bernoulli":
+                        yield Cell(data, law, VIOLATED, seed)
 
 
 def print_table(rows):
@@ -218,6 +249,7 @@ def parse():
     parser.add_argument("--correlations", nargs="+", type=float, default=CORRELATIONS)
     parser.add_argument("--penalties", nargs="+", default=["l2", "l1", "mcp"])
     parser.add_argument("--sections", nargs="+", default=["correlations", "violations"])
+    parser.add_argument("--alphas", nargs="+", type=float, help="instead of the setting's")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("reproduction_output"))
@@ -230,17 +262,12 @@ def main():
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore", UserWarning)
     setting = SETTINGS[options.setting]
+    if options.alphas:
+        setting["alphas"] = dict.fromkeys(setting["alphas"], options.alphas)
     folder = options.out / f"image_regression_{options.setting}"
     folder.mkdir(parents=True, exist_ok=True)
-    for seed in range(options.seeds):
-        for data, correlation, law, penalties in cells(options):
-            file = folder / f"{data}_{law}_{correlation:g}_{seed}.json"
-            if file.exists():
-                continue
-            rows, transforms = run_cell(data, correlation, law, seed, setting, penalties)
-            if law == "bernoulli":
-                plot_traversal(data, transforms, rows_of, file.with_suffix(".png"))
-            file.write_text(json.dumps(rows, indent=1))
+    for cell in cells(options):
+        run_cell(cell, options.penalties, setting, folder)
     rows = [row for file in sorted(folder.glob("*.json")) for row in json.loads(file.read_text())]
     print_table(rows)
     bounds = {data: attainable(data) for data in MAKE}
