@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from sklearn_sparsedis import SparseDisentangledRepresentation
+from sklearn_sparsedis import SparseDisentangledRepresentation, SparseRotation
 from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.metrics import mean_corrcoef_score
@@ -73,6 +73,16 @@ def test_l0_keeps_the_moments_of_its_turned_components():
     Z = fitted.transform(data.X)
     np.testing.assert_allclose(Z.mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(Z.std(0), 1, rtol=1e-12)
+
+
+def test_l0_is_the_rotation_of_what_l2_trains():
+    data = make_sparse_multitask(600, 60, n_latents=4, n_features=8, random_state=0)
+    dense = model(penalty="l2").fit(data.X, data.Y).transform(data.X)
+    two = SparseRotation(4, random_state=0).fit_transform(dense, data.Y)
+    one = model(penalty="l0").fit(data.X, data.Y).transform(data.X)
+    correlation = np.abs(np.corrcoef(one.T, two.T)[:4, 4:])
+    # the searches start from different seeds and end at the same basis
+    np.testing.assert_allclose(correlation.max(1), 1.0, atol=1e-6)
 
 
 @pytest.mark.parametrize("weights", [None, "zero_one"])

@@ -155,7 +155,7 @@ def fit_encoder(cell, penalty, alpha, setting, X, Y):
 
 
 def fit_steps(penalty, components, Y, seed):
-    """Name, fitted transformer of components and seconds of what follows an encoder."""
+    """Name, fitted transformer of components, seconds and warnings of what follows an encoder."""
     m = components.shape[1]
     steps = {penalty: FunctionTransformer()}
     steps[f"{penalty} + ICA"] = FastICA(m, random_state=seed, max_iter=1000)
@@ -163,7 +163,11 @@ def fit_steps(penalty, components, Y, seed):
         steps["l0"] = SparseRotation(m, random_state=seed)
     for name, step in steps.items():
         start = time.perf_counter()
-        yield name, step.fit(components, Y), time.perf_counter() - start
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            step.fit(components, Y)
+        told = [str(warning.message) for warning in caught]
+        yield name, step, time.perf_counter() - start, told
 
 
 def run_fit(cell, penalty, alpha, setting, drawn, folder):
@@ -172,15 +176,15 @@ def run_fit(cell, penalty, alpha, setting, drawn, folder):
     model, components, trained = fit_encoder(cell, penalty, alpha, setting, X, Y)
     test = model.transform(X_test)
     rows, transforms = [], {}
-    for method, step, seconds in fit_steps(penalty, components, Y, cell.seed):
+    for method, step, seconds, told in fit_steps(penalty, components, Y, cell.seed):
         found = scores_of(Z_test, step.transform(test))
         rows.append({**cell._asdict(), "method": method, "alpha": alpha, **found})
-        rows[-1]["seconds"] = trained + seconds
+        rows[-1] |= {"seconds": trained + seconds, "warnings": told}
         transforms[method] = chain(model, step)
         print(
             f"{cell.name}  {method:10s} alpha {alpha:<5g}"
             + "".join(f" {name} {value:.3f}" for name, value in found.items())
-            + f"  {trained + seconds:.0f} s",
+            + f"  {trained + seconds:.0f} s {' '.join(told)}",
             flush=True,
         )
     if cell == Cell(cell.data, *TRAVERSED) and alpha == setting["alphas"][penalty][0]:
@@ -260,7 +264,6 @@ def main():
     """Run the cells that are missing, print the tables and draw the pictures."""
     options = parse()
     torch.set_num_threads(options.threads)
-    warnings.simplefilter("ignore", UserWarning)
     setting = SETTINGS[options.setting]
     if options.alphas:
         setting["alphas"] = dict.fromkeys(setting["alphas"], options.alphas)
