@@ -9,6 +9,8 @@ from sklearn_sparsedis.metrics import match_latents
 MAKE = {"shapes3d": make_shapes3d, "dsprites": make_dsprites}
 SHOWN = ("l2 + ICA", "l0")  # methods whose components are traversed
 POOL, N_STEPS, N_ROUNDS = 3000, 8, 6
+# factors of the image from which the components are moved: colours apart, the rest in the middle
+BASE = {"shapes3d": (1, 6, 3, 4, 2, 7), "dsprites": (2, 4, 8, 16, 16)}
 # method -> colour; strengths differ by the line
 COLOURS = {"l0": "tab:red", "mcp": "tab:green", "l1": "tab:blue", "l2 + ICA": "tab:orange"}
 LINES = ("-", "--", ":")
@@ -64,8 +66,7 @@ def traverse(data, transform, rows_of):
 
     components = components_of(pool)
     scale = components.std(0)
-    centre = np.median(components, axis=0)
-    base = components[(((components - centre) / scale) ** 2).sum(1).argmin()]
+    base = components_of(np.array([BASE[data]]))[0]
     order = match_latents(pool, components).permutation
     steps = np.quantile(components, np.linspace(0.03, 0.97, N_STEPS), axis=0)
     targets = np.tile(base, (len(order), N_STEPS, 1))
