@@ -67,6 +67,17 @@ def test_memory_of_the_encoder_does_not_grow_with_the_rows(penalty):
     assert max(rows for grad, rows in _Watched.seen if not grad) <= 1024
 
 
+def test_evaluations_do_not_pass_all_rows_of_a_large_table():
+    data = make_sparse_multitask(8000, 10, n_latents=4, n_features=8, random_state=0)
+    _Watched.seen.clear()
+    fitted = model(encoder=_Watched, batch_size=32, max_iter=3).fit(data.X, data.Y)
+    passed = sum(rows for grad, rows in _Watched.seen if not grad)
+    evaluations = len(fitted.validation_loss_curve_)
+    assert evaluations == 4
+    # in the end the heads are fitted on all rows; 2 rows check the encoder's output
+    assert passed == evaluations * (5000 + 800) + 2 * 8000 + 2
+
+
 def test_l0_keeps_the_moments_of_its_turned_components():
     data = make_sparse_multitask(300, 60, n_latents=4, n_features=8, random_state=0)
     fitted = model(penalty="l0").fit(data.X, data.Y)
