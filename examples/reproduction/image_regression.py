@@ -80,6 +80,7 @@ SETTINGS = {
         },
     },
 }
+SCORES = ("R", "MCC", "D", "C")
 VIOLATED = 0.5  # correlation at which the tasks' laws are compared
 TRAVERSED = ("bernoulli", 0.9, 0)  # cell of each data set whose components are pictured
 
@@ -131,6 +132,7 @@ def scores_of(Z_true, Z):
         "MCC": mean_corrcoef_score(Z_true, Z),
         "D": dci.disentanglement,
         "C": dci.completeness,
+        "R of each factor": linear_recovery_score(Z_true, Z, multioutput="raw_values").tolist(),
     }
 
 
@@ -183,7 +185,7 @@ def run_fit(cell, penalty, alpha, setting, drawn, folder):
         transforms[method] = chain(model, step)
         print(
             f"{cell.name}  {method:10s} alpha {alpha:<5g}"
-            + "".join(f" {name} {value:.3f}" for name, value in found.items())
+            + "".join(f" {name} {found[name]:.3f}" for name in SCORES)
             + f"  {trained + seconds:.0f} s {' '.join(told)}",
             flush=True,
         )
@@ -234,7 +236,7 @@ def print_table(rows):
     print("|---|---|---|---|---|---|---|---|---|---|")
     for key, members in sorted(groups.items()):
         cells = []
-        for score in ("R", "MCC", "D", "C"):
+        for score in SCORES:
             values = np.array([member[score] for member in members])
             spread = f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else ""
             cells.append(f"{values.mean():.3f}{spread}")

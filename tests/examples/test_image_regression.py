@@ -10,7 +10,6 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "reproduction"
 TINY = {"n_train": 300, "n_test": 200, "n_tasks": 40, "steps": 8, "batch_size": 64}
-SCORES = ("R", "MCC", "D", "C")
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def test_every_section_is_written_once(script, monkeypatch, tmp_path, capsys):
     methods = {"l0", "l1", "l1 + ICA", "l2", "l2 + ICA", "mcp", "mcp + ICA"}
     assert {row["method"] for row in rows} == methods
     for row in rows:
-        assert all(0 <= row[score] <= 1 for score in SCORES)
+        assert all(0 <= row[score] <= 1 for score in script.SCORES)
         assert row["MCC"] <= row["R"] + 1e-9
     assert (folder / "mcc.png").exists()
     assert len(list(folder.glob("*_traversal.png"))) == 2
