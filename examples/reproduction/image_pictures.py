@@ -11,9 +11,13 @@ SHOWN = ("l2 + ICA", "l0")  # methods whose components are traversed
 POOL, N_STEPS, N_ROUNDS = 3000, 8, 6
 # factors of the image from which the components are moved: colours apart, the rest in the middle
 BASE = {"shapes3d": (1, 6, 3, 4, 2, 7), "dsprites": (2, 4, 8, 16, 16)}
-# method -> colour; strengths differ by the line
-COLOURS = {"l0": "tab:red", "mcp": "tab:green", "l1": "tab:blue", "l2 + ICA": "tab:orange"}
-LINES = ("-", "--", ":")
+COLOURS = {
+    "l0": "tab:red",
+    "mcp": "tab:green",
+    "l1": "tab:blue",
+    "l2 + ICA": "tab:orange",
+    "l2": "0.6",
+}
 
 
 def neighbours(factors, sizes):
@@ -98,7 +102,10 @@ def plot_traversal(data, transforms, rows_of, file):
 
 
 def plot_scores(rows, bounds, file):
-    """MCC against the correlation of the training factors, one panel a data set."""
+    """MCC against the correlation of the training factors: each run, and the mean over seeds.
+
+    Of the strengths of a method, the one with most runs is shown.
+    """
     kinds = sorted({row["data"] for row in rows}, reverse=True)
     if not kinds:
         return
@@ -106,20 +113,22 @@ def plot_scores(rows, bounds, file):
         1, len(kinds), figsize=(4.8 * len(kinds), 3.8), layout="constrained", squeeze=False
     )
     for ax, data in zip(axes[0], kinds, strict=True):
-        here = [row for row in rows if row["data"] == data]
         for method, colour in COLOURS.items():
-            alphas = sorted({row["alpha"] for row in here if row["method"] == method})
-            for alpha, line in zip(alphas, LINES, strict=False):
-                of = [r for r in here if r["method"] == method and r["alpha"] == alpha]
-                label = f"{method}, alpha {alpha:g}" if len(alphas) > 1 else method
-                ax.plot(*means(of, "MCC"), line, color=colour, marker="o", ms=4, label=label)
-        ridge = [row for row in here if row["method"] == "l2"]
-        ax.plot(*means(ridge, "MCC"), color="0.6", marker="o", ms=4, label="l2")
-        ax.plot(*means(ridge, "R"), color="k", lw=0.8, label="R of l2")
+            of = [row for row in rows if row["data"] == data and row["method"] == method]
+            if not of:
+                continue
+            strengths = [row["alpha"] for row in of]
+            alpha = max(sorted(set(strengths)), key=strengths.count)
+            of = [row for row in of if row["alpha"] == alpha]
+            runs = [row["correlation"] for row in of], [row["MCC"] for row in of]
+            ax.plot(*runs, "o", color=colour, ms=3)
+            ax.plot(*means(of, "MCC"), color=colour, label=f"{method}, alpha {alpha:g}")
+            if method == "l2":
+                ax.plot(*means(of, "R"), color="k", lw=0.8, label="R of l2")
         ax.axhline(bounds[data], color="k", lw=0.8, ls=":")
         ax.set(title=data, xlabel="correlation of the training factors", ylim=(0.2, 1.02))
     axes[0, 0].set_ylabel("MCC on uniform factors")
-    axes[0, -1].legend(fontsize=8)
+    axes[0, 0].legend(fontsize=8)
     figure.savefig(file, dpi=100)
     plt.close(figure)
 
