@@ -208,7 +208,7 @@ def _rotate(
     if found.basis.problems and started is not None and started.rotation is not None:
         return None
     encoder.rotate(found.matrix)
-    encoder.calibrate(encode(encoder.raw, table.X).detach(), table.row_weights)
+    encoder.calibrate(raw.double() @ found.matrix.T, table.row_weights)
     weights = None if targets.weights is None else to_tensor(targets.weights)
     missing = missing_directions(table.X, raw, table.Y, weights)
     if missing is None:
@@ -335,16 +335,23 @@ def _new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
     network = network.to(table.X.dtype)
     center, scale = table.X.new_zeros(n_features), table.X.new_ones(n_features)
     if own:
-        center, scale = column_moments(table.X, table.row_weights)
-        if p.encoder == "conv":  # pixels share their scale, so that dark corners stay dark
-            center, scale = center.mean().expand(n_features), table.X.std().expand(n_features)
-            scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+        moments = _pixel_moments if p.encoder == "conv" else column_moments
+        center, scale = moments(table.X, table.row_weights)
     encoder = Encoder(network, center.clone(), scale.clone(), p.n_components)
     if not own:
         _check_output(encoder, table.X[:2], p.n_components)
     if linear_path(network):
         start_linear_path(encoder, table, seed)
     return encoder
+
+
+def _pixel_moments(X: Tensor, row_weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """One centre and scale for all pixels, so that dark corners stay dark."""
+    means = X.mean(1)
+    center = means.mean() if row_weights is None else row_weights.to(X) @ means / row_weights.sum()
+    scale = X.std()
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    return center.expand(X.shape[1]), scale.expand(X.shape[1])
 
 
 def users_network(

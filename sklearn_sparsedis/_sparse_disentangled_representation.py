@@ -42,6 +42,7 @@ from sklearn_sparsedis._validation import (
 )
 from sklearn_sparsedis.metrics import nan_r2_score
 from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.training import CHUNK
 
 __all__ = ["SparseDisentangledRepresentation"]
 
@@ -436,8 +437,8 @@ class SparseDisentangledRepresentation(
         if device.type != "cpu":  # the fitted model stays on the CPU
             encoder = copy.deepcopy(encoder).to(device)
         with torch.no_grad():
-            x = to_tensor(X).to(encoder.mean.dtype)
-            components = torch.cat([encoder(part.to(device)).cpu() for part in x.split(8192)])
+            parts = (to_tensor(X[i : i + CHUNK]).to(encoder.mean) for i in range(0, len(X), CHUNK))
+            components = torch.cat([encoder(part).cpu() for part in parts])
         return components.numpy().astype(X.dtype, copy=False)
 
     def predict(self, X: ArrayLike, *, task_id: ArrayLike | None = None) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from sklearn_sparsedis import SparseDisentangledRepresentation
+from sklearn_sparsedis import SparseDisentangledRepresentation, SparseRotation
 from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.metrics import mean_corrcoef_score
@@ -44,6 +44,68 @@ def test_recovers_independent_latents():
         for seed in range(5)
     ]
     assert np.median([mean_corrcoef_score(data.Z, Z) for Z in dense]) < 0.9
+
+
+class _Watched(LinearNetwork):
+    """Remembers how many rows it was given at once, with and without gradient."""
+
+    seen: list[tuple[bool, int]] = []
+
+    def forward(self, x):
+        self.seen.append((torch.is_grad_enabled(), len(x)))
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("penalty", ["l0", "l1"])
+def test_memory_of_the_encoder_does_not_grow_with_the_rows(penalty):
+    # images: what the encoder keeps for a gradient is many times the rows themselves
+    data = make_sparse_multitask(3000, 30, n_latents=4, n_features=8, random_state=0)
+    _Watched.seen.clear()
+    fitted = model(encoder=_Watched, penalty=penalty, batch_size=32, max_iter=3)
+    fitted.fit(data.X, data.Y).transform(data.X)
+    assert max(rows for grad, rows in _Watched.seen if grad) == 32
+    assert max(rows for grad, rows in _Watched.seen if not grad) <= 1024
+
+
+def test_evaluations_do_not_pass_all_rows_of_a_large_table():
+    data = make_sparse_multitask(8000, 10, n_latents=4, n_features=8, random_state=0)
+    _Watched.seen.clear()
+    fitted = model(encoder=_Watched, batch_size=32, max_iter=3).fit(data.X, data.Y)
+    passed = sum(rows for grad, rows in _Watched.seen if not grad)
+    evaluations = len(fitted.validation_loss_curve_)
+    assert evaluations == 4
+    # in the end the heads are fitted on all rows; 2 rows check the encoder's output
+    assert passed == evaluations * (5000 + 800) + 2 * 8000 + 2
+
+
+def test_l0_keeps_the_moments_of_its_turned_components():
+    data = make_sparse_multitask(300, 60, n_latents=4, n_features=8, random_state=0)
+    fitted = model(penalty="l0").fit(data.X, data.Y)
+    Z = fitted.transform(data.X)
+    np.testing.assert_allclose(Z.mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose(Z.std(0), 1, rtol=1e-12)
+
+
+def test_l0_is_the_rotation_of_what_l2_trains():
+    data = make_sparse_multitask(600, 60, n_latents=4, n_features=8, random_state=0)
+    dense = model(penalty="l2").fit(data.X, data.Y).transform(data.X)
+    two = SparseRotation(4, random_state=0).fit_transform(dense, data.Y)
+    one = model(penalty="l0").fit(data.X, data.Y).transform(data.X)
+    correlation = np.abs(np.corrcoef(one.T, two.T)[:4, 4:])
+    # the searches start from different seeds and end at the same basis
+    np.testing.assert_allclose(correlation.max(1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [None, "zero_one"])
+def test_pixels_share_centre_and_scale(weights):
+    X = np.random.default_rng(0).integers(0, 255, (200, 16)).astype(float)
+    Y = X[:, :3]
+    weight = None if weights is None else (np.arange(200) < 150).astype(float)
+    fitted = model(encoder="conv", input_shape=(4, 4), penalty="l2", max_iter=2)
+    encoder = fitted.fit(X, Y, sample_weight=weight).encoder_
+    rows = X if weight is None else X[:150]
+    np.testing.assert_allclose(encoder.center.numpy(), np.full(16, rows.mean()), rtol=1e-12)
+    assert (encoder.scale == encoder.scale[0]).all()
 
 
 @pytest.mark.parametrize("penalty", ["l1", "l2"])

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import recall_score
 from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_sparsedis.metrics._checks import check_pair, is_constant
@@ -15,19 +14,19 @@ __all__ = ["sap_score"]
 
 
 def _threshold_accuracy(
-    code: np.ndarray, values: np.ndarray, train: np.ndarray, test: np.ndarray
+    code: np.ndarray,
+    labels: np.ndarray,
+    weight: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
 ) -> float:
     """Held-out balanced accuracy of thresholds on one feature, as many intervals as values."""
-    n_classes = len(np.unique(values))
-    tree = DecisionTreeClassifier(
-        max_leaf_nodes=n_classes, class_weight="balanced", random_state=0
-    ).fit(code[train, None], values[train])
-    target = values[test]
-    return float(
-        recall_score(
-            target, tree.predict(code[test, None]), labels=np.unique(target), average="macro"
-        )
-    )
+    tree = DecisionTreeClassifier(max_leaf_nodes=labels.max() + 1, random_state=0)
+    tree.fit(code[train, None], labels[train], sample_weight=weight)
+    target = labels[test]
+    found = np.bincount(target, tree.predict(code[test, None]) == target)
+    n_rows = np.bincount(target)
+    return float(np.mean(found[n_rows > 0] / n_rows[n_rows > 0]))
 
 
 def _discrete_row(
@@ -38,8 +37,10 @@ def _discrete_row(
     labels = np.unique(values, return_inverse=True)[1]
     chance = 1.0 / len(np.unique(labels[test]))
     accuracy = np.full(Z_pred.shape[1], chance)
+    # classes of equal weight, as class_weight="balanced" gives them, found once for all features
+    weight = 1.0 / np.bincount(labels[train])[labels[train]]
     for k in np.flatnonzero(~is_constant(Z_pred)):
-        accuracy[k] = _threshold_accuracy(Z_pred[:, k], labels, train, test)
+        accuracy[k] = _threshold_accuracy(Z_pred[:, k], labels, weight, train, test)
     if not adjusted:
         return accuracy
     return np.maximum(accuracy - chance, 0.0) / (1.0 - chance) if chance < 1.0 else 0.0 * accuracy

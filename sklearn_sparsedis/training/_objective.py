@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from sklearn_sparsedis.nn import GAMMA, Encoder, HeadProblem, Heads, HeadTargets
 from sklearn_sparsedis.tasks import TaskBatch, TaskTable
 
-__all__ = ["BilevelObjective"]
+__all__ = ["BilevelObjective", "CHUNK", "encode"]
 
 # rows that pass through the encoder at once outside training
-CHUNK = 8192
+CHUNK = 1024
 # schedule of the heads' strength: from half of alpha_max down to where alpha takes over
 START_ALPHA = 0.5
 END_ALPHA = 0.01
