@@ -46,7 +46,6 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_" if os.environ.get("OMNIGLOT") else r"/plot_(?!omniglot)",
     "ignore_pattern": r".*demo\.py",
     "doc_module": ("sklearn_sparsedis",),
-    "reference_url": {"sklearn_sparsedis": None},
     "backreferences_dir": "api/backreferences",
     "download_all_examples": False,
     "show_signature": False,
