@@ -1,4 +1,4 @@
-"""The Python code of README and documentation runs, and links within the repository lead somewhere."""
+"""The Python code of README and documentation runs, and their relative links lead somewhere."""
 
 import re
 from pathlib import Path

@@ -14,13 +14,12 @@ from sphinx.application import Sphinx
 PACKAGE = "sklearn_sparsedis"
 # in the order in which a user needs them; subpackages that are not named here follow
 FIRST = ("metrics", "datasets", "model_selection", "inspection", "solvers", "implicit")
-TITLES = {PACKAGE: "Estimators"}
 INTRODUCTION = """\
 API reference
 =============
 
-Everything in the ``__all__`` of the package and of its subpackages. The last ones are the parts that
-the estimators are made of, for those who build their own; their interface may change.
+Everything in the ``__all__`` of the package and of its subpackages. The last ones are the parts
+that the estimators are made of, for those who build their own; their interface may change.
 
 """
 
@@ -49,9 +48,8 @@ def _has_page(public: Any) -> bool:
 def _section(module: ModuleType) -> str:
     documented, others = public_names(module)
     path = module.__name__
-    title = TITLES.get(path, path)
     summary = (inspect.getdoc(module) or "").partition("\n")[0]
-    lines = [title, "-" * len(title), "", f".. module:: {path}", "", summary, ""]
+    lines = [path, "-" * len(path), "", f".. module:: {path}", "", summary, ""]
     lines += [f".. currentmodule:: {path}", "", ".. autosummary::", "   :toctree: generated", ""]
     lines += [f"   {name}" for name in documented]
     if others:

@@ -1,11 +1,10 @@
 """Link public names in code font to their page of the API: Markdown stays plain for GitHub."""
 
+from api_pages import PACKAGE, public_modules, public_names
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
-
-from api_pages import PACKAGE, public_modules, public_names
 
 
 def _targets() -> dict[str, str]:
