@@ -6,7 +6,7 @@ export SCIPY_ARRAY_API := 1
 # threads that wait do not spin: on a shared machine the small kernels of a training step took 10x
 export OMP_WAIT_POLICY := passive
 
-.PHONY: demo test test-slow lint format bench clean
+.PHONY: demo test test-slow lint format docs bench clean
 
 .venv/.ready-%: pyproject.toml setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -31,8 +31,12 @@ format: .venv/.ready-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: .venv/.ready-docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
 bench: .venv/.ready-bench
 	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf .venv build dist *.egg-info demo_output
+	rm -rf docs/_build docs/api docs/auto_examples docs/sg_execution_times.rst

@@ -1,4 +1,4 @@
-"""The README's Python code runs, and its links within the repository lead somewhere."""
+"""The Python code of README and documentation runs, and their relative links lead somewhere."""
 
 import re
 from pathlib import Path
@@ -7,12 +7,27 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-LINKS = re.findall(r"\]\(([^)#]+)\)", README)
+CODE = re.compile(r"^```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+BLOCKS = CODE.findall(README)
+# pages that Sphinx makes lie beside the ones that we write
+GENERATED = {"_build", "api", "auto_examples"}
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "docs").rglob("*.md"))
+    if not GENERATED & set(path.relative_to(ROOT / "docs").parts)
+}
+WITH_CODE = sorted(name for name, text in PAGES.items() if CODE.search(text))
+LINKS = [
+    (name, link)
+    for name, text in {"README.md": README, **PAGES}.items()
+    for link in re.findall(r"\]\(([^)#]+)\)", re.sub(r"\s+", " ", text))
+    if "://" not in link
+]
 
 
 def test_there_is_code():
     assert BLOCKS
+    assert WITH_CODE
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -26,6 +41,19 @@ def test_code_blocks_run(block, tmp_path, monkeypatch):
         assert names["new"].score(X[800:], Y_new[800:]) > 0.9
 
 
-@pytest.mark.parametrize("link", [x for x in LINKS if "://" not in x])
-def test_links_within_the_repository_exist(link):
-    assert (ROOT / link).is_file()
+@pytest.mark.parametrize("page", WITH_CODE)
+def test_code_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "page"}
+    for block in CODE.finditer(PAGES[page]):
+        line = PAGES[page].count("\n", 0, block.start(1))
+        exec(compile("\n" * line + block.group(1), page, "exec"), names)
+
+
+@pytest.mark.parametrize(("page", "link"), LINKS)
+def test_links_within_the_repository_exist(page, link):
+    if "auto_examples/" in link:  # made from an example of the same name
+        name = link.rpartition("/")[2]
+        assert name == "index" or (ROOT / "examples" / f"{name}.py").is_file()
+    else:
+        assert ((ROOT / page).parent / link).is_file()

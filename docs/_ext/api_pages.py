@@ -1,0 +1,117 @@
+"""Write the index of the API from the `__all__` of each public subpackage."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sphinx.application import Sphinx
+
+PACKAGE = "sklearn_sparsedis"
+# in the order in which a user needs them; subpackages that are not named here follow
+FIRST = ("metrics", "datasets", "model_selection", "inspection", "solvers", "implicit")
+INTRODUCTION = """\
+API reference
+=============
+
+Everything in the ``__all__`` of the package and of its subpackages. The last ones are the parts
+that the estimators are made of, for those who build their own; their interface may change.
+
+"""
+
+
+def public_modules() -> Iterator[ModuleType]:
+    """The package and its public modules."""
+    package = importlib.import_module(PACKAGE)
+    found = [m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")]
+    rank = {name: place for place, name in enumerate(FIRST)}
+    yield package
+    for name in sorted(found, key=lambda name: (rank.get(name, len(FIRST)), name)):
+        yield importlib.import_module(f"{PACKAGE}.{name}")
+
+
+def public_names(module: ModuleType) -> tuple[list[str], list[str]]:
+    """Classes and functions of a module's `__all__`, and its other names."""
+    names = [name for name in getattr(module, "__all__", []) if not name.startswith("__")]
+    documented = [name for name in names if _has_page(getattr(module, name))]
+    return documented, [name for name in names if name not in documented]
+
+
+def _has_page(public: Any) -> bool:
+    return inspect.isclass(public) or inspect.isroutine(public)
+
+
+def _section(module: ModuleType) -> str:
+    documented, others = public_names(module)
+    path = module.__name__
+    summary = (inspect.getdoc(module) or "").partition("\n")[0]
+    lines = [path, "-" * len(path), "", f".. module:: {path}", "", summary, ""]
+    lines += [f".. currentmodule:: {path}", "", ".. autosummary::", "   :toctree: generated", ""]
+    lines += [f"   {name}" for name in documented]
+    if others:
+        lines += ["", f"Constants and registries: {', '.join(f'``{name}``' for name in others)}."]
+    return "\n".join(lines) + "\n\n"
+
+
+def write_index(app: Sphinx, config: Any) -> None:
+    """Write api/index.rst, where its text has changed, and remove pages of what is no more."""
+    sections = [_section(module) for module in public_modules() if public_names(module)[0]]
+    path = Path(app.srcdir, "api", "index.rst")
+    text = INTRODUCTION + "".join(sections)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    there = {f"{m.__name__}.{name}" for m in public_modules() for name in public_names(m)[0]}
+    for page in path.parent.glob("generated/*.rst"):
+        if page.stem not in there:
+            page.unlink()
+
+
+def keep_our_own(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> Any:
+    """Leave out members that scikit-learn, torch or skorch define and document."""
+    function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+    module = getattr(function, "__module__", None) or ""
+    return True if not module.startswith(PACKAGE) else None
+
+
+# what is in code font or mathematics already, to be left as it is
+_VERBATIM = re.compile(r"(``.*?``|:math:`[^`]*`|`[^`]*`_?)")
+# what reST would read as markup: (*batch, n), |w|, (n_features_in_,)
+_MARKUP = re.compile(r"(?<=\()\*(?=\w)|\||(?<=\w)_(?=,?\))")
+# a field of a Bunch: reST needs a blank line before each
+_FIELD = re.compile(r" {4,}\w+(, \w+)* : ")
+
+
+def plain_to_rest(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Make reST of what docstrings write for readers of the code: shapes, norms, fields."""
+    block = None  # indentation of the math directive that we are in
+    written: list[str] = []
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        if block is not None and line.strip() and indent <= block:
+            block = None
+        if line.lstrip().startswith(".. math::"):
+            block = indent
+        if block is None and not line.lstrip().startswith((">>>", "...")):
+            if _FIELD.match(line):
+                written.append("")
+            parts = _VERBATIM.split(line)
+            parts[::2] = [_MARKUP.sub(r"\\\g<0>", part) for part in parts[::2]]
+            line = "".join(parts)
+        written.append(line)
+    lines[:] = written
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    # before Sphinx looks for source files
+    app.connect("config-inited", write_index)
+    app.connect("autodoc-skip-member", keep_our_own)
+    # before numpydoc, which takes the sections apart
+    app.connect("autodoc-process-docstring", plain_to_rest, priority=100)
+    return {"parallel_read_safe": True}
