@@ -38,8 +38,8 @@ for model in models.values():
 
 # %%
 # Only the encoder was learned, so the head and its strength may be other ones now. Everything is
-# judged on the same 200 episodes. Pixels need a stronger penalty to come down to as few features; in
-# some episodes it is then too strong: none is used, and a warning says so.
+# judged on the same 200 episodes. Pixels need a stronger penalty to come down to as few features;
+# in some episodes it is then too strong: none is used, and a warning says so.
 warnings.filterwarnings("ignore", message=".*use no feature")
 new = {"X": X[~old], "y": y[~old], "n_way": 4, "n_shot": 5, "n_episodes": 200, "random_state": 0}
 strengths = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
