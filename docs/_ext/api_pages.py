@@ -62,11 +62,8 @@ def pages() -> dict[str, str]:
 def _section(module: ModuleType, page_of: dict[str, str]) -> str:
     documented, others = public_names(module)
     path = module.__name__
-    places = [page_of[f"{path}.{name}"] for name in documented]
-    own = [
-        name for name, place in zip(documented, places, strict=True) if place == f"{path}.{name}"
-    ]
-    elsewhere = [place for place in places if place not in {f"{path}.{name}" for name in own}]
+    own = [name for name in documented if page_of[f"{path}.{name}"] == f"{path}.{name}"]
+    elsewhere = [page_of[f"{path}.{name}"] for name in documented if name not in own]
     summary = (inspect.getdoc(module) or "").partition("\n")[0]
     lines = [path, "-" * len(path), "", f".. module:: {path}", "", summary, ""]
     lines += [f".. currentmodule:: {path}", "", ".. autosummary::", "   :toctree: generated", ""]
