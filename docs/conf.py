@@ -37,7 +37,6 @@ autodoc_typehints = "none"  # the docstrings say more than the annotations
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
 numpydoc_show_class_members = False
-# numpydoc's check of the docstrings is a test: tests/test_docstrings.py
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -51,8 +50,6 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "show_memory": False,
     "min_reported_time": 0,
-    "abort_on_example_error": False,
-    "only_warn_on_example_error": False,
 }
 # figures are collected by sphinx-gallery; showing them has nothing to do here
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")

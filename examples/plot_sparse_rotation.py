@@ -5,7 +5,7 @@ Turning given features to the basis of the latents
 Features from anywhere, here principal components, often hold the latents in a linear mixture. Given
 many tasks that use few latents each, ``SparseRotation`` finds the basis in which the heads are
 sparsest, which is that of the latents. It does not ask that they be independent: here they have
-correlations of 0.9, where independent component analysis cannot work.
+correlations of 0.9, which mislead independent component analysis.
 """
 
 import matplotlib.pyplot as plt
@@ -27,24 +27,25 @@ fresh = make_sparse_multitask(
 )
 
 # %%
-# In a pipeline the targets reach ``SparseRotation`` as they reach any last step.
+# Both methods continue from the principal components. In a pipeline the targets reach
+# ``SparseRotation`` as they reach any last step.
 methods = {
     "PCA": PCA(6),
-    "PCA, FastICA": make_pipeline(
+    "FastICA": make_pipeline(
         PCA(6), FastICA(whiten="unit-variance", max_iter=1000, random_state=0)
     ),
-    "PCA, SparseRotation": make_pipeline(PCA(6), SparseRotation(random_state=0)),
+    "SparseRotation": make_pipeline(PCA(6), SparseRotation(random_state=0)),
 }
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 for (name, method), axis in zip(methods.items(), axes, strict=True):
     method.fit(world.X, world.Y)
     display = MatchDisplay.from_estimator(method, fresh.X, fresh.Z, ax=axis)
-    print(f"{name:<20} MCC {display.score:.3f}")
+    print(f"{name:<15} MCC {display.score:.3f}")
     axis.set_title(f"{name}: MCC {display.score:.3f}")
 
 # %%
 # The heads of the 80 tasks on the principal components, and after the rotation.
-rotation = methods["PCA, SparseRotation"][-1]
+rotation = methods["SparseRotation"][-1]
 HeadsDisplay.from_estimator(rotation)
 
 # %%

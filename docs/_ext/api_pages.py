@@ -45,13 +45,31 @@ def _has_page(public: Any) -> bool:
     return inspect.isclass(public) or inspect.isroutine(public)
 
 
-def _section(module: ModuleType) -> str:
+def pages() -> dict[str, str]:
+    """Full name of every public class and function -> full name of the page that it has.
+
+    What several modules export has its page in the first of them.
+    """
+    found: dict[str, str] = {}
+    first: dict[int, str] = {}
+    for module in public_modules():
+        for name in public_names(module)[0]:
+            full = f"{module.__name__}.{name}"
+            found[full] = first.setdefault(id(getattr(module, name)), full)
+    return found
+
+
+def _section(module: ModuleType, page_of: dict[str, str]) -> str:
     documented, others = public_names(module)
     path = module.__name__
+    own = [name for name in documented if page_of[f"{path}.{name}"] == f"{path}.{name}"]
+    elsewhere = [page_of[f"{path}.{name}"] for name in documented if name not in own]
     summary = (inspect.getdoc(module) or "").partition("\n")[0]
     lines = [path, "-" * len(path), "", f".. module:: {path}", "", summary, ""]
     lines += [f".. currentmodule:: {path}", "", ".. autosummary::", "   :toctree: generated", ""]
-    lines += [f"   {name}" for name in documented]
+    lines += [f"   {name}" for name in own]
+    if elsewhere:
+        lines += ["", f"Also here: {', '.join(f'`{place}`' for place in elsewhere)}."]
     if others:
         lines += ["", f"Constants and registries: {', '.join(f'``{name}``' for name in others)}."]
     return "\n".join(lines) + "\n\n"
@@ -59,15 +77,15 @@ def _section(module: ModuleType) -> str:
 
 def write_index(app: Sphinx, config: Any) -> None:
     """Write api/index.rst, where its text has changed, and remove pages of what is no more."""
-    sections = [_section(module) for module in public_modules() if public_names(module)[0]]
+    page_of = pages()
+    sections = [_section(module, page_of) for module in public_modules() if public_names(module)[0]]
     path = Path(app.srcdir, "api", "index.rst")
     text = INTRODUCTION + "".join(sections)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    there = {f"{m.__name__}.{name}" for m in public_modules() for name in public_names(m)[0]}
     for page in path.parent.glob("generated/*.rst"):
-        if page.stem not in there:
+        if page.stem not in page_of.values():
             page.unlink()
 
 

@@ -1,6 +1,6 @@
 """Link public names in code font to their page of the API: Markdown stays plain for GitHub."""
 
-from api_pages import PACKAGE, public_modules, public_names
+from api_pages import PACKAGE, pages
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
@@ -10,14 +10,12 @@ from sphinx.transforms import SphinxTransform
 def _targets() -> dict[str, str]:
     """What a text may write -> full name: `metrics.name`, and `name` alone where it is no word."""
     targets: dict[str, str] = {}
-    for module in public_modules():
-        short = module.__name__.removeprefix(PACKAGE).removeprefix(".")
-        for name in public_names(module)[0]:
-            full = f"{module.__name__}.{name}"
-            if short:
-                targets[f"{short}.{name}"] = full
-            if "_" in name or not name.islower():
-                targets.setdefault(name, full)
+    for full, page in pages().items():
+        short, name = full.removeprefix(f"{PACKAGE}."), full.rpartition(".")[2]
+        if short != name:
+            targets[short] = page
+        if "_" in name or not name.islower():
+            targets.setdefault(name, page)
     return targets
 
 
