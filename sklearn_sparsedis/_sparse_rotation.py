@@ -204,10 +204,9 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
                     "partial_fit needs every task on every row: Y has missing values. Use fit."
                 )
             n_tasks = len(observed.tasks)
-            if first:
-                moments = SharedMoments.none(rows.shape[1], n_tasks)
-            else:
-                moments = SharedMoments(**self._moments)
+            kept = None if first else self._moments
+            empty = SharedMoments.none(rows.shape[1], n_tasks)
+            moments = empty if kept is None else SharedMoments(**kept)
             if len(moments.level) != n_tasks:
                 raise ValueError(
                     f"Y has {n_tasks} tasks, but earlier calls had {len(moments.level)}: all calls "
