@@ -148,6 +148,20 @@ def check_rows(
     return Rows(X, (len(X), glance.shape[1]), glance.dtype, "X", in_file=True)
 
 
+def read_or_stay(rows: Rows) -> NDArray[Any] | Rows:
+    """The array, unless it is in a file."""
+    return rows if rows.in_file or _mapped(rows.source) else rows.source
+
+
+def _mapped(array: Any) -> bool:
+    """Whether an array is a view of a memory map."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            return True
+        array = array.base
+    return False
+
+
 def check_table(Y: Any, name: str) -> Rows:
     """Validate targets of shape (n,) or (n, T), which may be NaN, without reading files whole."""
     options: dict[str, Any] = {"ensure_2d": False, "ensure_all_finite": "allow-nan"}
