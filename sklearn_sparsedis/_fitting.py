@@ -46,12 +46,12 @@ from sklearn_sparsedis.nn import (
 )
 from sklearn_sparsedis.tasks import FileRows, TaskTable
 from sklearn_sparsedis.training import (
-    CHUNK,
     OPTIMIZERS,
     BilevelObjective,
     TrainingPlan,
     TrainingRun,
     encode,
+    rows_at_once,
     split_rows,
     start_linear_path,
     train,
@@ -392,8 +392,9 @@ def _read_moments(X: FileRows, row_weights: Tensor | None) -> tuple[Tensor, Tens
     weight = weight.double() / weight.double().sum()
 
     def chunks() -> Iterator[tuple[Tensor, Tensor]]:
-        for i in range(0, len(X), CHUNK):
-            yield weight[i : i + CHUNK], X[i : min(i + CHUNK, len(X))].double()
+        size = rows_at_once(X.shape[1])
+        for i in range(0, len(X), size):
+            yield weight[i : i + size], X[i : min(i + size, len(X))].double()
 
     mean = torch.stack([w @ x for w, x in chunks()]).sum(0)
     var = torch.stack([w @ (x - mean).square() for w, x in chunks()]).sum(0)

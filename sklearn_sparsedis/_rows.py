@@ -126,7 +126,7 @@ def check_rows(
     X : array-like or dataset of shape (n, d)
         Anything that scikit-learn takes, as float32 or float64; or a memory map of another dtype,
         an HDF5 dataset, a zarr array or the like, whose values are converted and checked when they
-        are read.
+        are read. Numbers of one or two bytes become float32, which holds them exactly.
     reset : bool
         Whether to set the attributes.
     min_samples : int
@@ -145,7 +145,8 @@ def check_rows(
     glance: NDArray[Any] = validate_data(
         estimator, X[:_GLANCE], reset=reset, dtype=dtypes, ensure_min_samples=min_samples
     )
-    return Rows(X, (len(X), glance.shape[1]), glance.dtype, "X", in_file=True)
+    dtype = np.dtype(np.float32) if X.dtype.itemsize <= 2 else glance.dtype
+    return Rows(X, (len(X), glance.shape[1]), dtype, "X", in_file=True)
 
 
 def read_or_stay(rows: Rows) -> NDArray[Any] | Rows:

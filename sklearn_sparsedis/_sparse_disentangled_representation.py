@@ -43,7 +43,7 @@ from sklearn_sparsedis._validation import (
 )
 from sklearn_sparsedis.metrics import nan_r2_score
 from sklearn_sparsedis.nn import Encoder
-from sklearn_sparsedis.training import CHUNK
+from sklearn_sparsedis.training import rows_at_once
 
 __all__ = ["SparseDisentangledRepresentation"]
 
@@ -292,8 +292,10 @@ class SparseDisentangledRepresentation(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Rows of a table, or flattened images.
+        X : array-like or dataset of shape (n_samples, n_features)
+            Rows of a table, or flattened images. Memory maps, HDF5 datasets, zarr arrays and the
+            like are read when rows are needed and never as a whole, here and in the other methods;
+            their numbers of one or two bytes become float32.
         Y : array-like of shape (n_samples,) or (n_samples, n_tasks)
             Targets; NaN where a task was not observed on a row.
         task_id : array-like of shape (n_samples,), optional
@@ -457,8 +459,9 @@ class SparseDisentangledRepresentation(
         if device.type != "cpu":  # the fitted model stays on the CPU
             encoder = copy.deepcopy(encoder).to(device)
         with torch.no_grad():
-            bounds = range(0, len(X), CHUNK)
-            parts = (to_tensor(X[i : min(i + CHUNK, len(X))]).to(encoder.mean) for i in bounds)
+            size = rows_at_once(X.shape[1])
+            bounds = range(0, len(X), size)
+            parts = (to_tensor(X[i : min(i + size, len(X))]).to(encoder.mean) for i in bounds)
             components = torch.cat([encoder(part).cpu() for part in parts])
         return components.numpy().astype(X.dtype, copy=False)
 

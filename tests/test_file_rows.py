@@ -79,9 +79,10 @@ def test_images_of_bytes(encoder, tmp_path):
     X = in_file("memmap uint8", images, tmp_path)
     weights = random.integers(1, 3, size=150).astype(float)
     one = model(encoder=encoder).fit(X, Y, sample_weight=weights)
-    other = model(encoder=encoder).fit(images.astype(np.float64), Y, sample_weight=weights)
-    np.testing.assert_allclose(one.transform(X), other.transform(images), atol=1e-7)
-    assert one.transform(X).dtype == np.float64
+    array = images.astype(np.float32)
+    other = model(encoder=encoder).fit(array, Y, sample_weight=weights)
+    np.testing.assert_allclose(one.transform(X), other.transform(array), atol=1e-4)
+    assert one.transform(X).dtype == np.float32
 
 
 def test_rows_are_read_in_pieces(data):
@@ -106,10 +107,11 @@ def test_values_that_are_missing_in_a_file(data):
 def test_a_file_that_shrinks_or_has_other_columns(data):
     class Shrinking(Watched):
         def __getitem__(self, rows):
+            found = super().__getitem__(rows)
             self.n_reads = getattr(self, "n_reads", 0) + 1
-            if self.n_reads > 3:
+            if self.n_reads == 3:
                 self.X = self.X[:350]
-            return super().__getitem__(rows)
+            return found
 
     with pytest.raises(ValueError, match="had 400 rows when it was checked and has 350 now"):
         model().fit(Shrinking(data.X), data.Y)

@@ -11,7 +11,7 @@ from sklearn_sparsedis.training._episodes import (
 from sklearn_sparsedis.training._fit_tasks import FitTasks
 from sklearn_sparsedis.training._meta_train import MetaTrainingPlan, meta_train
 from sklearn_sparsedis.training._net import OPTIMIZERS, BilevelNet
-from sklearn_sparsedis.training._objective import CHUNK, BilevelObjective, encode
+from sklearn_sparsedis.training._objective import BilevelObjective, encode, rows_at_once
 from sklearn_sparsedis.training._ranks import Ranks
 from sklearn_sparsedis.training._start import start_linear_path
 from sklearn_sparsedis.training._state import TrainingRun
@@ -20,7 +20,6 @@ from sklearn_sparsedis.training._train import TrainingPlan, split_rows, train
 __all__ = [
     "BilevelNet",
     "BilevelObjective",
-    "CHUNK",
     "Checkpoint",
     "EarlyStopping",
     "EpisodeObjective",
@@ -37,6 +36,7 @@ __all__ = [
     "encode_rows",
     "fit_episodes",
     "meta_train",
+    "rows_at_once",
     "split_rows",
     "start_linear_path",
     "train",

@@ -11,10 +11,11 @@ from sklearn_sparsedis.nn import GAMMA, Encoder, HeadProblem, Heads, HeadTargets
 from sklearn_sparsedis.tasks import FileRows, TaskBatch, TaskTable
 from sklearn_sparsedis.training._ranks import Ranks
 
-__all__ = ["BilevelObjective", "CHUNK", "encode"]
+__all__ = ["BilevelObjective", "encode", "rows_at_once"]
 
-# rows that pass through the encoder at once outside training
+# rows, and values of their features, that pass through the encoder at once outside training
 CHUNK = 1024
+CHUNK_VALUES = 2**21
 # schedule of the heads' strength: from half of alpha_max down to where alpha takes over
 START_ALPHA = 0.5
 END_ALPHA = 0.01
@@ -222,5 +223,11 @@ def encode(
 ) -> Tensor:
     """Apply a network to rows, or part of them, a chunk at a time."""
     start, stop, _ = part.indices(len(X))
-    bounds = range(start, max(stop, start + 1), CHUNK)
-    return torch.cat([network(X[i : min(i + CHUNK, stop)]) for i in bounds])
+    size = rows_at_once(X.shape[1])
+    bounds = range(start, max(stop, start + 1), size)
+    return torch.cat([network(X[i : min(i + size, stop)]) for i in bounds])
+
+
+def rows_at_once(n_features: int) -> int:
+    """Rows that are encoded together outside training."""
+    return max(1, min(CHUNK, CHUNK_VALUES // n_features))
