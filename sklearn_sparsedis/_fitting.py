@@ -413,7 +413,11 @@ def _pixel_moments(X: Tensor | FileRows, row_weights: Tensor | None) -> tuple[Te
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
         return center.expand(X.shape[1]), scale.expand(X.shape[1])
     means = X.mean(1)
-    center = means.mean() if row_weights is None else (row_weights / row_weights.sum()).to(X.dtype) @ means
+    center = (
+        means.mean()
+        if row_weights is None
+        else (row_weights / row_weights.sum()).to(X.dtype) @ means
+    )
     scale = X.std()
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     return center.expand(X.shape[1]), scale.expand(X.shape[1])
