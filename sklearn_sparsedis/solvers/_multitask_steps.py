@@ -16,7 +16,7 @@ from sklearn_sparsedis.solvers._multitask_state import MultitaskProblem, evaluat
 __all__ = ["solve_multitask_in_parts"]
 
 # one block of iterations: coordinate sweeps, then Newton steps, then one look at the gaps
-SWEEPS = 8
+SWEEPS = 5
 NEWTON_STEPS = 3
 # blocks after which the problems left are those where Newton steps run into ever new supports
 BLOCKS = 2
@@ -197,14 +197,15 @@ def _sweep(problem: MultitaskProblem, start: Tensor, gradient: Tensor) -> Tensor
     diagonal, alpha = problem.gram.diagonal(dim1=-2, dim2=-1), problem.alpha[:, None]
     # a zero feature has the gradient zero, and stays at zero
     inverse = torch.where(diagonal > 0, 1 / diagonal, 0.0)
-    rows = (problem.gram * inverse[..., None])[..., None].unbind(-3)
+    rows = (problem.gram * inverse[..., None])[..., None, :].unbind(-3)
     coef = list((start * (diagonal / alpha)[..., None]).unbind(1))
-    gradient = gradient / alpha[..., None]
-    columns = gradient.unbind(1)
+    # variables last, as in the rows
+    gradient = (gradient / alpha[..., None]).mT.contiguous()
+    columns = gradient.unbind(2)
     for _ in range(SWEEPS):
         for j, old in enumerate(coef):
             moved = columns[j] + old
             norm = vector_norm(moved, dim=-1, keepdim=True)
-            coef[j] = moved * (1 - 1 / norm).clamp_min(0)
-            gradient.addcmul_(rows[j], (old - coef[j])[:, None])
+            coef[j] = moved * (1 - norm.reciprocal_()).clamp_min_(0)
+            gradient.addcmul_(rows[j], (old - coef[j])[..., None])
     return torch.stack(coef, 1) * (inverse * alpha)[..., None]
