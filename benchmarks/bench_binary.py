@@ -31,6 +31,8 @@ OURS = {
     "logistic, l1, balanced": {"loss": "logistic", "class_weight": "balanced"},
     "squared error, l2": {"penalty": "l2"},
     "logistic, l2": {"loss": "logistic", "penalty": "l2"},
+    "common head, l1": {"common_head": True},
+    "common head, l2": {"common_head": True, "penalty": "l2"},
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils import Bunch
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
@@ -34,6 +35,7 @@ from sklearn_sparsedis._validation import (
 from sklearn_sparsedis.implicit import LEAST_SQUARES
 from sklearn_sparsedis.nn import (
     ENCODERS,
+    CommonHead,
     Encoder,
     HeadProblem,
     build_network,
@@ -63,6 +65,8 @@ __all__ = [
 
 # penalty of an estimator -> penalty of the heads through which its encoder is trained
 TRAINED_THROUGH = {**{name: name for name in LEAST_SQUARES}, "l0": "l2"}
+# penalties of deviations from a common head
+COMMON_PENALTIES = ("l1", "l2")
 # with fewer rows than this, "auto" spends none of them on early stopping
 MIN_ROWS_TO_HOLD_OUT = 100
 # with fewer than this, the held-out rows are worth a second training on all rows
@@ -94,6 +98,8 @@ class FittedHeads:
     layout: str
     losses: NDArray[np.str_]
     one_kind: NDArray[np.bool_]
+    support: NDArray[np.bool_]
+    common: Bunch | None
 
 
 def check_parameters(estimator: Any) -> None:
@@ -106,6 +112,13 @@ def check_parameters(estimator: Any) -> None:
     check_sizes("hidden_layer_sizes", p.hidden_layer_sizes)
     check_sizes("input_shape", p.input_shape, none="square grey images")
     check_choice("penalty", p.penalty, TRAINED_THROUGH)
+    if not isinstance(p.common_head, bool | np.bool_):
+        raise TypeError(f"common_head must be True or False, got {p.common_head!r}.")
+    if p.common_head and p.penalty not in COMMON_PENALTIES:
+        known = " or ".join(f"'{name}'" for name in COMMON_PENALTIES)
+        raise ValueError(
+            f"common_head=True is not available with penalty={p.penalty!r}: choose {known}."
+        )
     check_choice("alpha_mode", p.alpha_mode, ("absolute", "relative"))
     if p.class_weight is not None:
         check_choice("class_weight", p.class_weight, ("balanced",), ", or None")
@@ -142,7 +155,7 @@ def fit_encoder(
     The callbacks in `watching` are told of all trainings, beside the estimator's own.
     """
     p = estimator
-    values, _ = standardise(targets)
+    values, _ = standardise(targets, jointly=bool(p.common_head))
     weights = None if targets.weights is None else to_tensor(targets.weights)
     Y = to_tensor(values.astype(X.dtype))
     table = TaskTable(to_tensor(X), Y, weights, targets.binary)
@@ -314,8 +327,8 @@ def _problem(p: Any, scale: Tensor) -> HeadProblem:
     """Inner problem for targets that were divided by `scale`."""
     relative, penalty = p.alpha_mode == "relative", TRAINED_THROUGH[p.penalty]
     alpha = p.alpha if relative or penalty == "l2" else p.alpha / scale
-    balanced = p.class_weight == "balanced"
-    return HeadProblem(penalty, alpha, relative, float(p.tol), balanced=balanced)
+    balanced, common = p.class_weight == "balanced", bool(p.common_head)
+    return HeadProblem(penalty, alpha, relative, float(p.tol), balanced=balanced, common=common)
 
 
 def _new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
@@ -387,19 +400,21 @@ def _check_output(encoder: Encoder, rows: Tensor, n_components: int) -> None:
         )
 
 
-def standardise(targets: Targets) -> tuple[NDArray[np.float64], tuple[Any, Any]]:
+def standardise(
+    targets: Targets, *, jointly: bool = False
+) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Targets with mean zero and variance one per task, zero where missing; and their moments.
 
-    Labels stay as they are.
+    Labels stay as they are. Jointly, mean and variance are those of all targets together.
     """
     values, weights = targets.values, targets.weights
     full = np.ones(len(values)) if weights is None else weights
     full = np.broadcast_to(full.reshape(len(values), -1), values.shape)
-    total = full.sum(0)
-    mean = (full * values).sum(0) / total
+    total, axis = (full.sum(), None) if jointly else (full.sum(0), 0)
+    mean = np.broadcast_to((full * values).sum(axis) / total, values.shape[1])
     centred = values - mean
     with np.errstate(over="ignore"):
-        var = (full * centred**2).sum(0) / total
+        var = np.broadcast_to((full * centred**2).sum(axis) / total, values.shape[1])
     if not np.isfinite(var).all():
         raise ValueError(
             "Y has values too large for their squares to be represented: divide Y by a constant."
@@ -416,16 +431,37 @@ def standardise(targets: Targets) -> tuple[NDArray[np.float64], tuple[Any, Any]]
 
 
 def fit_heads(
-    estimator: Any, Z: NDArray[Any], targets: Targets, basis: SparsestBasis | None = None
+    estimator: Any,
+    Z: NDArray[Any],
+    targets: Targets,
+    basis: SparsestBasis | None = None,
+    common: Bunch | None = None,
 ) -> FittedHeads:
-    """Heads of all tasks on given components, in the units of Y."""
-    values, (mean, scale) = standardise(targets)
+    """Heads of all tasks on given components, in the units of Y.
+
+    Parameters
+    ----------
+    estimator : SparseDisentangledRepresentation
+    Z : ndarray of shape (n, m)
+    targets : Targets
+    basis : SparsestBasis, optional
+        Of "l0", where it was found on these rows.
+    common : Bunch, optional
+        Common head of other tasks, from which these deviate; fitted on these where it is wanted
+        and not given.
+    """
+    if common is None:
+        values, (mean, scale) = standardise(targets, jointly=bool(estimator.common_head))
+    else:
+        values, (mean, scale) = _residual_units(targets, common)
     weights = None if targets.weights is None else to_tensor(targets.weights)
     components = to_tensor(Z.astype(np.float64))
     if estimator.penalty == "l0":
         heads = solve_sparsest_heads(components, to_tensor(values), weights, basis)
     else:
         problem = _problem(estimator, to_tensor(scale))
+        if common is not None:
+            problem = replace(problem, common=_in_units(common, mean[0], scale[0]))
         heads = problem.solve(components, to_tensor(values), weights, binary=targets.binary)
     unit = scale if estimator.penalty in ("l1", "mcp") else np.ones_like(scale)
     coef = heads.coef.numpy() * scale[:, None]
@@ -438,6 +474,8 @@ def fit_heads(
             tasks = np.flatnonzero(binary & ~single)
             scores = components.numpy() @ coef[tasks].T + intercept[tasks]
             intercept[tasks] += calibrate_intercepts(scores, targets, tasks)
+    if common is None and heads.common is not None:
+        common = _from_units(heads.common, float(mean[0]), float(scale[0]))
     return FittedHeads(
         coef=coef,
         intercept=intercept,
@@ -447,4 +485,45 @@ def fit_heads(
         layout=targets.layout,
         losses=np.where(binary, "logistic", "squared_error"),
         one_kind=single,
+        # of the deviations, where there is a head to deviate from
+        support=(coef if heads.common is None else heads.result.coef.numpy()) != 0,
+        common=common,
+    )
+
+
+def _residual_units(
+    targets: Targets, common: Bunch
+) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Targets in units of the noise about a common head."""
+    n_tasks = targets.values.shape[1]
+    mean, scale = np.full(n_tasks, common.intercept), np.full(n_tasks, common.noise**0.5)
+    labelled = (
+        True if targets.weights is None else targets.weights.reshape(len(targets.values), -1) > 0
+    )
+    return np.where(labelled, (targets.values - mean) / scale, 0.0), (mean, scale)
+
+
+def _from_units(common: CommonHead, mean: float, scale: float) -> Bunch:
+    """A common head in the units of Y."""
+    return Bunch(
+        coef=common.coef.numpy() * scale,
+        intercept=float(common.intercept) * scale + mean,
+        noise=float(common.noise) * scale**2,
+        spread=float(common.spread) * scale**2,
+        intercept_spread=float(common.intercept_spread) * scale**2,
+    )
+
+
+def _in_units(common: Bunch, mean: float, scale: float) -> CommonHead:
+    """A common head for targets from which `mean` was taken and that were divided by `scale`."""
+
+    def tensor(value: float | NDArray[np.float64]) -> Tensor:
+        return torch.as_tensor(value, dtype=torch.float64)
+
+    return CommonHead(
+        coef=tensor(common.coef / scale),
+        intercept=tensor((common.intercept - mean) / scale),
+        noise=tensor(common.noise / scale**2),
+        spread=tensor(common.spread / scale**2),
+        intercept_spread=tensor(common.intercept_spread / scale**2),
     )

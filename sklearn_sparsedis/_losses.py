@@ -64,6 +64,12 @@ def mark_labels(targets: Targets, estimator: Any, loss: Losses | None = None) ->
             f"{int(logistic.sum())} of {len(wanted)} tasks have: choose {known}, or the loss "
             "'squared_error' for all tasks."
         )
+    if estimator.common_head:
+        raise ValueError(
+            f"common_head=True is not available with the loss 'logistic', which "
+            f"{int(logistic.sum())} of {len(wanted)} tasks have: labels 0 and 1 may have the loss "
+            "'squared_error' as well."
+        )
     if estimator.alpha == 0:
         raise ValueError(
             "alpha must be above 0 with the loss 'logistic': without a penalty, labels that a head "

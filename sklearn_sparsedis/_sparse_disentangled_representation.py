@@ -91,6 +91,13 @@ class SparseDisentangledRepresentation(
     alpha_mode : {"relative", "absolute"}, default="relative"
         Whether alpha is in [0, 1] as a fraction of `alpha_max_`, or in the units of the objective
         above.
+    common_head : bool, default=False
+        Whether the heads are deviations from one head that all tasks share,
+        :math:`w_t = w_0 + v_t, b_t = b_0 + c_t`, with the penalty on :math:`v_t` and intercepts
+        shrunk towards :math:`b_0`: for tasks that resemble one another and have targets in the
+        same units, above all small ones. A relative alpha is raised where a task has so few labels
+        that the spread of the deviations between tasks supports no weaker penalty. For the
+        penalties "l1" and "l2" and the squared error.
     loss : {"squared_error", "logistic", "auto"}, sequence or mapping, default="squared_error"
         Loss of the tasks; a sequence has one a task, a mapping from names of tasks leaves those
         that it does not name with "squared_error". "logistic" is for labels 0 and 1: above, the
@@ -146,7 +153,7 @@ class SparseDisentangledRepresentation(
     intercept_ : ndarray of shape (n_tasks,)
         Intercepts.
     support_ : ndarray of bool, shape (n_tasks, n_components)
-        Which task uses which component.
+        Which task uses which component; with `common_head`, in which it deviates.
     encoder_ : nn.Module
         Trained encoder with its scaling of inputs and outputs.
     tasks_ : ndarray of shape (n_tasks,)
@@ -160,6 +167,10 @@ class SparseDisentangledRepresentation(
     dual_gap_ : ndarray of shape (n_tasks,)
         Relative duality gap of each head; for "mcp" the relative gain of the best change of one
         coefficient (`solvers.solve_mcp_gram`), for "l0" the gap of least squares on the support.
+    common_head_ : Bunch or None
+        With `common_head` the head from which those of the tasks deviate, `coef` of shape
+        (n_components,) and `intercept`, and variances: `noise` of targets about their heads,
+        `spread` of coefficients and `intercept_spread` of intercepts between tasks.
     confidence_ : Bunch or None
         With "l0" what the components rest on: `scores`, `chance`, `margin`, `stability` and
         `identified` of each component and `n_latents`, as `SparseRotation` explains them;
@@ -183,15 +194,19 @@ class SparseDisentangledRepresentation(
     -----
     Targets are standardised inside, and log-losses divided by twice that of the best constant, so
     that tasks count the same. A logistic task with labels of one kind only, n of them, has the
-    constant probability 1/(2n+2) or 1 - 1/(2n+2), which a warning says. Columns without variation
-    get scale one. In a training from the start, alpha falls from half of alpha_max over 80 % of
-    the steps, because a weak penalty has many bases in which it is locally best. Fixed seeds give
-    equal models on one machine.
+    constant probability 1/(2n+2) or 1 - 1/(2n+2), which a warning says. A common head is fitted
+    to all labels by least squares before the deviations from it [2]_, whose spread follows from
+    moments of its residuals; `adapt` keeps both. Targets then have one scale for all tasks.
+    Columns without variation get scale one. In a training from the start, alpha falls from half of
+    alpha_max over 80 % of the steps, because a weak penalty has many bases in which it is locally
+    best. Fixed seeds give equal models on one machine.
 
     References
     ----------
     .. [1] Lachapelle et al., "Synergies between Disentanglement and Sparsity: Generalization and
        Identifiability in Multi-Task Learning", ICML 2023.
+    .. [2] Bastani, "Predicting with Proxies: Transfer Learning in High Dimension", Management
+       Science 2021.
 
     Examples
     --------
@@ -213,6 +228,7 @@ class SparseDisentangledRepresentation(
         penalty: str = "l1",
         alpha: float = 0.05,
         alpha_mode: str = "relative",
+        common_head: bool = False,
         loss: str | Sequence[str] | Mapping[Any, str] = "squared_error",
         class_weight: Literal["balanced"] | None = None,
         query_fraction: float | None = None,
@@ -240,6 +256,7 @@ class SparseDisentangledRepresentation(
         self.penalty = penalty
         self.alpha = alpha
         self.alpha_mode = alpha_mode
+        self.common_head = common_head
         self.loss = loss
         self.class_weight = class_weight
         self.query_fraction = query_fraction
@@ -389,7 +406,8 @@ class SparseDisentangledRepresentation(
     def _set_heads(self, heads: FittedHeads) -> None:
         self.coef_ = heads.coef
         self.intercept_ = heads.intercept
-        self.support_ = heads.coef != 0
+        self.support_ = heads.support
+        self.common_head_ = heads.common
         self.tasks_ = heads.tasks
         self.losses_ = heads.losses
         self.alpha_max_ = heads.alpha_max
@@ -554,7 +572,8 @@ class SparseDisentangledRepresentation(
         )
         targets = mark_labels(targets, self, loss)
         adapted = copy.copy(self)
-        adapted._set_heads(fit_heads(self, self._transform(rows), targets))
+        common = self.common_head_ if self.common_head else None
+        adapted._set_heads(fit_heads(self, self._transform(rows), targets, common=common))
         return adapted
 
     def __sklearn_tags__(self) -> Tags:

@@ -10,9 +10,11 @@ from sklearn_sparsedis.metrics._linear import linear_recovery_score
 from sklearn_sparsedis.metrics._matching import match_latents, mean_corrcoef_score
 from sklearn_sparsedis.metrics._sap import sap_score
 from sklearn_sparsedis.metrics._scorers import LatentScorer, nan_r2_score, nan_r2_scorer
+from sklearn_sparsedis.metrics._task_scorer import TaskScorer
 
 __all__ = [
     "LatentScorer",
+    "TaskScorer",
     "beta_vae_score",
     "bootstrap_interval",
     "dci_scores",

@@ -1,5 +1,6 @@
 """Encoders, and heads that solve an inner problem."""
 
+from sklearn_sparsedis.nn._common_head import CommonHead
 from sklearn_sparsedis.nn._encoders import (
     ENCODERS,
     ConvNetwork,
@@ -26,6 +27,7 @@ from sklearn_sparsedis.nn._image_encoders import (
 )
 
 __all__ = [
+    "CommonHead",
     "Conv4Network",
     "ConvNetwork",
     "DropBlock",

@@ -8,11 +8,19 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional import (
     CentredTargets,
+    GramStatistics,
     centre_targets,
     centred_gram,
     lasso_alpha_max,
 )
-from sklearn_sparsedis.implicit import LEAST_SQUARES
+from sklearn_sparsedis.implicit import LEAST_SQUARES, LeastSquaresFit
+from sklearn_sparsedis.nn._common_head import (
+    CommonHead,
+    count_labels,
+    fit_common_head,
+    fit_deviations,
+    task_shares,
+)
 from sklearn_sparsedis.nn._head_losses import balance_classes, mean_log_loss, squared_error
 from sklearn_sparsedis.nn._label_heads import fit_label_heads
 from sklearn_sparsedis.solvers import GAMMA, SolveResult
@@ -35,7 +43,9 @@ class Heads:
     alpha_max : Tensor of shape (T,)
         Unit of a relative `alpha`.
     result : SolveResult
-        Certificate of the solve, not recorded for autograd.
+        Certificate of the solve, not recorded for autograd; of the deviations where there is a
+        common head.
+    common : CommonHead or None
     """
 
     coef: Tensor
@@ -43,6 +53,7 @@ class Heads:
     loss: Tensor
     alpha_max: Tensor
     result: SolveResult
+    common: CommonHead | None = None
 
     def predict(self, Z: Tensor) -> Tensor:
         """Targets of all tasks, shape (n, T); the log-odds of label 1 where targets are labels."""
@@ -78,6 +89,10 @@ class HeadProblem:
         Further options of the solver, such as the MCP's gamma.
     balanced : bool
         Whether the two labels of a task get the same weight in all.
+    common : bool or CommonHead
+        Whether the penalty is on the deviations from a head that all tasks share, or that head as
+        it was fitted on other tasks. A relative strength is then raised to
+        `CommonHead.least_alpha`.
     """
 
     penalty: str
@@ -88,6 +103,7 @@ class HeadProblem:
     floor: float = 0.0
     options: Mapping[str, float] = field(default_factory=dict)
     balanced: bool = False
+    common: bool | CommonHead = False
 
     def centre(self, Y: Tensor) -> HeadTargets:
         """Targets of shape (n, T), without weights, for callers that use them again."""
@@ -186,14 +202,31 @@ class HeadProblem:
         weights: Tensor | None,
         coef_init: Tensor | None,
     ) -> Heads:
-        gram, corr, y_sq, z_mean, y_mean = centred_gram(
+        stats = centred_gram(
             Z.double(), Y.double().T if isinstance(Y, Tensor) else Y, _per_task(weights)
         )
+        if self.common is not False:
+            return self._solve_deviations(stats, _per_task(weights), len(Z), coef_init)
+        fit, alpha_max = self._solve_statistics(*stats[:3], coef_init)
+        intercept = stats.y_mean - (fit.coef * stats.z_mean).sum(-1)
+        return Heads(fit.coef, intercept, fit.loss, alpha_max, fit.result)
+
+    def _solve_statistics(
+        self,
+        gram: Tensor,
+        corr: Tensor,
+        y_sq: Tensor,
+        coef_init: Tensor | None,
+        least: Tensor | None = None,
+    ) -> tuple[LeastSquaresFit, Tensor]:
+        """Solutions, and the units of their strengths, which are at least `least`."""
         # The strength of a step is a number, not a function of Z: with alpha_max differentiated,
         # a denser basis would pay, because it lowers alpha_max.
         alpha_max = HEAD_UNITS[self.penalty](gram.detach(), corr.detach())
         alpha = self._strength(alpha_max)
-        coef, loss, result = LEAST_SQUARES[self.penalty](
+        if least is not None and self.relative:
+            alpha = alpha.maximum(least)
+        fit = LEAST_SQUARES[self.penalty](
             gram,
             corr,
             y_sq,
@@ -203,8 +236,27 @@ class HeadProblem:
             coef_init=coef_init,
             **self.options,
         )
-        intercept = y_mean - (coef * z_mean).sum(-1)
-        return Heads(coef, intercept, loss, alpha_max, result)
+        return fit, alpha_max
+
+    def _solve_deviations(
+        self, stats: GramStatistics, weights: Tensor | None, n_rows: int, coef_init: Tensor | None
+    ) -> Heads:
+        """Heads as a common one and deviations from it."""
+        corr = stats.corr
+        n_labels = count_labels(weights, n_rows, len(corr), corr)
+        common = self.common
+        if not isinstance(common, CommonHead):
+            common = fit_common_head(stats, n_labels, task_shares(weights, corr))
+        left = fit_deviations(stats, common, n_labels)
+        start = None if coef_init is None else coef_init - common.coef.detach()
+        least = common.least_alpha(self.penalty, n_labels)
+        fit, alpha_max = self._solve_statistics(left.gram, left.corr, left.y_sq, start, least)
+        off = left.mean - (fit.coef * stats.z_mean).sum(-1)
+        coef = common.coef + fit.coef
+        # the loss of the solver counts the penalty of the intercept as well
+        loss = fit.loss - 0.5 * left.free * (1 - left.free) * off.square()
+        intercept = common.intercept + left.free * off
+        return Heads(coef, intercept, loss, alpha_max, fit.result, common)
 
     def _solve_labels(
         self,
