@@ -23,6 +23,7 @@ from sklearn_sparsedis.nn._common_head import (
 )
 from sklearn_sparsedis.nn._head_losses import balance_classes, mean_log_loss, squared_error
 from sklearn_sparsedis.nn._label_heads import fit_label_heads
+from sklearn_sparsedis.nn._shared_supports import fit_shared_supports, have_company
 from sklearn_sparsedis.solvers import GAMMA, SolveResult
 
 __all__ = ["GAMMA", "HeadProblem", "HeadTargets", "Heads"]
@@ -118,6 +119,7 @@ class HeadProblem:
         *,
         intercept_init: Tensor | None = None,
         binary: tuple[bool, ...] | None = None,
+        task_of_output: tuple[int, ...] | None = None,
     ) -> Heads:
         """Solve for all tasks; differentiable in Z and Y.
 
@@ -135,24 +137,64 @@ class HeadProblem:
             The same for tasks of labels.
         binary : tuple of bool, one a task, optional
             Which targets are labels; then Y is a tensor.
+        task_of_output : tuple of int, one a target, optional
+            Which targets are outputs of one task: with "l1" these share one support
+            (`solvers.solve_multitask_lasso`), and must have the same weights and no labels. Below,
+            a task is a target.
         """
-        if binary is None or not any(binary):
+        kinds = self._kinds(binary, task_of_output)
+        if len(kinds) < 2:
+            kind = next(iter(kinds), "values")
+            return self._solve_kind(kind, Z, Y, weights, coef_init, intercept_init, task_of_output)
+        device = Z.device
+        # from the host's memory, which is no synchronisation
+        sides = {kind: torch.tensor(columns).to(device) for kind, columns in kinds.items()}
+        heads = [
+            self._part(tasks)._solve_kind(
+                kind,
+                Z,
+                _some_targets(Y, tasks),
+                _columns(weights, tasks),
+                _rows(coef_init, tasks),
+                _rows(intercept_init, tasks),
+                task_of_output and tuple(task_of_output[t] for t in kinds[kind]),
+            )
+            for kind, tasks in sides.items()
+        ]
+        return _merged(heads, torch.cat(list(sides.values())).argsort())
+
+    def _kinds(
+        self, binary: tuple[bool, ...] | None, task_of_output: tuple[int, ...] | None
+    ) -> dict[str, list[int]]:
+        """Columns with values, with labels, and of tasks with several outputs."""
+        n_columns = len(binary or task_of_output or ())
+        labels = binary or (False,) * n_columns
+        shared = [False] * n_columns
+        if task_of_output is not None and self.penalty == "l1":
+            shared = have_company(task_of_output)
+        kinds: dict[str, list[int]] = {}
+        for t in range(n_columns):
+            kind = "labels" if labels[t] else "shared" if shared[t] else "values"
+            kinds.setdefault(kind, []).append(t)
+        return kinds
+
+    def _solve_kind(
+        self,
+        kind: str,
+        Z: Tensor,
+        Y: Tensor | HeadTargets,
+        weights: Tensor | None,
+        coef_init: Tensor | None,
+        intercept_init: Tensor | None,
+        task_of_output: tuple[int, ...] | None,
+    ) -> Heads:
+        if kind == "values":
             return self._solve_values(Z, Y, weights, coef_init)
-        assert isinstance(Y, Tensor)  # for mypy
-        if all(binary):
+        if kind == "labels":
+            assert isinstance(Y, Tensor)  # for mypy
             return self._solve_labels(Z, Y, weights, coef_init, intercept_init)
-        values, labels = _sides(binary, Y.device)
-        of_values = self._part(values)._solve_values(
-            Z, Y[:, values], _columns(weights, values), _rows(coef_init, values)
-        )
-        of_labels = self._part(labels)._solve_labels(
-            Z,
-            Y[:, labels],
-            _columns(weights, labels),
-            _rows(coef_init, labels),
-            _rows(intercept_init, labels),
-        )
-        return _merged(of_values, of_labels, torch.cat([values, labels]).argsort())
+        assert task_of_output is not None
+        return self._solve_shared(Z, Y, weights, coef_init, task_of_output)
 
     def judge(
         self,
@@ -258,6 +300,27 @@ class HeadProblem:
         intercept = common.intercept + left.free * off
         return Heads(coef, intercept, loss, alpha_max, fit.result, common)
 
+    def _solve_shared(
+        self,
+        Z: Tensor,
+        Y: Tensor | HeadTargets,
+        weights: Tensor | None,
+        coef_init: Tensor | None,
+        task_of_output: tuple[int, ...],
+    ) -> Heads:
+        """Heads of tasks with several outputs."""
+        fit, intercept, alpha_max = fit_shared_supports(
+            Z.double(),
+            Y.double().T if isinstance(Y, Tensor) else Y,
+            _per_task(weights),
+            task_of_output,
+            lambda unit, first: self._part(first)._strength(unit),
+            coef_init,
+            tol=self.tol,
+            max_iter=self.max_iter,
+        )
+        return Heads(fit.coef, intercept, fit.loss, alpha_max, fit.result)
+
     def _solve_labels(
         self,
         Z: Tensor,
@@ -314,22 +377,28 @@ def _sides(binary: tuple[bool, ...], device: torch.device) -> tuple[Tensor, Tens
     return torch.tensor(values).to(device), torch.tensor(labels).to(device)
 
 
-def _merged(one: Heads, other: Heads, order: Tensor) -> Heads:
-    def join(a: Tensor, b: Tensor) -> Tensor:
-        return torch.cat([a, b]).index_select(0, order)
+def _some_targets(Y: Tensor | HeadTargets, tasks: Tensor) -> Tensor | HeadTargets:
+    if isinstance(Y, Tensor):
+        return Y[:, tasks]
+    return HeadTargets(*(x.index_select(0, tasks) for x in Y))
+
+
+def _merged(heads: list[Heads], order: Tensor) -> Heads:
+    def join(parts: list[Tensor]) -> Tensor:
+        return torch.cat(parts).index_select(0, order)
 
     result = SolveResult(
-        join(one.result.coef, other.result.coef),
-        join(one.result.objective, other.result.objective),
-        join(one.result.gap, other.result.gap),
-        join(one.result.n_iter, other.result.n_iter),
-        join(one.result.converged, other.result.converged),
+        join([part.result.coef for part in heads]),
+        join([part.result.objective for part in heads]),
+        join([part.result.gap for part in heads]),
+        join([part.result.n_iter for part in heads]),
+        join([part.result.converged for part in heads]),
     )
     return Heads(
-        join(one.coef, other.coef),
-        join(one.intercept, other.intercept),
-        join(one.loss, other.loss),
-        join(one.alpha_max, other.alpha_max),
+        join([part.coef for part in heads]),
+        join([part.intercept for part in heads]),
+        join([part.loss for part in heads]),
+        join([part.alpha_max for part in heads]),
         result,
     )
 

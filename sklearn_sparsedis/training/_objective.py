@@ -107,6 +107,7 @@ class BilevelObjective(nn.Module):
             self.coef.index_select(0, batch.tasks),
             intercept_init=self.intercept.index_select(0, batch.tasks),
             binary=batch.binary,
+            task_of_output=batch.task_of_output,
         )
         self.coef.index_copy_(0, batch.tasks, heads.coef.detach())
         self.intercept.index_copy_(0, batch.tasks, heads.intercept.detach())
@@ -144,6 +145,7 @@ class BilevelObjective(nn.Module):
             self.coef,
             intercept_init=self.intercept,
             binary=table.binary,
+            task_of_output=table.task_of_output,
         )
         self.coef.copy_(heads.coef)
         self.intercept.copy_(heads.intercept)
