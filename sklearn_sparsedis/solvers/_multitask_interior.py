@@ -36,7 +36,8 @@ def interior_point(problem: MultitaskProblem, tol: float) -> tuple[Tensor, Tenso
 
     With ||W_j|| <= t_j and the barrier -mu log(t_j^2 - ||W_j||^2), t_j = nu + sqrt(nu^2 +
     ||W_j||^2) for nu = mu / alpha. The equations of the path, Q - G W = alpha P and t_j P_j = W_j,
-    are solved by Newton's method in W and P together; ||P_j|| < 1 is kept.
+    are solved by Newton's method in W and P together. W takes whole steps, each P_j as much of its
+    own as keeps ||P_j|| < 1.
 
     Parameters
     ----------
@@ -89,9 +90,11 @@ def _step(problem: MultitaskProblem, point: _Point) -> _Point:
     inner = (along * to_coef).sum(-1, keepdim=True)
     to_slope = (to_coef - slope * inner + coef) / length - slope
     share = _longest(slope, to_slope)
-    left = torch.where(share > LONG, BARRIER_LEFT[1], BARRIER_LEFT[2])
-    left = torch.where(share > WHOLE, BARRIER_LEFT[0], left)
-    return _Point(coef + share * to_coef, slope + share * to_slope, barrier * left)
+    shortest = share.amin(1, keepdim=True)
+    left = torch.where(shortest > LONG, BARRIER_LEFT[1], BARRIER_LEFT[2])
+    left = torch.where(shortest > WHOLE, BARRIER_LEFT[0], left)
+    # one variable at the boundary must not stop the others
+    return _Point(coef + to_coef, slope + share * to_slope, barrier * left)
 
 
 def _solve(gram: Tensor, curvature: Tensor, slope: Tensor, along: Tensor, rhs: Tensor) -> Tensor:
@@ -118,10 +121,10 @@ def _solve(gram: Tensor, curvature: Tensor, slope: Tensor, along: Tensor, rhs: T
 
 
 def _longest(slope: Tensor, to_slope: Tensor) -> Tensor:
-    """Longest step, up to one, that keeps every ||P_j|| below one; shape (T, 1, 1)."""
-    square = to_slope.square().sum(-1)
-    product = (slope * to_slope).sum(-1)
-    room = (1 - slope.square().sum(-1)).clamp_min(0)
+    """Longest steps, up to one, that keep ||P_j|| below one; shape (T, m, 1)."""
+    square = to_slope.square().sum(-1, keepdim=True)
+    product = (slope * to_slope).sum(-1, keepdim=True)
+    room = (1 - slope.square().sum(-1, keepdim=True)).clamp_min(0)
     root = product + (product.square() + square * room).sqrt()
-    share = torch.where(root > 0, room / torch.where(root > 0, root, 1.0), torch.inf).amin(-1)
-    return (TO_BOUNDARY * share).clamp_max(1)[:, None, None]
+    share = torch.where(root > 0, room / torch.where(root > 0, root, 1.0), torch.inf)
+    return (TO_BOUNDARY * share).clamp_max(1)
