@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sklearn_sparsedis._validation import check_integer
-from sklearn_sparsedis.training import Checkpoint, TrainingRecord
+from sklearn_sparsedis.training import Checkpoint, Ranks, TrainingRecord
 
-__all__ = ["check_callbacks", "open_record", "skorch_callbacks"]
+__all__ = ["agree", "check_callbacks", "open_record", "skorch_callbacks"]
 
 # parameters that do not change what a training from a given seed comes to
 WITHOUT_EFFECT = ("callbacks", "device", "random_state", "verbose", "warm_start")
+# rows of a large table that ranks compare
+COMPARED_ROWS = 1000
 
 
 def check_callbacks(callbacks: Any) -> None:
@@ -70,6 +72,37 @@ def open_record(
         "data": {f"data {name}": _digest(array) for name, array in arrays.items()},
     }
     return TrainingRecord(checkpoints[0], identity)
+
+
+def agree(estimator: Any, arrays: Mapping[str, NDArray[Any] | None], seed: int) -> int:
+    """The seed of a fit, after the ranks that share it were found to have been given the same.
+
+    Parameters
+    ----------
+    estimator : estimator
+    arrays : mapping of str to ndarray
+        Data by name; of large ones some rows are compared.
+    seed : int
+        As drawn on this rank. Without a `random_state` that of the main rank is taken.
+    """
+    ranks = Ranks.joined()
+    if ranks.size == 1:
+        return seed
+    params = {
+        name: _text(value)
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in WITHOUT_EFFECT
+    }
+    shapes = {f"shape of {name}": getattr(array, "shape", None) for name, array in arrays.items()}
+    ranks.require_same(params | shapes)
+    ranks.require_same({name: _digest(_some_rows(array)) for name, array in arrays.items()})
+    if estimator.random_state is not None:
+        ranks.require_same({"the seed drawn from random_state": seed})
+    return ranks.from_main(lambda: seed)
+
+
+def _some_rows(array: NDArray[Any] | None) -> NDArray[Any] | None:
+    return None if array is None else array[:: -(-len(array) // COMPARED_ROWS)]
 
 
 def _text(value: Any) -> str:

@@ -12,7 +12,7 @@ from sklearn.utils import Bunch
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
-from sklearn_sparsedis._checkpoints import check_callbacks, open_record, skorch_callbacks
+from sklearn_sparsedis._checkpoints import agree, check_callbacks, open_record, skorch_callbacks
 from sklearn_sparsedis._losses import calibrate_intercepts, one_kind, task_weights
 from sklearn_sparsedis._output_tasks import common_scale, join_supports
 from sklearn_sparsedis._sparsest_heads import (
@@ -161,11 +161,11 @@ def fit_encoder(
     Y = to_tensor(values.astype(X.dtype))
     table = TaskTable(to_tensor(X), Y, weights, targets.binary, targets.task_of_output)
     device = check_device(p.device)
-    drawn = draw_seed(p.random_state)
+    arrays = {"X": X, "Y": targets.values, "sample_weight": targets.weights}
+    drawn = agree(p, arrays, draw_seed(p.random_state))
     seeds = np.random.RandomState(drawn).randint(2**31 - 1, size=p.n_init)
     record = None
     if not one_epoch:
-        arrays = {"X": X, "Y": targets.values, "sample_weight": targets.weights}
         record = open_record(p, arrays, drawn, started)
     callbacks = [*skorch_callbacks(p.callbacks), *watching]
     plan = _plan(p, table, device, callbacks, fresh=started is None, one_epoch=one_epoch)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
-from sklearn_sparsedis._checkpoints import check_callbacks, open_record, skorch_callbacks
+from sklearn_sparsedis._checkpoints import agree, check_callbacks, open_record, skorch_callbacks
 from sklearn_sparsedis._fitting import users_network
 from sklearn_sparsedis._validation import (
     LARGEST_RATE,
@@ -41,6 +41,7 @@ from sklearn_sparsedis.training import (
     EpisodeObjective,
     HeldOutEpisodes,
     MetaTrainingPlan,
+    Ranks,
     TrainingRun,
     encode_rows,
     meta_train,
@@ -134,7 +135,12 @@ def fit_meta_encoder(
     """
     p = estimator
     device = check_device(p.device)
-    drawn = draw_seed(p.random_state)
+    drawn = agree(p, {"X": X, "y": y}, draw_seed(p.random_state))
+    if Ranks.joined().size > p.episodes_per_batch:
+        raise ValueError(
+            f"episodes_per_batch must be at least the number of ranks, {Ranks.joined().size}, got "
+            f"{p.episodes_per_batch}: each of them takes part of the episodes of a step."
+        )
     random = np.random.RandomState(drawn)
     seed, *more_seeds = random.randint(2**31 - 1, size=p.n_init).tolist()
     held_out = _held_out_classes(p, np.bincount(y), random)

@@ -2,11 +2,18 @@
 
 from sklearn.exceptions import InconsistentVersionWarning
 
-__all__ = ["DivergenceError", "VersionMismatchWarning"]
+__all__ = ["DivergenceError", "RankError", "VersionMismatchWarning"]
 
 
 class DivergenceError(RuntimeError, ValueError):
     """Raised when training produced a loss or parameters that are not finite.
+
+    The estimator is left as it was before the call.
+    """
+
+
+class RankError(RuntimeError):
+    """Raised on the ranks of a distributed fit that lost another one.
 
     The estimator is left as it was before the call.
     """

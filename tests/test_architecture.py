@@ -27,7 +27,7 @@ LAYERS = {
     "model_selection": {"tasks", "metrics"},
     "training": {"nn", "tasks", "metrics", "exceptions", "storage"},
     "callbacks": {"training", "metrics"},
-    "inspection": {"metrics", "model_selection"},
+    "inspection": {"functional", "metrics", "model_selection", "solvers"},
     "_validation": {"exceptions"},
 }
 # layer -> third parties that it may import besides the standard library

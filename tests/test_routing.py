@@ -192,6 +192,8 @@ def test_scorer_says_how_the_ids_are_routed(long):
 
 
 @pytest.mark.slow
+# some checks fit noise, on which these warnings are right
+@pytest.mark.filterwarnings("ignore:No feature is in use:UserWarning")
 @pytest.mark.filterwarnings("ignore:Not every component is determined:UserWarning")
 @pytest.mark.parametrize(
     "estimator",

@@ -3,13 +3,16 @@
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from sklearn.linear_model import lasso_path
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_sparsedis.functional import logistic_alpha_max
 from sklearn_sparsedis.inspection._panels import panels
+from sklearn_sparsedis.solvers import solve_logistic_lasso
 
 __all__ = ["PathDisplay", "SupportDisplay"]
 
@@ -132,15 +135,33 @@ class SupportDisplay:
         return self
 
 
+def _path_of_values(unit: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    alphas, coefs, _ = lasso_path(unit, (target - target.mean()) / target.std())
+    return alphas, coefs
+
+
+def _path_of_labels(unit: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    if not np.isin(target, (0, 1)).all():
+        raise ValueError("y must have labels 0 and 1 for the loss 'logistic'.")
+    Z, y = torch.tensor(unit), torch.tensor(target, dtype=torch.float64)
+    # those of scikit-learn's lasso_path
+    alphas = logistic_alpha_max(Z, y) * torch.logspace(0, -3, 100, dtype=torch.float64)
+    result = solve_logistic_lasso(Z, y.expand(len(alphas), -1), alphas)
+    return alphas.numpy(), result.coef.T.numpy()
+
+
+_PATHS = {"squared_error": _path_of_values, "logistic": _path_of_labels}
+
+
 class PathDisplay:
-    """Weights of one task's Lasso head against the strength of its penalty.
+    """Weights of one task's sparse head against the strength of its penalty.
 
     Parameters
     ----------
     alphas : ndarray of shape (n_alphas,)
         Strengths as fractions of the least that leaves no weight, decreasing.
     coefs : ndarray of shape (n_components, n_alphas)
-        Weights on components of unit variance, in standard deviations of the target.
+        Weights on components of unit variance, in standard deviations of the target or in log-odds.
     task : object
         Name of the task.
 
@@ -171,7 +192,8 @@ class PathDisplay:
         y : array-like of shape (n_samples,)
             One target; rows where it is NaN are left out.
         task : object, optional
-            Name for the title.
+            Name for the title; where it is one of the estimator's logistic tasks, the path is that
+            of its log-odds.
         ax : matplotlib Axes, optional
 
         Returns
@@ -179,11 +201,23 @@ class PathDisplay:
         display : PathDisplay
         """
         check_is_fitted(estimator)
-        return cls.from_arrays(estimator.transform(X), y, task=task, ax=ax)
+        losses = getattr(estimator, "losses_", None)
+        loss = "squared_error"
+        if losses is not None and task is not None:
+            loss = dict(zip(estimator.tasks_.tolist(), losses.tolist(), strict=True)).get(
+                task, loss
+            )
+        return cls.from_arrays(estimator.transform(X), y, loss=loss, task=task, ax=ax)
 
     @classmethod
     def from_arrays(
-        cls, Z: ArrayLike, y: ArrayLike, *, task: object = None, ax: Any = None
+        cls,
+        Z: ArrayLike,
+        y: ArrayLike,
+        *,
+        loss: str = "squared_error",
+        task: object = None,
+        ax: Any = None,
     ) -> Self:
         """Draw the path of a head on components given as an array.
 
@@ -191,6 +225,8 @@ class PathDisplay:
         ----------
         Z : array-like of shape (n_samples, n_components)
         y : array-like of shape (n_samples,)
+        loss : {"squared_error", "logistic"}, default="squared_error"
+            "logistic" for labels 0 and 1.
         task : object, optional
         ax : matplotlib Axes, optional
 
@@ -198,6 +234,8 @@ class PathDisplay:
         -------
         display : PathDisplay
         """
+        if loss not in _PATHS:
+            raise ValueError(f"loss must be one of {', '.join(map(repr, _PATHS))}, got {loss!r}.")
         components = check_array(Z, input_name="Z")
         target = check_array(y, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
         if target.shape != (len(components),):
@@ -211,8 +249,7 @@ class PathDisplay:
         unit = components[seen] - components[seen].mean(0)
         deviation = unit.std(0)
         unit /= np.where(deviation > 0, deviation, 1.0)
-        scaled = (target[seen] - target[seen].mean()) / target[seen].std()
-        alphas, coefs, _ = lasso_path(unit, scaled)
+        alphas, coefs = _PATHS[loss](unit, target[seen])
         return cls(alphas=alphas / alphas[0], coefs=coefs, task=task).plot(ax=ax)
 
     def plot(self, ax: Any = None) -> Self:

@@ -238,7 +238,10 @@ class Encoder(nn.Module):
         self.rotation = matrix if self.rotation is None else matrix @ self.rotation
 
     def forward(self, x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        raw = self.raw(x)
+        return self.normalise(self.raw(x), sample_weight)
+
+    def normalise(self, raw: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+        """Components from raw outputs."""
         mean, std = column_moments(raw, sample_weight) if self.training else (self.mean, self.std)
         return (raw - mean) / std
 

@@ -12,6 +12,7 @@ from sklearn_sparsedis.training._fit_tasks import FitTasks
 from sklearn_sparsedis.training._meta_train import MetaTrainingPlan, meta_train
 from sklearn_sparsedis.training._net import OPTIMIZERS, BilevelNet
 from sklearn_sparsedis.training._objective import CHUNK, BilevelObjective, encode
+from sklearn_sparsedis.training._ranks import Ranks
 from sklearn_sparsedis.training._start import start_linear_path
 from sklearn_sparsedis.training._state import TrainingRun
 from sklearn_sparsedis.training._train import TrainingPlan, split_rows, train
@@ -28,6 +29,7 @@ __all__ = [
     "MetaTrainingPlan",
     "OPTIMIZERS",
     "ProgressBar",
+    "Ranks",
     "TrainingPlan",
     "TrainingRecord",
     "TrainingRun",

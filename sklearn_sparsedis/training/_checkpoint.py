@@ -15,6 +15,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_sparsedis.storage import explained, read_file, write_file
+from sklearn_sparsedis.training._ranks import Ranks
 from sklearn_sparsedis.training._state import (
     TrainingRun,
     generator_states,
@@ -107,15 +108,19 @@ class TrainingRecord:
         self.identity = {group: dict(values) for group, values in identity.items()}
         self.every = checkpoint.every
         self.path = _file_of(Path(checkpoint.path), self.identity)
-        self.finished: list[Any] = []
-        self.current: Any = None
         self._index = 0
+        self.ranks = Ranks.joined()
+        self.finished, self.current = self.ranks.from_main(self._read)
+
+    def _read(self) -> tuple[list[Any], Any]:
+        """Trainings that are finished, and the one that was interrupted."""
         for part in glob.glob(f"{glob.escape(str(self.path.parent))}/.{self.path.name}.*.part"):
             Path(part).unlink(missing_ok=True)  # of a process that was killed while it wrote
-        if self.path.exists():
-            content = read_file(self.path, KIND)
-            self._refuse_others(content["identity"])
-            self.finished, self.current = content["finished"], content["current"]
+        if not self.path.exists():
+            return [], None
+        content = read_file(self.path, KIND)
+        self._refuse_others(content["identity"])
+        return content["finished"], content["current"]
 
     def next_training(self) -> "TrainingCheckpoint":
         """The next training of this fit; they come in the same order each time."""
@@ -123,7 +128,9 @@ class TrainingRecord:
         return TrainingCheckpoint(self, self._index - 1)
 
     def write(self) -> None:
-        """Replace the file."""
+        """Replace the file; only the main rank does."""
+        if not self.ranks.main:
+            return
         content = {
             "identity": self.identity,
             "finished": self.finished,

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from sklearn_sparsedis.nn import START_SCALES, Encoder, EpisodeHeads, FewShotHead
 from sklearn_sparsedis.tasks import EpisodeBatch, Episodes
+from sklearn_sparsedis.training._ranks import Ranks
 
 __all__ = ["RAMPED", "EpisodeObjective", "HeldOutEpisodes", "encode_rows", "fit_episodes"]
 
@@ -55,6 +56,7 @@ class EpisodeObjective(nn.Module):
         self.encoder = encoder
         self.head = head
         self.training_head = head
+        self.ranks = Ranks.joined()
         self.label_smoothing = label_smoothing
         self.log_scale = nn.Parameter(encoder.center.new_zeros(()))
 
@@ -73,20 +75,24 @@ class EpisodeObjective(nn.Module):
         self.training_head = replace(self.head, group_reg=share * self.head.group_reg)
 
     def forward(self, batch: EpisodeBatch) -> Tensor:
-        features = self.encoder.raw(batch.X.flatten(0, 1)).unflatten(0, batch.X.shape[:2])
+        """This rank's share of the mean loss over the episodes of a batch."""
+        X = batch.X[self.ranks.part(len(batch.X))]
+        features = self.encoder.raw(X.flatten(0, 1)).unflatten(0, X.shape[:2])
         n_support = len(batch.support_labels)
         support, query = features[:, :n_support], features[:, n_support:]
         heads = self.training_head.fit(support, batch.support_labels, batch.n_way)
         scores = (self.scale * heads.scores(query)).flatten(0, 1)
         labels = batch.query_labels.repeat(len(features))
-        return cross_entropy(scores, labels, label_smoothing=self.label_smoothing)
+        loss = cross_entropy(scores, labels, label_smoothing=self.label_smoothing)
+        return loss if self.ranks.size == 1 else loss * (len(X) / len(batch.X))
 
     @torch.no_grad()
     def held_out_loss(self, held_out: HeldOutEpisodes) -> float:
         """Mean cross-entropy, without smoothing, on fixed episodes of held-out classes."""
         training = self.training
         self.eval()
-        features = encode_rows(self.encoder, held_out.X)
+        n = len(held_out.X)
+        features = self.ranks.join(encode_rows(self.encoder, held_out.X[self.ranks.part(n)]), n)
         episodes = held_out.episodes
         labels = torch.from_numpy(episodes.query_labels).to(features.device)
         total = 0.0

@@ -140,6 +140,7 @@ class BilevelNet(NeuralNet):
         self._set_training(True)
         loss = self.module_(batch)
         loss.backward()
+        loss = self.module_.ranks.add_gradients(self.module_.parameters(), loss)
         nn.utils.clip_grad_norm_(self.module_.parameters(), MAX_GRADIENT_NORM)
         return {"loss": loss, "y_pred": None}
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsedis.nn import GAMMA, Encoder, HeadProblem, Heads, HeadTargets
 from sklearn_sparsedis.tasks import TaskBatch, TaskTable
+from sklearn_sparsedis.training._ranks import Ranks
 
 __all__ = ["BilevelObjective", "CHUNK", "encode"]
 
@@ -19,8 +20,6 @@ END_ALPHA = 0.01
 ANNEALED = 0.8
 # width of the MCP where it takes over from the Lasso
 START_GAMMA = 30.0
-
-
 # strength at which it does
 MCP_ALPHA = 0.3
 
@@ -60,7 +59,8 @@ class BilevelObjective(nn.Module):
         self.encoder = encoder
         self.problem = problem
         self.training_problem = problem
-        self._whole: tuple[Tensor, HeadTargets] | None = None
+        self.ranks = Ranks.joined()
+        self._whole: tuple[Tensor, TaskBatch, HeadTargets] | None = None
         # heads of the last step that saw each task: where the next solve starts
         coef = torch.zeros(n_tasks, n_components, dtype=torch.float64)
         self.register_buffer("coef", coef, persistent=False)
@@ -96,46 +96,96 @@ class BilevelObjective(nn.Module):
         self.training_problem = replace(self.problem, **changes)
 
     def forward(self, batch: TaskBatch) -> Tensor:
+        """This rank's share of the mean loss over the tasks of a batch.
+
+        Ranks encode a part of the rows each, and then solve the heads of a part of the tasks on all
+        of them.
+        """
         table = TaskTable(batch.X, batch.Y, batch.weights)
-        Z = self.encoder(table.X, table.row_weights)
-        k, weights = batch.n_support, table.weights
-        support = weights if k == len(Z) or weights is None else weights[:k]
+        Z = self.encoder.normalise(self._raw(batch.X), table.row_weights)
+        own, targets = self._own(batch)
+        heads, losses = self._solve(Z, own, targets)
+        self._remember(batch, heads)
+        tasks = own.tasks
+        if own is batch and self.ranks.size > 1:
+            losses, tasks = losses[self.ranks.every()], tasks[self.ranks.every()]
+        # a rank without tasks takes part in the gradient all the same
+        nothing = 0.0 * Z.sum() if self.ranks.size > 1 else 0.0
+        return self._weighted(losses, tasks).sum() / len(batch.tasks) + nothing
+
+    def _raw(self, X: Tensor) -> Tensor:
+        """Raw outputs of rows, of which each rank computes its part."""
+        part = X if self.ranks.size == 1 else X[self.ranks.part(len(X))]
+        return self.ranks.join(self.encoder.raw(part), len(X))
+
+    def _own(self, batch: TaskBatch) -> tuple[TaskBatch, Tensor | HeadTargets]:
+        """This rank's tasks of a batch, and their targets; centred where no row is left out.
+
+        Where every batch is the whole table, that is done once. For a common head each rank needs
+        all tasks.
+        """
+        if self._whole is not None and self._whole[0] is batch.Y:
+            return self._whole[1:]
+        own = batch
+        if self.ranks.size > 1 and self.problem.common is False:
+            part, weights, binary = self.ranks.every(), batch.weights, batch.binary
+            own = batch._replace(
+                Y=batch.Y[:, part],
+                weights=weights[:, part] if weights is not None and weights.ndim == 2 else weights,
+                tasks=batch.tasks[part],
+                binary=None if binary is None else binary[part],
+            )
+        if own.weights is not None or own.binary is not None or own.n_support < len(own.X):
+            return own, own.Y[: own.n_support]
+        self._whole = batch.Y, own, self.problem.centre(own.Y)
+        return self._whole[1:]
+
+    def _solve(
+        self, Z: Tensor, batch: TaskBatch, targets: Tensor | HeadTargets
+    ) -> tuple[Heads, Tensor]:
+        """Heads fitted on the support rows of a batch, and their losses on the others."""
+        k, weights = batch.n_support, batch.weights
+        whole = k == len(Z)
         heads = self.training_problem.solve(
-            Z if k == len(Z) else Z[:k],
-            self._centred(batch) if k == len(Z) else batch.Y[:k],
-            support,
+            Z if whole else Z[:k],
+            targets,
+            weights if whole or weights is None else weights[:k],
             self.coef.index_select(0, batch.tasks),
             intercept_init=self.intercept.index_select(0, batch.tasks),
             binary=batch.binary,
             task_of_output=batch.task_of_output,
         )
-        self.coef.index_copy_(0, batch.tasks, heads.coef.detach())
-        self.intercept.index_copy_(0, batch.tasks, heads.intercept.detach())
-        if k == len(Z):
-            return self.mean_loss(heads.loss, batch.tasks)
+        if whole:
+            return heads, heads.loss
         query = None if weights is None else weights[k:]
-        losses = self.training_problem.judge(heads, Z[k:], table.Y[k:], query, binary=batch.binary)
-        return self.mean_loss(losses, batch.tasks)
+        losses = self.training_problem.judge(heads, Z[k:], batch.Y[k:], query, binary=batch.binary)
+        return heads, losses
+
+    def _remember(self, batch: TaskBatch, heads: Heads) -> None:
+        """Keep the heads of a batch's tasks, from all ranks."""
+        coef, intercept = heads.coef.detach(), heads.intercept.detach()
+        if len(coef) < len(batch.tasks):
+            both = coef.new_zeros(len(batch.tasks), coef.shape[1] + 1)
+            both[self.ranks.every()] = torch.cat([coef, intercept[:, None]], 1)
+            both = self.ranks.total(both)
+            coef, intercept = both[:, :-1], both[:, -1]
+        self.coef.index_copy_(0, batch.tasks, coef)
+        self.intercept.index_copy_(0, batch.tasks, intercept)
 
     def mean_loss(self, losses: Tensor, tasks: Tensor | None = None) -> Tensor:
         """Mean loss of some tasks, or of all, on their common scale."""
-        if self.task_weight is None:
-            return losses.mean()
-        weight = self.task_weight if tasks is None else self.task_weight.index_select(0, tasks)
-        return (weight * losses).mean()
+        return self._weighted(losses, tasks).mean()
 
-    def _centred(self, batch: TaskBatch) -> Tensor | HeadTargets:
-        """Targets of a batch, centred once where every batch is the whole table."""
-        if batch.weights is not None or batch.binary is not None:
-            return batch.Y
-        if self._whole is None or self._whole[0] is not batch.Y:
-            self._whole = batch.Y, self.problem.centre(batch.Y)
-        return self._whole[1]
+    def _weighted(self, losses: Tensor, tasks: Tensor | None) -> Tensor:
+        if self.task_weight is None:
+            return losses
+        weight = self.task_weight if tasks is None else self.task_weight.index_select(0, tasks)
+        return weight * losses
 
     @torch.no_grad()
     def fit_heads(self, table: TaskTable) -> Heads:
         """Heads on all rows given, after taking the output normalisation from these rows."""
-        raw = encode(self.encoder.raw, table.X)
+        raw = self._encode(self.encoder.raw, table.X)
         self.encoder.calibrate(raw, table.row_weights)
         Z = (raw - self.encoder.mean) / self.encoder.std
         heads = self.problem.solve(
@@ -157,10 +207,16 @@ class BilevelObjective(nn.Module):
         training = self.training
         self.eval()
         heads = self.fit_heads(train)
-        Z = encode(self.encoder, held_out.X)
+        Z = self._encode(self.encoder, held_out.X)
         losses = self.problem.judge(heads, Z, held_out.Y, held_out.weights, binary=held_out.binary)
         self.train(training)
         return 2 * float(self.mean_loss(losses))
+
+    def _encode(self, network: object, X: Tensor) -> Tensor:
+        """As `encode`, by all ranks together."""
+        if self.ranks.size == 1:
+            return encode(network, X)
+        return self.ranks.join(encode(network, X[self.ranks.part(len(X))]), len(X))
 
 
 def encode(network: object, X: Tensor) -> Tensor:

@@ -153,7 +153,7 @@ def run_steps(
     if checkpoint is not None and checkpoint.done:
         return checkpoint.result(objective, plan.device)
     watching: list[Callback] = [] if stopping is None else [stopping]
-    if plan.verbose:
+    if plan.verbose and objective.ranks.main:
         watching.append(ProgressBar(n_steps))
     net = BilevelNet(
         objective,
@@ -168,7 +168,8 @@ def run_steps(
         checkpoint=checkpoint,
         device=plan.device,
     )
-    net.train(-(-n_steps // batches.n_batches))
+    with objective.ranks.batch_norm(objective):
+        net.train(-(-n_steps // batches.n_batches))
     objective.to("cpu")
     _check_finite(objective)
     losses = [batch["train_loss"] for epoch in net.history for batch in epoch["batches"]]

@@ -6,6 +6,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 
 from sklearn_sparsedis import GroupLassoSVMMetaClassifier, SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
@@ -89,6 +90,22 @@ def test_path_starts_at_zero_and_ends_near_least_squares(fitted, data):
     assert "first" in display.ax_.get_title()
 
 
+def test_path_of_a_logistic_task_is_of_log_odds():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(300, 4))
+    Y = np.c_[X[:, 0] + random.normal(size=300) > 0, X[:, 1] > 0].astype(float)
+    model = SparseDisentangledRepresentation(
+        3, encoder="linear", loss={0: "logistic"}, max_iter=20, random_state=0
+    ).fit(X, Y)
+    display = PathDisplay.from_estimator(model, X, Y[:, 0], task=0)
+    assert (display.coefs[:, 0] == 0).all()
+    Z = model.transform(X)
+    peer = LogisticRegression(C=np.inf).fit((Z - Z.mean(0)) / Z.std(0), Y[:, 0])
+    np.testing.assert_allclose(display.coefs[:, -1], peer.coef_[0], atol=0.05)
+    values = PathDisplay.from_estimator(model, X, Y[:, 0])  # of no task that is known
+    assert np.abs(values.coefs).max() < 1
+
+
 def test_training_curves(fitted):
     display = TrainingDisplay.from_estimator(fitted)
     np.testing.assert_array_equal(display.ax_.lines[0].get_ydata(), fitted.loss_curve_)
@@ -148,6 +165,8 @@ def test_saliency_takes_channels_together(data):
     [
         (lambda: SupportDisplay.from_arrays(np.eye(3), ["a"]), "one name for each of the 3"),
         (lambda: PathDisplay.from_arrays(np.eye(3), np.eye(3)), "y must be one target"),
+        (lambda: PathDisplay.from_arrays(np.eye(3), [1, 2, 3], loss="hinge"), "loss must be one"),
+        (lambda: PathDisplay.from_arrays(np.eye(3), [1, 2, 3], loss="logistic"), "labels 0 and 1"),
         (lambda: PathDisplay.from_arrays(np.eye(3), [1, 1, np.nan]), "two different values"),
         (lambda: TrainingDisplay.from_arrays([]), "max_iter=0"),
         (lambda: EpisodesDisplay.from_scores({}), "must map names to EpisodeScores"),
