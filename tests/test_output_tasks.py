@@ -273,9 +273,9 @@ def test_clone_search_pickle_and_files(tmp_path):
 @pytest.mark.parametrize("weighted", [None, "rows", "labels"])
 def test_gradient_of_the_heads(weighted):
     g = torch.Generator().manual_seed(0)
-    Z = torch.randn(15, 4, generator=g).double().requires_grad_()
-    Y = torch.randn(15, 6, generator=g).double().requires_grad_()
-    shape = {None: None, "rows": (15,), "labels": (15, 3)}[weighted]
+    Z = torch.randn(10, 3, generator=g).double().requires_grad_()
+    Y = torch.randn(10, 6, generator=g).double().requires_grad_()
+    shape = {None: None, "rows": (10,), "labels": (10, 3)}[weighted]
     weights = None if shape is None else torch.rand(shape, generator=g).double().round(decimals=1)
     names = (0, 1, 0, 2, 1, 0)
     if weighted == "labels":

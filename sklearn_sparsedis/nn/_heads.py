@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import (
-    CentredTargets,
     GramStatistics,
     centre_targets,
     centred_gram,
@@ -22,43 +21,21 @@ from sklearn_sparsedis.nn._common_head import (
     task_shares,
 )
 from sklearn_sparsedis.nn._head_losses import balance_classes, mean_log_loss, squared_error
+from sklearn_sparsedis.nn._head_parts import (
+    Heads,
+    HeadTargets,
+    merge_heads,
+    per_task,
+    sides,
+    some_columns,
+    some_rows,
+    some_targets,
+)
 from sklearn_sparsedis.nn._label_heads import fit_label_heads
 from sklearn_sparsedis.nn._shared_supports import fit_shared_supports, have_company
-from sklearn_sparsedis.solvers import GAMMA, SolveResult
+from sklearn_sparsedis.solvers import GAMMA
 
 __all__ = ["GAMMA", "HeadProblem", "HeadTargets", "Heads"]
-
-HeadTargets = CentredTargets
-
-
-@dataclass(frozen=True)
-class Heads:
-    """Heads of T tasks on m components.
-
-    Attributes
-    ----------
-    coef : Tensor of shape (T, m)
-    intercept : Tensor of shape (T,)
-    loss : Tensor of shape (T,)
-        Half the mean squared error, or for labels the mean log-loss, on the rows of the fit.
-    alpha_max : Tensor of shape (T,)
-        Unit of a relative `alpha`.
-    result : SolveResult
-        Certificate of the solve, not recorded for autograd; of the deviations where there is a
-        common head.
-    common : CommonHead or None
-    """
-
-    coef: Tensor
-    intercept: Tensor
-    loss: Tensor
-    alpha_max: Tensor
-    result: SolveResult
-    common: CommonHead | None = None
-
-    def predict(self, Z: Tensor) -> Tensor:
-        """Targets of all tasks, shape (n, T); the log-odds of label 1 where targets are labels."""
-        return Z.to(self.coef.dtype) @ self.coef.T + self.intercept
 
 
 @dataclass(frozen=True)
@@ -148,20 +125,20 @@ class HeadProblem:
             return self._solve_kind(kind, Z, Y, weights, coef_init, intercept_init, task_of_output)
         device = Z.device
         # from the host's memory, which is no synchronisation
-        sides = {kind: torch.tensor(columns).to(device) for kind, columns in kinds.items()}
+        parts = {kind: torch.tensor(columns).to(device) for kind, columns in kinds.items()}
         heads = [
             self._part(tasks)._solve_kind(
                 kind,
                 Z,
-                _some_targets(Y, tasks),
-                _columns(weights, tasks),
-                _rows(coef_init, tasks),
-                _rows(intercept_init, tasks),
+                some_targets(Y, tasks),
+                some_columns(weights, tasks),
+                some_rows(coef_init, tasks),
+                some_rows(intercept_init, tasks),
                 task_of_output and tuple(task_of_output[t] for t in kinds[kind]),
             )
-            for kind, tasks in sides.items()
+            for kind, tasks in parts.items()
         ]
-        return _merged(heads, torch.cat(list(sides.values())).argsort())
+        return merge_heads(heads, torch.cat(list(parts.values())).argsort())
 
     def _kinds(
         self, binary: tuple[bool, ...] | None, task_of_output: tuple[int, ...] | None
@@ -223,16 +200,18 @@ class HeadProblem:
             return 0.5 * squared_error(predicted, Y, weights)
         if all(binary):
             return self._log_loss(predicted, Y, weights)
-        values, labels = _sides(binary, Y.device)
+        values, labels = sides(binary, Y.device)
         of_values = 0.5 * squared_error(
-            predicted[:, values], Y[:, values], _columns(weights, values)
+            predicted[:, values], Y[:, values], some_columns(weights, values)
         )
-        of_labels = self._log_loss(predicted[:, labels], Y[:, labels], _columns(weights, labels))
+        of_labels = self._log_loss(
+            predicted[:, labels], Y[:, labels], some_columns(weights, labels)
+        )
         order = torch.cat([values, labels]).argsort()
         return torch.cat([of_values, of_labels]).index_select(0, order)
 
     def _log_loss(self, predicted: Tensor, Y: Tensor, weights: Tensor | None) -> Tensor:
-        y, weight = Y.to(predicted.dtype).T, _per_task(weights)
+        y, weight = Y.to(predicted.dtype).T, per_task(weights)
         if self.balanced:
             weight = balance_classes(y, weight)
         return mean_log_loss(predicted.T, y, weight)
@@ -245,10 +224,10 @@ class HeadProblem:
         coef_init: Tensor | None,
     ) -> Heads:
         stats = centred_gram(
-            Z.double(), Y.double().T if isinstance(Y, Tensor) else Y, _per_task(weights)
+            Z.double(), Y.double().T if isinstance(Y, Tensor) else Y, per_task(weights)
         )
         if self.common is not False:
-            return self._solve_deviations(stats, _per_task(weights), len(Z), coef_init)
+            return self._solve_deviations(stats, per_task(weights), len(Z), coef_init)
         fit, alpha_max = self._solve_statistics(*stats[:3], coef_init)
         intercept = stats.y_mean - (fit.coef * stats.z_mean).sum(-1)
         return Heads(fit.coef, intercept, fit.loss, alpha_max, fit.result)
@@ -312,7 +291,7 @@ class HeadProblem:
         fit, intercept, alpha_max = fit_shared_supports(
             Z.double(),
             Y.double().T if isinstance(Y, Tensor) else Y,
-            _per_task(weights),
+            per_task(weights),
             task_of_output,
             lambda unit, first: self._part(first)._strength(unit),
             coef_init,
@@ -339,7 +318,7 @@ class HeadProblem:
             self.penalty,
             Z.double(),
             Y.double().T,
-            _per_task(weights),
+            per_task(weights),
             self._strength,
             balanced=self.balanced,
             options=options,
@@ -355,52 +334,6 @@ class HeadProblem:
     def _strength(self, alpha_max: Tensor) -> Tensor:
         alpha = self.alpha * alpha_max if self.relative else alpha_max * 0 + self.alpha
         return alpha.maximum(self.floor * alpha_max) if self.floor else alpha
-
-
-def _per_task(weights: Tensor | None) -> Tensor | None:
-    return weights.T if weights is not None and weights.ndim == 2 else weights
-
-
-def _columns(weights: Tensor | None, tasks: Tensor) -> Tensor | None:
-    return weights[:, tasks] if weights is not None and weights.ndim == 2 else weights
-
-
-def _rows(start: Tensor | None, tasks: Tensor) -> Tensor | None:
-    return None if start is None else start.index_select(0, tasks)
-
-
-def _sides(binary: tuple[bool, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Which tasks have values and which have labels."""
-    values = [t for t, label in enumerate(binary) if not label]
-    labels = [t for t, label in enumerate(binary) if label]
-    # from the host's memory, which is no synchronisation
-    return torch.tensor(values).to(device), torch.tensor(labels).to(device)
-
-
-def _some_targets(Y: Tensor | HeadTargets, tasks: Tensor) -> Tensor | HeadTargets:
-    if isinstance(Y, Tensor):
-        return Y[:, tasks]
-    return HeadTargets(*(x.index_select(0, tasks) for x in Y))
-
-
-def _merged(heads: list[Heads], order: Tensor) -> Heads:
-    def join(parts: list[Tensor]) -> Tensor:
-        return torch.cat(parts).index_select(0, order)
-
-    result = SolveResult(
-        join([part.result.coef for part in heads]),
-        join([part.result.objective for part in heads]),
-        join([part.result.gap for part in heads]),
-        join([part.result.n_iter for part in heads]),
-        join([part.result.converged for part in heads]),
-    )
-    return Heads(
-        join([part.coef for part in heads]),
-        join([part.intercept for part in heads]),
-        join([part.loss for part in heads]),
-        join([part.alpha_max for part in heads]),
-        result,
-    )
 
 
 def _mean_variance(gram: Tensor, corr: Tensor) -> Tensor:
