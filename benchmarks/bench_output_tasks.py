@@ -1,10 +1,11 @@
 """What it brings to tell the model that outputs of one task share their latents.
 
-Tables of 6 latents with correlation rho, mixed linearly into 20 features, tasks of q outputs that use
-the same latents (half of them, by chance), noise of a share of the signal. A linear encoder with
-`penalty="l1"` is trained with `task_of_output` and without, everything else equal. MCC on rows with
-independent latents; F1 of supports against the truth after matching the components; R^2 on new rows,
-of the training tasks, and of new tasks whose heads `adapt` fits on 20 rows. Medians over seeds.
+Tables of 6 latents with correlation rho, mixed linearly into 20 features, and tasks of q outputs
+that use the same latents (each with probability one half), with noise of a share of the signal. A
+linear encoder with `penalty="l1"` is trained with `task_of_output` and without, everything else
+equal. MCC on rows with independent latents; F1 of supports against the truth after matching the
+components; R^2 on new rows, of the training tasks, and of new tasks whose heads `adapt` fits on
+20 rows. Medians over seeds.
 """
 
 import argparse
