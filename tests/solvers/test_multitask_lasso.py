@@ -206,6 +206,14 @@ def test_float32_reaches_what_float32_can():
     np.testing.assert_allclose(result.coef, exact.coef, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_float32_solves_hard_designs_to_a_gap_of_1e_5(kind):
+    for fraction in (0.3, 0.01):
+        Z, Y, alpha = problems(16, 15, 30, kind=kind, fraction=fraction, dtype=torch.float32)
+        result = solve_multitask_lasso(Z, Y, alpha, tol=1e-5)
+        assert result.converged.all()
+
+
 def test_a_tolerance_out_of_reach_ends_with_the_honest_gap():
     Z, Y, alpha = problems(m=20, n=200, dtype=torch.float32)
     result = solve_multitask_lasso(Z, Y, alpha, tol=1e-12, max_iter=100_000)
