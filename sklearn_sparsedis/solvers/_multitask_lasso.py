@@ -119,7 +119,7 @@ def solve_multitask_lasso_gram(
     steps. The systems of both, of the size of the support times q, have the curvature of the norms
     in terms of rank one a variable: with s variables in use a step is O(s^3 + s^2 q). The host
     looks at the gaps once a block. Problems that a block leaves as they were have reached what
-    their dtype can, and stop: in float32 a gap of 1e-5 for alpha from 0.01 alpha_max on, and more
+    their dtype can, and stop: in float32 a gap of 1e-5 for alpha from 0.1 alpha_max on, and more
     below, where the rounding of the gradient is not small against alpha.
     One output is the problem of `solve_lasso_gram`. Problems with alpha = 0 are least squares,
     solved and certified by `solve_ridge_gram`, output by output.
