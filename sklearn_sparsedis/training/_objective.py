@@ -107,7 +107,7 @@ class BilevelObjective(nn.Module):
         heads, losses = self._solve(Z, own, targets)
         self._remember(batch, heads)
         tasks = own.tasks
-        if own is batch and self.ranks.size > 1:
+        if self.ranks.size > 1 and len(tasks) == len(batch.tasks):  # all ranks have solved all
             losses, tasks = losses[self.ranks.every()], tasks[self.ranks.every()]
         # a rank without tasks takes part in the gradient all the same
         nothing = 0.0 * Z.sum() if self.ranks.size > 1 else 0.0
@@ -122,12 +122,12 @@ class BilevelObjective(nn.Module):
         """This rank's tasks of a batch, and their targets; centred where no row is left out.
 
         Where every batch is the whole table, that is done once. For a common head each rank needs
-        all tasks.
+        all tasks, and of fewer tasks than ranks each takes all.
         """
         if self._whole is not None and self._whole[0] is batch.Y:
             return self._whole[1:]
         own = batch
-        if self.ranks.size > 1 and self.problem.common is False:
+        if 1 < self.ranks.size <= len(batch.tasks) and self.problem.common is False:
             part, weights, binary = self.ranks.every(), batch.weights, batch.binary
             own = batch._replace(
                 Y=batch.Y[:, part],
