@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from sklearn_sparsedis._rows import Rows
 from sklearn_sparsedis._validation import check_integer
 from sklearn_sparsedis.training import Checkpoint, Ranks, TrainingRecord
 
@@ -47,7 +48,10 @@ def skorch_callbacks(callbacks: Iterable[Any] | None) -> list[Any]:
 
 
 def open_record(
-    estimator: Any, arrays: Mapping[str, NDArray[Any] | None], seed: int, started: nn.Module | None
+    estimator: Any,
+    arrays: Mapping[str, NDArray[Any] | Rows | None],
+    seed: int,
+    started: nn.Module | None,
 ) -> TrainingRecord | None:
     """Record of a fit on these arrays, where the estimator's callbacks have a Checkpoint."""
     given = (*(estimator.callbacks or ()), *getattr(estimator, "_skl_callbacks", ()))
@@ -74,7 +78,7 @@ def open_record(
     return TrainingRecord(checkpoints[0], identity)
 
 
-def agree(estimator: Any, arrays: Mapping[str, NDArray[Any] | None], seed: int) -> int:
+def agree(estimator: Any, arrays: Mapping[str, NDArray[Any] | Rows | None], seed: int) -> int:
     """The seed of a fit, after the ranks that share it were found to have been given the same.
 
     Parameters
@@ -101,8 +105,11 @@ def agree(estimator: Any, arrays: Mapping[str, NDArray[Any] | None], seed: int) 
     return ranks.from_main(lambda: seed)
 
 
-def _some_rows(array: NDArray[Any] | None) -> NDArray[Any] | None:
-    return None if array is None else array[:: -(-len(array) // COMPARED_ROWS)]
+def _some_rows(array: NDArray[Any] | Rows | None) -> NDArray[Any] | None:
+    if array is None:
+        return None
+    step = -(-len(array) // COMPARED_ROWS)
+    return array.take(np.arange(0, len(array), step)) if isinstance(array, Rows) else array[::step]
 
 
 def _text(value: Any) -> str:
@@ -118,11 +125,13 @@ def _text(value: Any) -> str:
     return repr(value)
 
 
-def _digest(array: NDArray[Any] | None) -> str:
+def _digest(array: NDArray[Any] | Rows | None) -> str:
     if array is None:
         return "None"
     total = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
-    total.update(np.ascontiguousarray(array).data)
+    parts = (part for _, part in array.chunks()) if isinstance(array, Rows) else (array,)
+    for part in parts:
+        total.update(np.ascontiguousarray(part).data)
     return total.hexdigest()[:16]
 
 

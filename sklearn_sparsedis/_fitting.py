@@ -1,7 +1,7 @@
 """What SparseDisentangledRepresentation does in fit: encoder, training, heads."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sklearn_sparsedis._checkpoints import agree, check_callbacks, open_record, skorch_callbacks
 from sklearn_sparsedis._losses import calibrate_intercepts, one_kind, task_weights
 from sklearn_sparsedis._output_tasks import common_scale, join_supports
+from sklearn_sparsedis._rows import Rows
 from sklearn_sparsedis._sparsest_heads import (
     SparsestBasis,
     find_sparsest_basis,
@@ -41,10 +42,12 @@ from sklearn_sparsedis.nn import (
     HeadProblem,
     build_network,
     column_moments,
+    column_scale,
     linear_path,
 )
-from sklearn_sparsedis.tasks import TaskTable
+from sklearn_sparsedis.tasks import FileRows, TaskTable
 from sklearn_sparsedis.training import (
+    CHUNK,
     OPTIMIZERS,
     BilevelObjective,
     TrainingPlan,
@@ -72,6 +75,8 @@ COMMON_PENALTIES = ("l1", "l2")
 MIN_ROWS_TO_HOLD_OUT = 100
 # with fewer than this, the held-out rows are worth a second training on all rows
 MIN_ROWS_TO_SPARE = 2000
+# rows of a table in a file that show what components lack
+MAX_ROWS_READ = 20_000
 # share of the steps in which training goes on from a start near its end
 CONTINUED = 1 / 3
 # whole evaluations without improvement before training stops, as a share of all of them
@@ -144,7 +149,7 @@ def check_parameters(estimator: Any) -> None:
 
 def fit_encoder(
     estimator: Any,
-    X: NDArray[Any],
+    X: NDArray[Any] | Rows,
     targets: Targets,
     started: Encoder | None,
     *,
@@ -159,7 +164,7 @@ def fit_encoder(
     values, _ = standardise(targets, jointly=bool(p.common_head))
     weights = None if targets.weights is None else to_tensor(targets.weights)
     Y = to_tensor(values.astype(X.dtype))
-    table = TaskTable(to_tensor(X), Y, weights, targets.binary, targets.task_of_output)
+    table = TaskTable(_rows_of(X), Y, weights, targets.binary, targets.task_of_output)
     device = check_device(p.device)
     arrays = {"X": X, "Y": targets.values, "sample_weight": targets.weights}
     drawn = agree(p, arrays, draw_seed(p.random_state))
@@ -224,11 +229,20 @@ def _rotate(
     encoder.rotate(found.matrix)
     encoder.calibrate(raw.double() @ found.matrix.T, table.row_weights)
     weights = None if targets.weights is None else to_tensor(targets.weights)
-    missing = missing_directions(table.X, raw, table.Y, weights)
+    missing = _missing(table, raw, weights)
     if missing is None:
         return found
     basis = replace(found.basis, problems=(*found.basis.problems, missing))
     return replace(found, basis=basis)
+
+
+def _missing(table: TaskTable, raw: Tensor, weights: Tensor | None) -> str | None:
+    """What the components lack; of a table in a file some rows tell."""
+    if isinstance(table.X, Tensor):
+        return missing_directions(table.X, raw, table.Y, weights)
+    chosen = torch.arange(0, len(raw), -(-len(raw) // MAX_ROWS_READ))
+    weights = None if weights is None else weights[chosen]
+    return missing_directions(table.X[chosen], raw[chosen], table.Y[chosen], weights)
 
 
 def _run(
@@ -245,9 +259,9 @@ def _run(
         torch.manual_seed(seed)
         held_out = _held_out(p, table, seed) if hold_out else None
         if held_out is not None and held_out.any():
-            part = table.rows(~held_out)
+            part = table.part(~held_out)
             objective = _objective(p, part, started, seed)
-            run = train(objective, part, plan, seed=seed, held_out=table.rows(held_out))
+            run = train(objective, part, plan, seed=seed, held_out=table.part(held_out))
             loss = min(run.held_out_losses)
             if len(table.X) < MIN_ROWS_TO_SPARE:
                 # callbacks have seen the training that chose the number of steps
@@ -267,7 +281,7 @@ def _run(
     return loss, FittedEncoder(objective.encoder, run)
 
 
-def ready_encoder(encoder: Encoder, X: NDArray[Any], targets: Targets) -> Encoder:
+def ready_encoder(encoder: Encoder, X: NDArray[Any] | Rows, targets: Targets) -> Encoder:
     """Copy, on the CPU, of an encoder in training, normalised on all rows."""
     weights = targets.weights
     if weights is not None and weights.ndim == 2:
@@ -275,7 +289,7 @@ def ready_encoder(encoder: Encoder, X: NDArray[Any], targets: Targets) -> Encode
     rows = None if weights is None else to_tensor(weights)
     ready = copy.deepcopy(encoder).to("cpu").eval()
     with torch.no_grad():
-        ready.calibrate(encode(ready.raw, to_tensor(X)), rows)
+        ready.calibrate(encode(ready.raw, _rows_of(X)), rows)
     return ready
 
 
@@ -347,9 +361,10 @@ def _new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
     else:
         network = users_network(p.encoder, n_features, p.n_components)
     network = network.to(table.X.dtype)
-    center, scale = table.X.new_zeros(n_features), table.X.new_ones(n_features)
+    center = table.X.new_zeros(n_features)
+    scale = torch.ones_like(center)
     if own:
-        moments = _pixel_moments if p.encoder == "conv" else column_moments
+        moments = _pixel_moments if p.encoder == "conv" else _column_moments
         center, scale = moments(table.X, table.row_weights)
     encoder = Encoder(network, center.clone(), scale.clone(), p.n_components)
     if not own:
@@ -359,8 +374,44 @@ def _new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
     return encoder
 
 
-def _pixel_moments(X: Tensor, row_weights: Tensor | None) -> tuple[Tensor, Tensor]:
+def _rows_of(X: NDArray[Any] | Rows) -> Tensor | FileRows:
+    """Rows as a tensor, or where they are in a file as a table that reads them."""
+    return to_tensor(X) if isinstance(X, np.ndarray) else FileRows(X)
+
+
+def _column_moments(X: Tensor | FileRows, row_weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each column, as `column_moments` gives them."""
+    if isinstance(X, Tensor):
+        return column_moments(X, row_weights)
+    mean, var = _read_moments(X, row_weights)
+    return mean.to(X.dtype), column_scale(mean.to(X.dtype), var.to(X.dtype))
+
+
+def _read_moments(X: FileRows, row_weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each column of a file, read twice."""
+    weight = torch.ones(len(X)) if row_weights is None else row_weights
+    weight = weight.double() / weight.double().sum()
+
+    def chunks() -> Iterator[tuple[Tensor, Tensor]]:
+        for i in range(0, len(X), CHUNK):
+            yield weight[i : i + CHUNK], X[i : min(i + CHUNK, len(X))].double()
+
+    mean = torch.stack([w @ x for w, x in chunks()]).sum(0)
+    var = torch.stack([w @ (x - mean).square() for w, x in chunks()]).sum(0)
+    return mean, var
+
+
+def _pixel_moments(X: Tensor | FileRows, row_weights: Tensor | None) -> tuple[Tensor, Tensor]:
     """One centre and scale for all pixels, so that dark corners stay dark."""
+    if not isinstance(X, Tensor):
+        mean, var = _read_moments(X, None)
+        n = len(X) * X.shape[1]
+        spread = (var + (mean - mean.mean()).square()).mean() * (n / max(n - 1, 1))
+        if row_weights is not None:
+            mean, _ = _read_moments(X, row_weights)
+        center, scale = mean.mean().to(X.dtype), spread.sqrt().to(X.dtype)
+        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+        return center.expand(X.shape[1]), scale.expand(X.shape[1])
     means = X.mean(1)
     center = means.mean() if row_weights is None else row_weights.to(X) @ means / row_weights.sum()
     scale = X.std()

@@ -18,7 +18,7 @@ from sklearn.base import (
 from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from sklearn.utils import Tags, check_array, column_or_1d
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_sparsedis._base import StampedEstimator
@@ -32,6 +32,7 @@ from sklearn_sparsedis._fitting import (
 )
 from sklearn_sparsedis._losses import mark_labels
 from sklearn_sparsedis._output_tasks import name_tasks
+from sklearn_sparsedis._rows import Rows, check_rows, read_or_stay
 from sklearn_sparsedis._validation import (
     Targets,
     check_device,
@@ -365,10 +366,9 @@ class SparseDisentangledRepresentation(
     ) -> Self:
         check_parameters(self)
         reset = started is None or not one_epoch
-        rows = validate_data(
-            self, X, dtype=[np.float64, np.float32], ensure_min_samples=2, reset=reset
-        )
-        check_magnitude("X", rows)
+        rows = read_or_stay(check_rows(self, X, reset=reset, min_samples=2))
+        if isinstance(rows, np.ndarray):  # rows in a file are checked when they are read
+            check_magnitude("X", rows)
         targets = check_targets(
             Y,
             len(rows),
@@ -407,7 +407,9 @@ class SparseDisentangledRepresentation(
         end_fit(self, context, X, Y, task_id=task_id, sample_weight=sample_weight)
         return self
 
-    def _attributes(self, encoder: Encoder, rows: NDArray[Any], targets: Targets) -> dict[str, Any]:
+    def _attributes(
+        self, encoder: Encoder, rows: NDArray[Any] | Rows, targets: Targets
+    ) -> dict[str, Any]:
         """Fitted attributes if training ended with this encoder, without a basis of its heads."""
         ready = copy.copy(self)
         ready.encoder_ = ready_encoder(encoder, rows, targets)
@@ -457,17 +459,18 @@ class SparseDisentangledRepresentation(
         """
         return self._transform(self._check_X(X))
 
-    def _check_X(self, X: ArrayLike) -> NDArray[Any]:
+    def _check_X(self, X: ArrayLike) -> NDArray[Any] | Rows:
         check_is_fitted(self)
-        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return read_or_stay(check_rows(self, X, reset=False))
 
-    def _transform(self, X: NDArray[Any]) -> NDArray[Any]:
+    def _transform(self, X: NDArray[Any] | Rows) -> NDArray[Any]:
         device = check_device(self.device, fitted=True)
         encoder: Any = self.encoder_
         if device.type != "cpu":  # the fitted model stays on the CPU
             encoder = copy.deepcopy(encoder).to(device)
         with torch.no_grad():
-            parts = (to_tensor(X[i : i + CHUNK]).to(encoder.mean) for i in range(0, len(X), CHUNK))
+            bounds = range(0, len(X), CHUNK)
+            parts = (to_tensor(X[i : min(i + CHUNK, len(X))]).to(encoder.mean) for i in bounds)
             components = torch.cat([encoder(part).cpu() for part in parts])
         return components.numpy().astype(X.dtype, copy=False)
 
@@ -494,7 +497,7 @@ class SparseDisentangledRepresentation(
             predicted = predicted[:, 0]
         return predicted.astype(rows.dtype, copy=False)
 
-    def _predict_all(self, X: NDArray[Any]) -> NDArray[np.float64]:
+    def _predict_all(self, X: NDArray[Any] | Rows) -> NDArray[np.float64]:
         predicted = self._transform(X).astype(np.float64) @ self.coef_.T + self.intercept_
         logistic = self.losses_ == "logistic"
         if logistic.any():

@@ -9,21 +9,28 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._head_basis import HeadBasis, find_head_basis
+from sklearn_sparsedis._observations import Observations, group_by_task
+from sklearn_sparsedis._rows import Rows, check_rows
 from sklearn_sparsedis._task_heads import (
     TaskHeads,
-    TaskRows,
     Whitening,
     fit_heads,
-    fit_whitening,
-    group_by_task,
     refit_from_moments,
     refit_from_rows,
+    shared_heads,
+    whiten,
 )
-from sklearn_sparsedis._validation import check_device, check_integer, check_magnitude, draw_seed
+from sklearn_sparsedis._task_moments import SharedMoments
+from sklearn_sparsedis._validation import (
+    check_device,
+    check_integer,
+    draw_seed,
+    unchanged_on_failure,
+)
 
 
 class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedEstimator):
@@ -144,10 +151,12 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
 
         Parameters
         ----------
-        F : array-like of shape (n_samples, n_features)
-            Features.
-        Y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Targets. In the wide layout NaN means that the task was not observed on that row.
+        F : array-like or dataset of shape (n_samples, n_features)
+            Features. Memory maps, HDF5 datasets, zarr arrays and the like are read in chunks.
+        Y : array-like, dataset or sparse array of shape (n_samples,) or (n_samples, n_tasks)
+            Targets. In the wide layout NaN means that the task was not observed on that row. Of
+            a sparse Y (`scipy.sparse`, in the CSR, CSC or COO format) every explicit entry, also
+            of zero, is an observation, and everything else is missing.
         task_id : array-like of shape (n_samples,), optional
             Long layout: the task that each row belongs to; Y is one-dimensional then.
 
@@ -155,36 +164,107 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         -------
         self : SparseRotation
         """
+        with unchanged_on_failure(self):
+            rows, observed = self._check(F, Y, task_id, reset=True, min_samples=2)
+            if isinstance(observed.Y, Rows) and observed.shared:
+                moments = SharedMoments.none(rows.shape[1], len(observed.tasks))
+                return self._fit_shared(moments.with_table(rows, observed.Y), observed.tasks)
+            return self._fit_apart(rows, observed)
+
+    def partial_fit(self, F: ArrayLike, Y: ArrayLike) -> "SparseRotation":
+        """Continue with more rows, on which all tasks were observed.
+
+        The model equals, to rounding, one that was fitted on all rows since the first call, or
+        since the last call of `fit`: moments are kept and added to, and the search is run again.
+        Give few large chunks rather than many small ones.
+
+        Parameters
+        ----------
+        F : array-like or dataset of shape (n_samples, n_features)
+            Features of the new rows; at least two in the first call.
+        Y : array-like or dataset of shape (n_samples,) or (n_samples, n_tasks)
+            Targets without NaN, of the same tasks in every call.
+
+        Returns
+        -------
+        self : SparseRotation
+        """
+        with unchanged_on_failure(self):
+            first = not hasattr(self, "_moments")
+            if not first and self._moments is None:
+                raise ValueError(
+                    "partial_fit continues only where every task was observed on every row, but "
+                    "this model was fitted to tasks with rows of their own. Use fit, or call "
+                    "partial_fit from the start with a Y without NaN."
+                )
+            least = 2 if first else 1
+            rows, observed = self._check(F, Y, None, reset=first, min_samples=least)
+            if not isinstance(observed.Y, Rows) or not observed.shared:
+                raise ValueError(
+                    "partial_fit needs every task on every row: Y has missing values. Use fit."
+                )
+            n_tasks = len(observed.tasks)
+            kept = None if first else self._moments
+            empty = SharedMoments.none(rows.shape[1], n_tasks)
+            moments = empty if kept is None else SharedMoments(**kept)
+            if len(moments.level) != n_tasks:
+                raise ValueError(
+                    f"Y has {n_tasks} tasks, but earlier calls had {len(moments.level)}: all calls "
+                    "of partial_fit must have the same tasks."
+                )
+            return self._fit_shared(moments.with_table(rows, observed.Y), observed.tasks)
+
+    def _check(
+        self, F: ArrayLike, Y: Any, task_id: ArrayLike | None, *, reset: bool, min_samples: int
+    ) -> tuple[Rows, Observations]:
         if Y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        X: NDArray[Any] = validate_data(
-            self, F, dtype=[np.float64, np.float32], ensure_min_samples=2
-        )
-        check_magnitude("F", X)
+        rows = check_rows(self, F, reset=reset, min_samples=min_samples)
         self._check_n_components()
         check_integer("n_init", self.n_init, 1, none="a fixed budget of arithmetic")
-        device = check_device(self.device)
-        rows = group_by_task(Y, task_id, len(X))
-        features = fit_whitening(X)
-        heads = fit_heads(features, X, rows)
+        check_device(self.device)
+        return rows, group_by_task(Y, task_id, len(rows))
+
+    def _fit_shared(self, moments: SharedMoments, tasks: NDArray[Any]) -> "SparseRotation":
+        """Everything but the rows, for tasks that share them."""
+        features = whiten(moments)
+        heads = shared_heads(features, moments)
+        basis = self._find_basis(heads)
+        gram, cross = basis.rotation @ basis.rotation.T, heads.coef @ basis.rotation.T
+        coef = refit_from_moments(gram, cross, basis.unused < 0.5)
+        self._moments: dict[str, Any] | None = dict(vars(moments))
+        self._store(features, basis, tasks, coef, heads.intercept)
+        return self
+
+    def _fit_apart(self, rows: Rows, observed: Observations) -> "SparseRotation":
+        """Fit tasks with rows of their own."""
+        features = whiten(SharedMoments.none(rows.shape[1], 0).with_table(rows))
+        heads = fit_heads(features, rows, observed)
+        basis = self._find_basis(heads)
+        support = basis.unused < 0.5
+        refit = refit_from_rows(features, basis.rotation, rows, observed, support)
+        self._moments = None
+        self._store(features, basis, observed.tasks, *refit)
+        return self
+
+    def _find_basis(self, heads: TaskHeads) -> HeadBasis:
         basis = find_head_basis(
             heads.coef,
             np.sqrt((heads.stderr**2).mean(axis=1)),
             self.n_components,
             n_init=self.n_init,
-            device=device,
+            device=check_device(self.device),
             seed=draw_seed(self.random_state),
         )
         if basis.problems:
             warnings.warn(
                 f"Not every component is determined by the data: {'; '.join(basis.problems)}.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=4,
             )
-        self._store(X, features, heads, rows, basis)
-        return self
+        return basis
 
     def _check_n_components(self) -> None:
         """Raise unless n_components is None or between 1 and the number of features."""
@@ -202,23 +282,16 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
 
     def _store(
         self,
-        X: NDArray[Any],
         features: Whitening,
-        heads: TaskHeads,
-        rows: TaskRows,
         basis: HeadBasis,
+        tasks: NDArray[Any],
+        coef: NDArray[Any],
+        intercept: NDArray[Any],
     ) -> None:
         """Set the fitted attributes; components get a positive sum of heads."""
-        support = basis.unused < 0.5
         rotation = basis.rotation
-        if rows.shared:
-            cross = heads.coef @ rotation.T
-            coef = refit_from_moments(rotation @ rotation.T, cross, support)
-            intercept = heads.intercept
-        else:
-            coef, intercept = refit_from_rows(features(X) @ rotation.T, rows, support)
         sign = np.where(coef.sum(axis=0) < 0, -1.0, 1.0)
-        white = np.zeros((len(rotation), X.shape[1]))
+        white = np.zeros((len(rotation), len(features.mean)))
         white[:, : features.rank] = rotation * sign[:, None]
         # asked for more components than the features have: constant ones make up the number
         constant = np.arange(features.rank, len(rotation))
@@ -228,7 +301,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         self.mixing_ = np.linalg.pinv(white).T @ features.backward
         self.coef_ = coef * sign
         self.intercept_ = intercept
-        self.support_ = support
+        self.support_ = basis.unused < 0.5
         self.scores_ = basis.scores
         self.chance_ = basis.chance
         self.margin_ = basis.margin
@@ -236,7 +309,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         self.identified_ = basis.identified
         self.n_latents_ = basis.n_latents
         self.head_spectrum_ = basis.spectrum
-        self.tasks_ = rows.tasks
+        self.tasks_ = tasks
         self._n_features_out = len(white)
 
     def transform(self, F: ArrayLike) -> NDArray[Any]:
@@ -244,7 +317,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
 
         Parameters
         ----------
-        F : array-like of shape (n_samples, n_features)
+        F : array-like or dataset of shape (n_samples, n_features)
 
         Returns
         -------
@@ -252,8 +325,11 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
             In the dtype of F where it is float32 or float64.
         """
         check_is_fitted(self)
-        X: NDArray[Any] = validate_data(self, F, dtype=[np.float64, np.float32], reset=False)
-        return ((X - self.mean_) @ self.rotation_.T).astype(X.dtype, copy=False)
+        rows = check_rows(self, F, reset=False)
+        Z = np.empty((len(rows), len(self.rotation_)), dtype=rows.dtype)
+        for some, block in rows.chunks():
+            Z[some] = (block - self.mean_) @ self.rotation_.T
+        return Z
 
     def inverse_transform(self, Z: ArrayLike) -> NDArray[Any]:
         """Features reconstructed from components by linear regression.

@@ -1,77 +1,14 @@
 """Least-squares heads of many tasks on whitened features, from few passes over the rows."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from numpy.typing import NDArray
 
-from sklearn_sparsedis._validation import check_task_id
-
-_CHUNK = 65_536  # rows held in double precision at a time
-
-
-@dataclass(frozen=True)
-class TaskRows:
-    """Which rows and targets belong to which task.
-
-    Attributes
-    ----------
-    Y : ndarray of shape (n, n_tasks) or (n,)
-        Wide targets (NaN: not observed), or long ones sorted by task.
-    tasks : ndarray of shape (n_tasks,)
-        Names of the tasks.
-    order, bounds : ndarray or None
-        Long layout: rows sorted by task, and where each task begins in `order`.
-    shared : bool
-        Whether every task is observed on every row.
-    """
-
-    Y: NDArray[Any]
-    tasks: NDArray[Any]
-    order: NDArray[Any] | None
-    bounds: NDArray[Any] | None
-    shared: bool
-
-    def __iter__(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """Rows and float64 targets, task by task."""
-        for t in range(len(self.tasks)):
-            if self.order is not None and self.bounds is not None:
-                rows = self.order[self.bounds[t] : self.bounds[t + 1]]
-                yield rows, self.Y[rows].astype(np.float64)
-            else:
-                rows = np.flatnonzero(~np.isnan(self.Y[:, t]))
-                yield rows, self.Y[rows, t].astype(np.float64)
-
-
-def group_by_task(Y: object, task_id: ArrayLike | None, n_samples: int) -> TaskRows:
-    """Validate targets in the wide (task_id None) or long layout.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ, a long target is not one-dimensional, or a task has no rows.
-    """
-    y: NDArray[Any]
-    if task_id is None:
-        y = check_array(Y, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
-        check_consistent_length(np.empty(n_samples), y)
-        y = y.reshape(len(y), -1)
-        if y.dtype.kind != "f":
-            y = y.astype(np.float64)
-        missing = np.isnan(y)
-        if missing.all(axis=0).any():
-            empty = np.flatnonzero(missing.all(axis=0))
-            raise ValueError(f"Targets {empty.tolist()} of Y are NaN on every row; remove them.")
-        return TaskRows(y, np.arange(y.shape[1]), None, None, shared=not missing.any())
-    y = column_or_1d(check_array(Y, ensure_2d=False, input_name="y"), warn=True)
-    check_consistent_length(np.empty(n_samples), y)
-    names = check_task_id(task_id, n_samples)
-    tasks, codes, counts = np.unique(names, return_inverse=True, return_counts=True)
-    order = np.argsort(codes, kind="stable")
-    return TaskRows(y, tasks, order, np.concatenate([[0], np.cumsum(counts)]), shared=False)
+from sklearn_sparsedis._observations import Observations
+from sklearn_sparsedis._rows import Rows
+from sklearn_sparsedis._task_moments import SharedMoments, task_moments
 
 
 @dataclass(frozen=True)
@@ -98,32 +35,22 @@ class Whitening:
         return (F.astype(np.float64) - self.mean) @ self.forward[:, : self.rank]
 
 
-def fit_whitening(F: NDArray[Any]) -> Whitening:
-    """Whitening of F (n, d) from one Gram matrix of its standardised columns."""
-    n_samples, d = F.shape
-    mean = F.mean(axis=0, dtype=np.float64)
-    gram = np.zeros((d, d))
-    scale = np.sqrt(
-        sum(
-            ((F[i : i + _CHUNK].astype(np.float64) - mean) ** 2).sum(axis=0)
-            for i in range(0, n_samples, _CHUNK)
-        )
-        / n_samples
-    )
+def whiten(moments: SharedMoments) -> Whitening:
+    """Whitening of features with these moments."""
+    d = len(moments.mean)
+    scale = np.sqrt(moments.scatter.diagonal() / moments.n_samples)
     # a column that varies by less than its rounding errors is constant
-    constant = scale <= 10 * np.finfo(F.dtype).eps * np.abs(mean)
+    constant = scale <= 10 * moments.eps * np.abs(moments.mean)
     scale = np.where(constant, 1.0, scale)
-    for i in range(0, n_samples, _CHUNK):
-        block = (F[i : i + _CHUNK].astype(np.float64) - mean) / scale
-        block[:, constant] = 0.0
-        gram += block.T @ block
-    values, vectors = np.linalg.eigh(gram / n_samples)
+    gram = moments.scatter / moments.n_samples / scale[:, None] / scale
+    gram[constant] = gram[:, constant] = 0.0
+    values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1], vectors[:, ::-1]
-    tolerance = values[0] * max(d * np.finfo(np.float64).eps, np.finfo(F.dtype).eps ** 2) * 10
+    tolerance = values[0] * max(d * np.finfo(np.float64).eps, moments.eps**2) * 10
     kept = values > tolerance
     root = np.sqrt(np.where(kept, values, 1.0))
     return Whitening(
-        mean=mean,
+        mean=moments.mean,
         forward=vectors / scale[:, None] / root,
         backward=(vectors * root).T * scale,
         rank=int(kept.sum()),
@@ -147,44 +74,44 @@ class TaskHeads:
     stderr: NDArray[Any]
 
 
-def fit_heads(features: Whitening, F: NDArray[Any], rows: TaskRows) -> TaskHeads:
-    """Ordinary least-squares head of every task on the whitened features."""
-    if rows.shared:
-        return _shared_heads(features, F, rows.Y)
-    n_tasks, r = len(rows.tasks), features.rank
+def shared_heads(features: Whitening, moments: SharedMoments) -> TaskHeads:
+    """Ordinary least-squares heads on the whitened features, of tasks that share their rows."""
+    n_samples, r = moments.n_samples, features.rank
+    coef = moments.cross @ features.forward[:, :r] / n_samples
+    freedom = n_samples - r - 1
+    rss = (moments.square - n_samples * np.square(coef).sum(axis=1)).clip(0)
+    variance = rss / freedom / n_samples if freedom > 0 else np.full(len(rss), np.inf)
+    return TaskHeads(coef, moments.level, np.repeat(np.sqrt(variance)[:, None], r, axis=1))
+
+
+def fit_heads(features: Whitening, F: Rows, observed: Observations) -> TaskHeads:
+    """Ordinary least-squares head of every task on the whitened features of its rows."""
+    n_tasks, r = len(observed.tasks), features.rank
     coef, stderr = np.zeros((n_tasks, r)), np.full((n_tasks, r), np.inf)
     intercept = np.zeros(n_tasks)
-    for t, (index, y) in enumerate(rows):
-        Z = features(F[index])
-        center, level = Z.mean(axis=0), y.mean()
-        Z, y = Z - center, y - level
-        intercept[t] = level
-        if len(y) > r + 1:
-            gram = Z.T @ Z
-            inverse = np.linalg.pinv(gram, hermitian=True)
-            coef[t] = inverse @ (Z.T @ y)
-            residual = ((y - Z @ coef[t]) ** 2).sum() / (len(y) - r - 1)
-            if np.linalg.matrix_rank(gram, hermitian=True) == r:
-                stderr[t] = np.sqrt(residual * inverse.diagonal())
-        intercept[t] -= center @ coef[t]
+    for tasks, moments in task_moments(features, r, F, observed):
+        gram, cross = moments.scatter[:, :r, :r], moments.scatter[:, :r, r]
+        solution, inverse, full = _least_squares(gram, cross)
+        freedom = moments.count - r - 1
+        enough = (freedom > 0)[:, None]
+        rss = (moments.scatter[:, r, r] - (solution * cross).sum(axis=1)).clip(0)
+        variance = (rss / np.maximum(freedom, 1))[:, None] * inverse
+        coef[tasks] = np.where(enough, solution, 0.0)
+        stderr[tasks] = np.where(enough & full[:, None], np.sqrt(variance), np.inf)
+        intercept[tasks] = moments.mean[:, r] - (moments.mean[:, :r] * coef[tasks]).sum(axis=1)
     return TaskHeads(coef, intercept, stderr)
 
 
-def _shared_heads(features: Whitening, F: NDArray[Any], Y: NDArray[Any]) -> TaskHeads:
-    n_samples, r = len(F), features.rank
-    level = Y.mean(axis=0, dtype=np.float64)
-    cross = np.zeros((Y.shape[1], r))
-    for i in range(0, n_samples, _CHUNK):
-        cross += (Y[i : i + _CHUNK].astype(np.float64) - level).T @ features(F[i : i + _CHUNK])
-    coef = cross / n_samples
-    rss = np.zeros(Y.shape[1])
-    for i in range(0, n_samples, _CHUNK):
-        residual = Y[i : i + _CHUNK].astype(np.float64) - level
-        residual -= features(F[i : i + _CHUNK]) @ coef.T
-        rss += (residual**2).sum(axis=0)
-    freedom = n_samples - r - 1
-    variance = rss / freedom / n_samples if freedom > 0 else np.full(len(rss), np.inf)
-    return TaskHeads(coef, level, np.repeat(np.sqrt(variance)[:, None], r, axis=1))
+def _least_squares(
+    gram: NDArray[np.float64], cross: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Solutions of least norm (T, r), diagonals of the inverses (T, r), and where they exist."""
+    values, vectors = np.linalg.eigh(gram)
+    kept = values > values[:, -1:] * gram.shape[1] * np.finfo(gram.dtype).eps
+    inverse = np.where(kept, 1 / np.where(kept, values, 1.0), 0.0)
+    coef = vectors @ (inverse[:, :, None] * (vectors.mT @ cross[:, :, None]))
+    diagonal = np.square(vectors) @ inverse[:, :, None]
+    return coef[:, :, 0], diagonal[:, :, 0], kept.all(axis=1)
 
 
 def refit_from_moments(
@@ -216,16 +143,30 @@ def refit_from_moments(
 
 
 def refit_from_rows(
-    Z: NDArray[Any], rows: TaskRows, support: NDArray[Any]
+    features: Whitening,
+    rotation: NDArray[Any],
+    F: Rows,
+    observed: Observations,
+    support: NDArray[Any],
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Least squares restricted to supports, task by task; coef (n_tasks, m) and intercept."""
+    """Least squares restricted to supports, each task on its rows; coef (T, m) and intercept (T,).
+
+    Parameters
+    ----------
+    features : Whitening
+    rotation : ndarray of shape (m, r)
+        Components of whitened features.
+    F : Rows
+    observed : Observations
+    support : ndarray of bool, shape (T, m)
+    """
     coef, intercept = np.zeros(support.shape), np.zeros(len(support))
-    for t, (index, y) in enumerate(rows):
-        used = np.flatnonzero(support[t])
-        intercept[t] = y.mean()
-        if used.size:
-            block = Z[np.ix_(index, used)]
-            center = block.mean(axis=0)
-            coef[t, used] = np.linalg.lstsq(block - center, y - intercept[t], rcond=None)[0]
-            intercept[t] -= center @ coef[t, used]
+    m = len(rotation)
+    passes = task_moments(lambda block: features(block) @ rotation.T, m, F, observed)
+    for tasks, moments in passes:
+        mask = support[tasks]
+        gram = np.where(mask[:, :, None] & mask[:, None, :], moments.scatter[:, :m, :m], 0.0)
+        cross = np.where(mask, moments.scatter[:, :m, m], 0.0)
+        coef[tasks] = np.where(mask, _least_squares(gram, cross)[0], 0.0)
+        intercept[tasks] = moments.mean[:, m] - (moments.mean[:, :m] * coef[tasks]).sum(axis=1)
     return coef, intercept

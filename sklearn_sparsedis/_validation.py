@@ -122,7 +122,7 @@ def to_tensor(array: NDArray[Any], device: torch.device | str = "cpu") -> Tensor
 
 def check_magnitude(name: str, X: NDArray[Any]) -> None:
     """Raise where squares of a table's values cannot be represented in its dtype."""
-    largest = float(np.abs(X).max(initial=0.0))
+    largest = max(float(X.max(initial=0.0)), -float(X.min(initial=0.0)))
     limit = 0.1 * float(np.finfo(X.dtype).max) ** 0.5
     if largest > limit:
         raise ValueError(

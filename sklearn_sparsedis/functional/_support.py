@@ -143,7 +143,7 @@ def cached_parts(x: Tensor) -> list[slice]:
     """Problems to treat together, given their vectors (T, m): on the CPU, what fits its cache."""
     T, m = x.shape
     size = max(1, CACHED // m**2 if x.device.type == "cpu" else T)
-    return [slice(i, i + size) for i in range(0, max(T, 1), size)]
+    return [slice(i, min(i + size, T)) for i in range(0, max(T, 1), size)]
 
 
 def factor_support(gram: Tensor, support: Tensor) -> SupportFactor:

@@ -9,6 +9,7 @@ from sklearn_sparsedis.nn._encoders import (
     MLPNetwork,
     build_network,
     column_moments,
+    column_scale,
     image_shape,
     linear_path,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "START_SCALES",
     "build_network",
     "column_moments",
+    "column_scale",
     "image_shape",
     "linear_path",
 ]

@@ -267,8 +267,12 @@ def column_moments(x: Tensor, sample_weight: Tensor | None = None) -> tuple[Tens
     if sample_weight is not None:
         weight = (sample_weight / sample_weight.sum()).to(x.dtype)
     mean = weight @ x
-    var = weight @ (x - mean).square()
+    return mean, column_scale(mean, weight @ (x - mean).square())
+
+
+def column_scale(mean: Tensor, var: Tensor) -> Tensor:
+    """Standard deviation of columns with these moments; 1 for a constant one."""
     # relative to the column's size, so that rounding of a large constant is not called variation
-    floor = (100 * torch.finfo(x.dtype).eps * mean.abs()).square() + torch.finfo(x.dtype).tiny
+    floor = (100 * torch.finfo(var.dtype).eps * mean.abs()).square() + torch.finfo(var.dtype).tiny
     constant = var <= floor
-    return mean, torch.where(constant, torch.ones_like(var), torch.where(constant, 1, var).sqrt())
+    return torch.where(constant, torch.ones_like(var), torch.where(constant, 1, var).sqrt())

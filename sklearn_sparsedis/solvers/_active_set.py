@@ -18,6 +18,7 @@ from sklearn_sparsedis.functional import (
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._feature_sign import SignState, feature_sign_steps
 from sklearn_sparsedis.solvers._lasso_state import LassoProblem, LassoState, choose, evaluate
+from sklearn_sparsedis.solvers._parts import solve_each_part
 
 __all__ = ["Factor", "newton_step", "solve_in_parts", "sweep"]
 
@@ -39,6 +40,8 @@ def solve_in_parts(
 ) -> tuple[LassoState, Factor | None]:
     """Solve, on the CPU as many problems at a time as have Gram matrices that fit its cache.
 
+    Where memory does not suffice for a part, its half is tried.
+
     Parameters
     ----------
     problem : LassoProblem
@@ -55,14 +58,18 @@ def solve_in_parts(
     factor : RegularFactor, SupportFactor or None
         Of the systems on the supports, if Newton steps were enough everywhere.
     """
-    parts = cached_parts(problem.corr)
-    if len(parts) < 2:
-        return _solve(problem, start, tol, max_iter)
-    states = [
-        _solve(problem.part(part), None if start is None else start[part], tol, max_iter)[0]
-        for part in parts
-    ]
-    columns = zip(*(vars(state).values() for state in states), strict=True)
+    n_problems = len(problem.corr)
+
+    def solve(part: slice) -> tuple[LassoState, Factor | None]:
+        if part == slice(0, n_problems):
+            return _solve(problem, start, tol, max_iter)
+        some = None if start is None else start[part]
+        return _solve(problem.part(part), some, tol, max_iter)[0], None
+
+    solved = solve_each_part(solve, cached_parts(problem.corr))
+    if len(solved) == 1:
+        return solved[0]
+    columns = zip(*(vars(state).values() for state, _ in solved), strict=True)
     return LassoState(*(torch.cat(values) for values in columns)), None
 
 

@@ -12,6 +12,7 @@ from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._lasso_state import LassoState, choose
 from sklearn_sparsedis.solvers._multitask_interior import INTERIOR_STEPS, interior_point
 from sklearn_sparsedis.solvers._multitask_state import MultitaskProblem, evaluate
+from sklearn_sparsedis.solvers._parts import solve_each_part
 
 __all__ = ["solve_multitask_in_parts"]
 
@@ -29,6 +30,8 @@ def solve_multitask_in_parts(
 ) -> LassoState:
     """Solve, on the CPU as many problems at a time as have Gram matrices that fit its cache.
 
+    Where memory does not suffice for a part, its half is tried.
+
     Parameters
     ----------
     problem : MultitaskProblem
@@ -39,11 +42,14 @@ def solve_multitask_in_parts(
     max_iter : int
         Limit on sweeps, Newton steps and steps of the interior-point method together.
     """
-    parts = cached_parts(problem.corr[:, :, 0])
-    states = [
-        _solve(problem.part(part), None if start is None else start[part], tol, max_iter)
-        for part in parts
-    ]
+
+    def solve(part: slice) -> LassoState:
+        if part == slice(0, len(problem.corr)):
+            return _solve(problem, start, tol, max_iter)
+        some = None if start is None else start[part]
+        return _solve(problem.part(part), some, tol, max_iter)
+
+    states = solve_each_part(solve, cached_parts(problem.corr[:, :, 0]))
     if len(states) == 1:
         return states[0]
     columns = zip(*(vars(state).values() for state in states), strict=True)

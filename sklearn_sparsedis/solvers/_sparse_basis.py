@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.solvers._sparse_basis_exchange import Candidates, search
+from sklearn_sparsedis.solvers._sparse_basis_exchange import Candidates
 from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns, unused_probability
+from sklearn_sparsedis.solvers._sparse_basis_sample import sample_size, search_many
 from sklearn_sparsedis.solvers._sparse_basis_search import Heads
 from sklearn_sparsedis.solvers._sparse_basis_trust import (
     chance_evidence,
@@ -133,7 +134,9 @@ def solve_sparse_basis(
     form: the iterative projection of [2]_), while the spike narrows. Then the directions of all
     starts, and the normals of hyperplanes through m - 1 random heads, form one pool, from which
     every basis exchanges its directions for better ones; the best bases are polished, perturbed
-    and exchanged again. Cost of a sweep: ``n_starts T m^3``. Nothing is recorded for autograd.
+    and exchanged again. Cost of a sweep: ``n_starts T m^3``. Of more than 2000 heads (40 m, if that
+    is more) the search sees a sample; the best bases are refined and judged on all. Nothing is
+    recorded for autograd.
 
     References
     ----------
@@ -155,14 +158,15 @@ def solve_sparse_basis(
         )
     with torch.no_grad():
         heads, to_sphere = _spherical(H, stderr)
-        n_starts = n_starts or default_n_starts(n_tasks, m)
-        found = search(
+        n_seen = sample_size(n_tasks, m)
+        n_starts = n_starts or default_n_starts(n_seen, m)
+        found = search_many(
             heads,
+            generator,
             n_starts=n_starts,
-            n_normals=max(64, min(_N_NORMALS, _NORMALS_TIMES_TASKS // n_tasks)),
+            n_normals=max(64, min(_N_NORMALS, _NORMALS_TIMES_TASKS // n_seen)),
             max_rounds=max_rounds,
             n_sweeps=3,
-            generator=generator,
         )
         return _result(H, heads, to_sphere, found, n_starts, generator)
 

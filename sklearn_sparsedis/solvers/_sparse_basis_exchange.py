@@ -13,7 +13,7 @@ from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns
 from sklearn_sparsedis.solvers._sparse_basis_search import ANNEALING, Heads, ascend
 
-_N_BEST = 4  # bases that are polished and perturbed
+N_BEST = 4  # bases that are polished and perturbed
 _REPLACED = 0.4  # share of the rows that a perturbation replaces
 _PATIENCE = 2  # rounds without gain before the search ends
 _AGREEMENT = 0.25  # share of the starts that find the best basis by themselves: no rounds needed
@@ -119,7 +119,7 @@ def _uniform(n: int, m: int, generator: torch.Generator | None, like: Tensor) ->
 
 def _perturb(found: Candidates, n: int, n_tasks: int, generator: torch.Generator | None) -> Tensor:
     """Copies (n, m, m) of the best bases with some rows replaced from the pool."""
-    best = found.best(_N_BEST, n_tasks)
+    best = found.best(N_BEST, n_tasks)
     n_best, m, _ = best.shape
     copies = best.repeat(-(-n // n_best), 1, 1).narrow(0, 0, n)
     chosen = (_uniform(n, m, generator, best) * len(found.pool)).long()
@@ -164,7 +164,7 @@ def search(
     D = ascend(heads, D, ANNEALING, n_sweeps)
     alone = Candidates(D, column_scores(heads, D), normals, normals.select(1, 0)).joint(n_tasks)
     found = _compete(heads, nothing, D)
-    polished = ascend(heads, found.best(_N_BEST, n_tasks), ANNEALING[-4:], n_sweeps)
+    polished = ascend(heads, found.best(N_BEST, n_tasks), ANNEALING[-4:], n_sweeps)
     found = _compete(heads, found, polished)
     # polishing gains a little everywhere: compare within about one nat a direction
     agree = (alone > found.joint(n_tasks).max() - m).to(D.dtype).mean() >= _AGREEMENT
@@ -175,9 +175,9 @@ def search(
         before = found.joint(n_tasks).max()
         copies = _perturb(found, max(8, n_starts // 2), n_tasks, generator)
         climbed = ascend(heads, copies, ANNEALING[3:], 2)
-        best = found.best(_N_BEST, n_tasks)
+        best = found.best(N_BEST, n_tasks)
         found = _compete(heads, found, torch.cat([best, climbed]))
-        polished = ascend(heads, found.best(_N_BEST, n_tasks), ANNEALING[-4:], n_sweeps)
+        polished = ascend(heads, found.best(N_BEST, n_tasks), ANNEALING[-4:], n_sweeps)
         found = _compete(heads, found, torch.cat([found.best(1, n_tasks), polished]))
         gained = found.joint(n_tasks).max() > before + 1e-3 * n_tasks**0.5
         idle = torch.where(gained, torch.zeros_like(idle), idle + 1)

@@ -12,6 +12,8 @@ from torch import Tensor
 # spike widths tried, as fractions of the coefficients' root mean square, beside the standard errors
 SPIKE_GRID = (0.12, 0.08, 0.05, 0.03, 0.02, 0.01, 0.005, 0.0)
 _EM_STEPS = 5
+# coefficients treated together on the CPU: their temporaries stay in its cache
+_CACHED = 65_536
 
 
 def unused_probability(c: Tensor, spike: Tensor, share: Tensor, slab: Tensor) -> Tensor:
@@ -43,6 +45,11 @@ def em_step(c: Tensor, spike: Tensor, share: Tensor, slab: Tensor) -> tuple[Tens
     return share, torch.maximum(slab, spike.mean(-1, keepdim=True))
 
 
+def cached_rows(n_rows: int, row: int, device: torch.device) -> int:
+    """Rows of so many coefficients to treat together: on the CPU, what its cache holds."""
+    return max(1, _CACHED // row) if device.type == "cpu" else max(1, n_rows)
+
+
 def fit_columns(c: Tensor, noise: Tensor) -> dict[str, Tensor]:
     """Fit the mixture along each direction, choosing the spike's width by likelihood.
 
@@ -50,24 +57,35 @@ def fit_columns(c: Tensor, noise: Tensor) -> dict[str, Tensor]:
     ----------
     c : Tensor of shape (..., T)
         Coefficients of T heads along directions.
-    noise : Tensor of shape (..., T)
+    noise : Tensor of shape (T,)
         Their error variances, a lower bound of the spike's.
 
     Returns
     -------
     dict of Tensor
-        ``loglik`` (...,), ``share``, ``slab`` (..., 1), ``spike`` (..., T) of the best width.
+        ``loglik`` (...,), ``share``, ``slab``, ``width`` (..., 1), ``spike`` (..., T) of the best
+        width, which is the spike's variance beyond the noise.
     """
+    rows = c.reshape(-1, c.shape[-1])
+    size = cached_rows(len(rows), len(noise), c.device)
+    fits = [_fit_columns(some, noise) for some in rows.split(size)]
+    lead = c.shape[:-1]
+    fit = {name: torch.cat([fit[name] for fit in fits]) for name in fits[0]}
+    return {name: value.reshape(*lead, *value.shape[1:]) for name, value in fit.items()}
+
+
+def _fit_columns(c: Tensor, noise: Tensor) -> dict[str, Tensor]:
     square = c.pow(2).mean(-1, keepdim=True)
     best: dict[str, Tensor] = {}
     share, slab = torch.full_like(square, 0.5), 2 * square
     for fraction in SPIKE_GRID:
-        spike = noise + fraction**2 * square
+        width = fraction**2 * square
+        spike = noise + width
         # the fit at the wider spike is where the next one starts
         for _ in range(_EM_STEPS):
             share, slab = em_step(c, spike, share, slab)
         loglik = log_density(c, spike, share, slab).sum(-1)
-        fit = {"loglik": loglik, "share": share, "slab": slab, "spike": spike}
+        fit = {"loglik": loglik, "share": share, "slab": slab, "spike": spike, "width": width}
         if best:
             better = loglik > best["loglik"]
             fit = {

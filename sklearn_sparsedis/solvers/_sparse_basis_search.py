@@ -9,7 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.solvers._sparse_basis_model import em_step, unused_probability
+from sklearn_sparsedis.solvers._sparse_basis_model import (
+    cached_rows,
+    em_step,
+    unused_probability,
+)
 
 # width of the spike while annealing, as a fraction of each column's root mean square
 ANNEALING = (0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01, 0.005, 0.0)
@@ -32,6 +36,10 @@ class Heads:
     points: Tensor
     noise: Tensor
     metric: Tensor
+
+    def part(self, index: Tensor | slice) -> "Heads":
+        """Some of the heads."""
+        return Heads(self.points[index], self.noise[index], self.metric)
 
     def scaled(self, D: Tensor) -> Tensor:
         """Directions (..., m) scaled so that ``d' metric d = 1``."""
@@ -103,6 +111,11 @@ def ascend(heads: Heads, D: Tensor, widths: tuple[float, ...], n_sweeps: int) ->
     Tensor of shape (B, m, m)
         Directions, scaled by `Heads.scaled`.
     """
+    size = cached_rows(len(D), D.shape[1] * len(heads.points), D.device)
+    return torch.cat([_ascend(heads, some, widths, n_sweeps) for some in D.split(size)])
+
+
+def _ascend(heads: Heads, D: Tensor, widths: tuple[float, ...], n_sweeps: int) -> Tensor:
     D = heads.scaled(D)
     square = heads.coefficients(D).pow(2).mean(-1, keepdim=True)
     share, slab = torch.full_like(square, 0.5), 2 * square

@@ -9,12 +9,14 @@ from sklearn_sparsedis.tasks._episodes import (
     feasible_sizes,
     quarter_turns,
 )
+from sklearn_sparsedis.tasks._file_rows import FileRows
 
 __all__ = [
     "EpisodeBatch",
     "EpisodeBatches",
     "EpisodeSampler",
     "Episodes",
+    "FileRows",
     "TaskBatch",
     "TaskBatches",
     "TaskTable",

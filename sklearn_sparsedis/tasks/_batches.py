@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from sklearn_sparsedis.tasks._file_rows import FileRows
+
 __all__ = ["TaskBatch", "TaskBatches", "TaskTable"]
 
 
@@ -14,7 +16,7 @@ class TaskTable(NamedTuple):
 
     Attributes
     ----------
-    X : Tensor of shape (n, n_features)
+    X : Tensor or FileRows of shape (n, n_features)
     Y : Tensor of shape (n, n_tasks)
         Zero where there is no label.
     weights : None or Tensor of shape (n,) or (n, n_tasks)
@@ -26,16 +28,23 @@ class TaskTable(NamedTuple):
         Which columns are outputs of one task; with None every column is a task.
     """
 
-    X: Tensor
+    X: Tensor | FileRows
     Y: Tensor
     weights: Tensor | None
     binary: tuple[bool, ...] | None = None
     task_of_output: tuple[int, ...] | None = None
 
     def rows(self, index: Tensor) -> "TaskTable":
-        """Part of the rows."""
+        """Part of the rows, read into memory."""
         weights = None if self.weights is None else self.weights[index]
         return self._replace(X=self.X[index], Y=self.Y[index], weights=weights)
+
+    def part(self, index: Tensor) -> "TaskTable":
+        """Part of the rows; those in a file stay there."""
+        if isinstance(self.X, Tensor):
+            return self.rows(index)
+        weights = None if self.weights is None else self.weights[index]
+        return self._replace(X=self.X.view(index), Y=self.Y[index], weights=weights)
 
     def to(self, device: torch.device) -> "TaskTable":
         """The same rows on a device."""
@@ -161,9 +170,12 @@ class TaskBatches:
 
     def _draw(self) -> TaskBatch:
         index = self._next_rows()
+        if index is None and isinstance(self.table.X, FileRows):  # few enough for a batch
+            self.table = self.table.rows(torch.arange(self.n_rows, device=self.table.Y.device))
         X, Y, weights, binary, task_of_output = (
             self.table if index is None else self.table.rows(index)
         )
+        assert isinstance(X, Tensor)  # for mypy
         tasks = torch.arange(Y.shape[1])
         if self.tasks_per_batch < self.n_tasks:
             drawn = self._permutation(self.n_tasks)[: self.tasks_per_batch].tolist()

@@ -1,5 +1,6 @@
 """The outer objective: how well heads fitted on a batch predict it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsedis.nn import GAMMA, Encoder, HeadProblem, Heads, HeadTargets
-from sklearn_sparsedis.tasks import TaskBatch, TaskTable
+from sklearn_sparsedis.tasks import FileRows, TaskBatch, TaskTable
 from sklearn_sparsedis.training._ranks import Ranks
 
 __all__ = ["BilevelObjective", "CHUNK", "encode"]
@@ -213,13 +214,16 @@ class BilevelObjective(nn.Module):
         self.train(training)
         return 2 * float(self.mean_loss(losses))
 
-    def _encode(self, network: object, X: Tensor) -> Tensor:
+    def _encode(self, network: Callable[[Tensor], Tensor], X: Tensor | FileRows) -> Tensor:
         """As `encode`, by all ranks together."""
-        if self.ranks.size == 1:
-            return encode(network, X)
-        return self.ranks.join(encode(network, X[self.ranks.part(len(X))]), len(X))
+        n = len(X)
+        return self.ranks.join(encode(network, X, self.ranks.part(n)), n)
 
 
-def encode(network: object, X: Tensor) -> Tensor:
-    """Apply a network to rows, a chunk at a time."""
-    return torch.cat([network(x) for x in X.split(CHUNK)])  # type: ignore[operator]
+def encode(
+    network: Callable[[Tensor], Tensor], X: Tensor | FileRows, part: slice = slice(None)
+) -> Tensor:
+    """Apply a network to rows, or part of them, a chunk at a time."""
+    start, stop, _ = part.indices(len(X))
+    bounds = range(start, max(stop, start + 1), CHUNK)
+    return torch.cat([network(X[i : min(i + CHUNK, stop)]) for i in bounds])

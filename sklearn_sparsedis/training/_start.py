@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sklearn_sparsedis.nn import Encoder
-from sklearn_sparsedis.tasks import TaskTable
+from sklearn_sparsedis.tasks import FileRows, TaskTable
 
 __all__ = ["start_linear_path"]
 
@@ -39,9 +39,14 @@ def start_linear_path(encoder: Encoder, table: TaskTable, seed: int) -> None:
     layer = encoder.network.linear
     assert isinstance(layer, nn.Linear)  # for mypy
     random = np.random.RandomState(seed)
+    chosen = None
     if len(table.X) > MAX_ROWS:
         chosen = random.choice(len(table.X), MAX_ROWS, replace=False)
+    elif isinstance(table.X, FileRows):
+        chosen = np.arange(len(table.X))
+    if chosen is not None:
         table = table.rows(torch.from_numpy(chosen).to(table.X.device))
+    assert isinstance(table.X, Tensor)  # for mypy
     X = _array((table.X - encoder.center) / encoder.scale)
     B = _ridge_coefficients(X, table, random)
     weights = table.row_weights

@@ -1,0 +1,174 @@
+"""Which rows and targets belong to which task: wide, long and sparse layouts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+
+from sklearn_sparsedis._rows import Rows, check_table
+from sklearn_sparsedis._validation import check_task_id
+
+_FORMATS = ("coo", "csc", "csr")
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Targets of tasks, each observed on some of the rows.
+
+    Attributes
+    ----------
+    Y : Rows of shape (n, n_tasks) or csr_array of shape (n, n_tasks)
+        Wide targets (NaN: not observed), or the observations alone.
+    tasks : ndarray of shape (n_tasks,)
+        Names of the tasks.
+    before : ndarray of shape (n + 1,)
+        How many observations the rows before have.
+    """
+
+    Y: Rows | csr_array
+    tasks: NDArray[Any]
+    before: NDArray[np.int64]
+
+    @property
+    def shared(self) -> bool:
+        """Whether every task is observed on every row."""
+        return isinstance(self.Y, Rows) and self.before[-1] == self.Y.shape[0] * self.Y.shape[1]
+
+    def chunks(self, size: int) -> list[slice]:
+        """All rows, in slices of at most `size` observations (more, if one row has more)."""
+        bounds, n_samples = [0], len(self.before) - 1
+        while bounds[-1] < n_samples:
+            start = bounds[-1]
+            stop = int(np.searchsorted(self.before, self.before[start] + size, side="right")) - 1
+            bounds.append(max(stop, start + 1))
+        return [slice(*pair) for pair in zip(bounds[:-1], bounds[1:], strict=True)]
+
+    def on(
+        self, rows: slice, tasks: slice
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+        """What was observed of some tasks on some rows.
+
+        Returns
+        -------
+        row, task : ndarray of shape (n_observed,)
+            Positions within the slices, task after task.
+        y : ndarray of shape (n_observed,)
+        """
+        if isinstance(self.Y, Rows):
+            block = self.Y[rows][:, tasks]
+            task, row = np.nonzero(~np.isnan(block.T))
+            return row, task, block[row, task].astype(np.float64)
+        first, last = self.before[rows.start], self.before[rows.stop]
+        task = self.Y.indices[first:last].astype(np.intp)
+        row = np.repeat(np.arange(rows.stop - rows.start), np.diff(self.Y.indptr[_ends(rows)]))
+        y = self.Y.data[first:last]
+        chosen = (task >= tasks.start) & (task < tasks.stop)
+        if not chosen.all():
+            row, task, y = row[chosen], task[chosen], y[chosen]
+        order = np.argsort(task, kind="stable")
+        return row[order], task[order] - tasks.start, y[order].astype(np.float64)
+
+
+def _ends(rows: slice) -> slice:
+    return slice(rows.start, rows.stop + 1)
+
+
+def group_by_task(Y: Any, task_id: ArrayLike | None, n_samples: int) -> Observations:
+    """Validate targets in the wide (dense or sparse) or the long layout.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a long target is not one-dimensional, or a task has no rows.
+    """
+    if task_id is not None:
+        return _long(Y, task_id, n_samples)
+    table: Rows | csr_array
+    if issparse(Y):
+        table = check_sparse_targets(Y, n_samples)
+        counts, per_task = np.diff(table.indptr), np.bincount(table.indices, minlength=Y.shape[1])
+        missing = "have no entry"
+    else:
+        table = check_table(Y, "y")
+        check_consistent_length(np.empty(n_samples), np.empty(len(table)))
+        counts, per_task = np.zeros(n_samples, dtype=np.int64), np.zeros(table.shape[1], np.int64)
+        for rows, block in table.chunks():
+            observed = ~np.isnan(block)
+            counts[rows] = observed.sum(axis=1)
+            per_task += observed.sum(axis=0)
+        missing = "are NaN on every row"
+    empty = np.flatnonzero(per_task == 0)
+    if len(empty):
+        raise ValueError(f"Targets {empty.tolist()} of Y {missing}; remove them.")
+    before = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    return Observations(table, np.arange(table.shape[1]), before)
+
+
+def _long(Y: Any, task_id: ArrayLike, n_samples: int) -> Observations:
+    if issparse(Y):
+        raise ValueError(
+            "Y is sparse and task_id is given: a sparse Y says by its columns which task a value "
+            "belongs to. Leave out task_id, or give y of shape (n_samples,)."
+        )
+    y = column_or_1d(check_array(Y, ensure_2d=False, input_name="y"), warn=True)
+    check_consistent_length(np.empty(n_samples), y)
+    names = check_task_id(task_id, n_samples)
+    tasks, codes = np.unique(names, return_inverse=True)
+    before = np.arange(n_samples + 1)
+    shape = (n_samples, len(tasks))
+    return Observations(csr_array((y, codes, before), shape=shape), tasks, before)
+
+
+def check_sparse_targets(Y: Any, n_samples: int) -> csr_array:
+    """Validate a sparse Y, in which an explicit entry, also of zero, is an observation.
+
+    Parameters
+    ----------
+    Y : sparse array or matrix of shape (n_samples, n_tasks)
+        In the CSR, CSC or COO format.
+    n_samples : int
+        Rows of X.
+
+    Returns
+    -------
+    csr_array of shape (n_samples, n_tasks), float32 or float64
+        With explicit zeros as they were given; its values may be those of Y.
+
+    Raises
+    ------
+    TypeError
+        If the format does not tell explicit zeros from what is missing.
+    ValueError
+        If the shape does not fit, an entry occurs twice or is not finite.
+    """
+    if Y.format not in _FORMATS:
+        raise TypeError(
+            f"A sparse Y must have one of the formats {', '.join(_FORMATS)}, got {Y.format}, which "
+            "does not tell an observed zero from a missing value."
+        )
+    if Y.ndim != 2 or Y.shape[0] != n_samples:
+        raise ValueError(
+            f"A sparse Y must have shape (n_samples, n_tasks) with n_samples={n_samples}, the rows "
+            f"of X; got {Y.shape}."
+        )
+    dtype = Y.dtype if Y.dtype in (np.float32, np.float64) else np.float64
+    data = check_array(
+        Y.data, dtype=dtype, ensure_2d=False, ensure_all_finite=False, input_name="Y"
+    )
+    if not np.isfinite(data).all():
+        raise ValueError(
+            "A sparse Y has entries that are NaN or infinite. What is missing must have no entry; "
+            "scipy.sparse.csr_array of a dense Y with NaN does the opposite: build it from the "
+            "observed rows, columns and values."
+        )
+    csr = csr_array(Y, dtype=dtype, copy=Y.format == "csr" and not Y.has_canonical_format)
+    csr.sum_duplicates()
+    if csr.nnz < Y.nnz:
+        raise ValueError(
+            f"{Y.nnz - csr.nnz} entries of a sparse Y occur more than once: give each task at most "
+            "one value a row."
+        )
+    return csr

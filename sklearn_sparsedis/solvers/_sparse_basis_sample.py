@@ -1,0 +1,123 @@
+"""Search with many heads: on a sample of them, refined and judged on all."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.solvers._sparse_basis_exchange import (
+    N_BEST,
+    Candidates,
+    column_scores,
+    exchange,
+    exchange_gains,
+    search,
+)
+from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns, log_density
+from sklearn_sparsedis.solvers._sparse_basis_search import ANNEALING, Heads, ascend
+
+__all__ = [
+    "RIVALS",
+    "SAME",
+    "cosines",
+    "rival_gains",
+    "sample_size",
+    "score_terms",
+    "search_many",
+]
+
+RIVALS = 20  # directions of a pool that compete for the place of each row of a basis
+SAME = 0.9  # cosine, in spherical coordinates, above which two directions count as one
+# heads that the search sees, at least
+_SAMPLE, _SAMPLE_PER_DIRECTION = 2000, 40
+_LARGEST = 0.25  # share of the sample that goes to the heads with most leverage
+# log-densities held at a time: 16 MB
+_TERMS = 2_097_152
+
+
+def sample_size(n_tasks: int, m: int) -> int:
+    """Heads that the search sees."""
+    return min(n_tasks, max(_SAMPLE, _SAMPLE_PER_DIRECTION * m))
+
+
+def search_many(heads: Heads, generator: torch.Generator | None, **options: Any) -> Candidates:
+    """`search` on a sample of the heads, its best bases refined on all.
+
+    Where there are no more heads than the sample has, this is `search`.
+
+    Parameters
+    ----------
+    heads : Heads
+    generator : torch.Generator, optional
+    **options
+        Of `search`.
+
+    Returns
+    -------
+    Candidates
+        Scores are those of all heads; the pool is what competes with the best basis.
+
+    Notes
+    -----
+    A quarter of the sample are the heads with most leverage, so that a latent which few tasks use
+    is seen; the others are drawn at random. Bases that were found climb on all heads, at the last
+    four widths, and exchange directions again.
+    """
+    n_tasks, m = heads.points.shape
+    size = sample_size(n_tasks, m)
+    if size == n_tasks:
+        return search(heads, generator=generator, **options)
+    sample = heads.part(_draw(heads, size, generator))
+    found = search(sample, generator=generator, **options)
+    best = found.best(1, size).squeeze(0)
+    gains = rival_gains(sample, best, found)
+    chosen = gains.topk(min(RIVALS, gains.shape[1]), dim=1).indices.flatten()
+    pool = found.pool.index_select(0, chosen)
+    D = ascend(heads, found.best(N_BEST, size), ANNEALING[-4:], options["n_sweeps"])
+    scores = column_scores(heads, D)
+    pool_scores = pool.new_zeros(len(pool))
+    for _, terms in score_terms(heads, pool):
+        pool_scores += terms.sum(-1)
+    pool = torch.cat([pool, D.flatten(0, 1)])
+    pool_scores = torch.cat([pool_scores, scores.flatten()])
+    D, scores = exchange(D, scores, pool, pool_scores, n_tasks)
+    return Candidates(D, scores, pool, pool_scores)
+
+
+def _draw(heads: Heads, size: int, generator: torch.Generator | None) -> Tensor:
+    leverage = heads.points.square().sum(1)
+    least = leverage.topk(int(_LARGEST * size)).values.amin()
+    order = torch.rand(len(leverage), generator=generator, dtype=leverage.dtype)
+    return (order.to(leverage.device) + (leverage >= least)).topk(size).indices
+
+
+def score_terms(heads: Heads, D: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Log-densities of all heads along directions (K, m), as pairs of tasks and terms (K, some).
+
+    The mixture of each direction is fitted to as many heads as a sample has, evenly spread.
+    """
+    n_tasks, m = heads.points.shape
+    some = heads.part(slice(0, n_tasks, n_tasks // sample_size(n_tasks, m)))
+    fit = fit_columns(some.coefficients(D), some.noise)
+    step = max(1, _TERMS // len(D))
+    for start in range(0, n_tasks, step):
+        tasks = slice(start, min(start + step, n_tasks))
+        part = heads.part(tasks)
+        spike = part.noise + fit["width"]
+        yield tasks, log_density(part.coefficients(D), spike, fit["share"], fit["slab"])
+
+
+def rival_gains(heads: Heads, D: Tensor, found: Candidates) -> Tensor:
+    """Gains (m, K) of exchanging rows of D for directions of the pool; -inf for near copies."""
+    scores = column_scores(heads, D).unsqueeze(0)
+    n_tasks = len(heads.points)
+    gains = exchange_gains(D.unsqueeze(0), scores, found.pool, found.pool_scores, n_tasks)
+    return torch.where(cosines(D, found.pool) < SAME, gains.squeeze(0), -torch.inf)
+
+
+def cosines(A: Tensor, B: Tensor) -> Tensor:
+    """Absolute cosines between rows of A (..., p, m) and B (..., q, m)."""
+    return (
+        torch.nn.functional.normalize(A, dim=-1) @ torch.nn.functional.normalize(B, dim=-1).mT
+    ).abs()
