@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsedis._checkpoints import agree, check_callbacks, open_record, skorch_callbacks
 from sklearn_sparsedis._losses import calibrate_intercepts, one_kind, task_weights
+from sklearn_sparsedis._output_tasks import common_scale, join_supports
 from sklearn_sparsedis._rows import Rows
 from sklearn_sparsedis._sparsest_heads import (
     SparsestBasis,
@@ -163,7 +164,7 @@ def fit_encoder(
     values, _ = standardise(targets, jointly=bool(p.common_head))
     weights = None if targets.weights is None else to_tensor(targets.weights)
     Y = to_tensor(values.astype(X.dtype))
-    table = TaskTable(_rows_of(X), Y, weights, targets.binary)
+    table = TaskTable(_rows_of(X), Y, weights, targets.binary, targets.task_of_output)
     device = check_device(p.device)
     arrays = {"X": X, "Y": targets.values, "sample_weight": targets.weights}
     drawn = agree(p, arrays, draw_seed(p.random_state))
@@ -510,16 +511,24 @@ def fit_heads(
         values, (mean, scale) = standardise(targets, jointly=bool(estimator.common_head))
     else:
         values, (mean, scale) = _residual_units(targets, common)
+    unit = common_scale(scale, values, targets)
     weights = None if targets.weights is None else to_tensor(targets.weights)
     components = to_tensor(Z.astype(np.float64))
     if estimator.penalty == "l0":
         heads = solve_sparsest_heads(components, to_tensor(values), weights, basis)
     else:
-        problem = _problem(estimator, to_tensor(scale))
+        problem = _problem(estimator, to_tensor(unit))
         if common is not None:
             problem = replace(problem, common=_in_units(common, mean[0], scale[0]))
-        heads = problem.solve(components, to_tensor(values), weights, binary=targets.binary)
-    unit = scale if estimator.penalty in ("l1", "mcp") else np.ones_like(scale)
+        heads = problem.solve(
+            components,
+            to_tensor(values),
+            weights,
+            binary=targets.binary,
+            task_of_output=targets.task_of_output,
+        )
+    if estimator.penalty not in ("l1", "mcp"):
+        unit = np.ones_like(scale)
     coef = heads.coef.numpy() * scale[:, None]
     intercept = heads.intercept.numpy() * scale + mean
     binary = np.zeros(len(scale), dtype=bool)
@@ -542,7 +551,9 @@ def fit_heads(
         losses=np.where(binary, "logistic", "squared_error"),
         one_kind=single,
         # of the deviations, where there is a head to deviate from
-        support=(coef if heads.common is None else heads.result.coef.numpy()) != 0,
+        support=join_supports(
+            (coef if heads.common is None else heads.result.coef.numpy()) != 0, targets
+        ),
         common=common,
     )
 

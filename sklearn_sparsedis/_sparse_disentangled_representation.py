@@ -31,6 +31,7 @@ from sklearn_sparsedis._fitting import (
     ready_encoder,
 )
 from sklearn_sparsedis._losses import mark_labels
+from sklearn_sparsedis._output_tasks import name_tasks
 from sklearn_sparsedis._rows import Rows, check_rows, read_or_stay
 from sklearn_sparsedis._validation import (
     Targets,
@@ -99,6 +100,14 @@ class SparseDisentangledRepresentation(
         same units, above all small ones. A relative alpha is raised where a task has so few labels
         that the spread of the deviations between tasks supports no weaker penalty. For the
         penalties "l1" and "l2" and the squared error.
+    task_of_output : sequence of int or str, one a column of Y, or None, default=None
+        The task that each column is an output of; with None every column is a task. The outputs of
+        a task, in units of their standard deviations, share their support: with "l1" the penalty
+        on the coefficients :math:`w_{tj}` of a task's outputs on component j is
+        :math:`\\|w_{tj}\\|_2`, the paper's L2,1 norm [1]_, and alpha, `alpha_max_` and
+        `dual_gap_` are the task's; "l2" has no zeros to share. A row counts for a task only where
+        all of its outputs are observed, with the same weight. For the squared error, without
+        `common_head` and `task_id`.
     loss : {"squared_error", "logistic", "auto"}, sequence or mapping, default="squared_error"
         Loss of the tasks; a sequence has one a task, a mapping from names of tasks leaves those
         that it does not name with "squared_error". "logistic" is for labels 0 and 1: above, the
@@ -154,7 +163,8 @@ class SparseDisentangledRepresentation(
     intercept_ : ndarray of shape (n_tasks,)
         Intercepts.
     support_ : ndarray of bool, shape (n_tasks, n_components)
-        Which task uses which component; with `common_head`, in which it deviates.
+        Which task uses which component; with `common_head`, in which it deviates. The same for
+        all outputs of a task.
     encoder_ : nn.Module
         Trained encoder with its scaling of inputs and outputs.
     tasks_ : ndarray of shape (n_tasks,)
@@ -230,6 +240,7 @@ class SparseDisentangledRepresentation(
         alpha: float = 0.05,
         alpha_mode: str = "relative",
         common_head: bool = False,
+        task_of_output: Sequence[Any] | NDArray[Any] | None = None,
         loss: str | Sequence[str] | Mapping[Any, str] = "squared_error",
         class_weight: Literal["balanced"] | None = None,
         query_fraction: float | None = None,
@@ -258,6 +269,7 @@ class SparseDisentangledRepresentation(
         self.alpha = alpha
         self.alpha_mode = alpha_mode
         self.common_head = common_head
+        self.task_of_output = task_of_output
         self.loss = loss
         self.class_weight = class_weight
         self.query_fraction = query_fraction
@@ -366,7 +378,7 @@ class SparseDisentangledRepresentation(
             sample_weight=sample_weight,
             caller=type(self).__name__,
         )
-        targets = mark_labels(targets, self)
+        targets = name_tasks(mark_labels(targets, self), self)
         watching = fit_tasks(
             self,
             context,
@@ -557,6 +569,7 @@ class SparseDisentangledRepresentation(
         task_id: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         loss: str | Sequence[str] | Mapping[Any, str] | None = None,
+        task_of_output: Sequence[Any] | NDArray[Any] | None = None,
     ) -> Self:
         """Heads for new tasks on the same encoder.
 
@@ -566,6 +579,8 @@ class SparseDisentangledRepresentation(
             As in `fit`, of the new tasks.
         loss : as the parameter of that name, optional
             Losses of the new tasks; the parameter's by default.
+        task_of_output : as the parameter of that name, optional
+            Tasks of the new columns; the parameter's by default.
 
         Returns
         -------
@@ -576,7 +591,7 @@ class SparseDisentangledRepresentation(
         targets = check_targets(
             Y, len(rows), task_id=task_id, sample_weight=sample_weight, caller=type(self).__name__
         )
-        targets = mark_labels(targets, self, loss)
+        targets = name_tasks(mark_labels(targets, self, loss), self, task_of_output)
         adapted = copy.copy(self)
         common = self.common_head_ if self.common_head else None
         adapted._set_heads(fit_heads(self, self._transform(rows), targets, common=common))

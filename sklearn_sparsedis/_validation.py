@@ -159,6 +159,9 @@ class Targets:
         How the caller gave them: one column as (n,), a column a task, or a task id a row.
     binary : None or tuple of bool, one a task
         Which tasks have labels 0 and 1 with a logistic loss; None stands for none.
+    task_of_output : None or tuple of int, one a column
+        Which columns are outputs of one task and share their support; above, a task is a column.
+        These have the same weights.
     """
 
     values: NDArray[np.float64]
@@ -166,6 +169,7 @@ class Targets:
     tasks: NDArray[Any]
     layout: str
     binary: tuple[bool, ...] | None = None
+    task_of_output: tuple[int, ...] | None = None
 
 
 def check_targets(
@@ -221,7 +225,7 @@ def check_targets(
         values = values.reshape(n_samples, -1)
         tasks = np.arange(values.shape[1]) if names is None else np.asarray(names, dtype=object)
     values, weights = _mask_missing(values, weights)
-    _check_label_counts(values, weights, tasks)
+    check_label_counts(values, weights, tasks)
     return Targets(values, weights, tasks, layout)
 
 
@@ -313,9 +317,10 @@ def _mask_missing(
     return np.nan_to_num(values), full
 
 
-def _check_label_counts(
+def check_label_counts(
     values: NDArray[np.float64], weights: NDArray[np.float64] | None, tasks: NDArray[Any]
 ) -> None:
+    """Raise for tasks with too few labels."""
     if weights is None:
         counts = np.full(len(tasks), len(values))
     else:
@@ -337,6 +342,7 @@ __all__ = [
     "check_choice",
     "check_device",
     "check_integer",
+    "check_label_counts",
     "check_magnitude",
     "check_real",
     "check_sizes",

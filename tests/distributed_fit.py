@@ -39,6 +39,13 @@ CASES = {
         np.where(np.arange(21) < 9, WHOLE.Y > 0, WHOLE.Y),
     ),
     "common head": (clone(TASKS).set_params(common_head=True), WHOLE.X, WHOLE.Y),
+    "several outputs": (
+        clone(TASKS).set_params(
+            task_of_output=np.arange(21) // 3, query_fraction=0.3, tasks_per_batch=5
+        ),
+        WHOLE.X,
+        WHOLE.Y,
+    ),
     "mcp": (clone(TASKS).set_params(penalty="mcp", encoder="linear"), WHOLE.X, WHOLE.Y),
     "classes": (CLASSES, WHOLE.X, np.digitize(WHOLE.Y[:, 0], np.linspace(-1, 1, 9))),
     "images": (

@@ -1,5 +1,6 @@
 """Pure tensor mathematics: proximal operators, projections, losses, penalties, duality gaps."""
 
+from sklearn_sparsedis.functional._block_support import BlockFactor, factor_blocks
 from sklearn_sparsedis.functional._block_threshold import (
     block_norm,
     block_soft_threshold,
@@ -33,6 +34,11 @@ from sklearn_sparsedis.functional._logistic import (
     row_shares,
 )
 from sklearn_sparsedis.functional._mcp import mcp_penalty, mcp_slope, mcp_threshold
+from sklearn_sparsedis.functional._multitask_lasso import (
+    multitask_lasso_alpha_max,
+    multitask_lasso_duality_gap,
+    multitask_lasso_objective,
+)
 from sklearn_sparsedis.functional._prox import soft_threshold
 from sklearn_sparsedis.functional._simplex import project_simplex
 from sklearn_sparsedis.functional._support import (
@@ -47,6 +53,7 @@ from sklearn_sparsedis.functional._support import (
 from sklearn_sparsedis.functional._sync import any_true
 
 __all__ = [
+    "BlockFactor",
     "CentredTargets",
     "GramStatistics",
     "RegularFactor",
@@ -59,6 +66,7 @@ __all__ = [
     "cached_parts",
     "centre_targets",
     "centred_gram",
+    "factor_blocks",
     "factor_regular",
     "factor_support",
     "gram_matvec",
@@ -74,6 +82,9 @@ __all__ = [
     "mcp_penalty",
     "mcp_slope",
     "mcp_threshold",
+    "multitask_lasso_alpha_max",
+    "multitask_lasso_duality_gap",
+    "multitask_lasso_objective",
     "project_simplex",
     "residual_square",
     "row_shares",

@@ -13,8 +13,10 @@ __all__ = [
     "cached_parts",
     "factor_regular",
     "factor_support",
+    "gathered_support",
     "gram_matvec",
     "solve_support",
+    "submatrices",
 ]
 
 # on the CPU, supports smaller than this share of the variables are gathered before factoring, if
@@ -156,14 +158,14 @@ def factor_support(gram: Tensor, support: Tensor) -> SupportFactor:
     gram : Tensor of shape (m, m) or (T, m, m)
     support : Tensor of bool, shape (T, m)
     """
-    index = _gathered(support)
+    index = gathered_support(support)
     inside = support
     diagonal = gram.diagonal(dim1=-2, dim2=-1)
     shift = SHIFT[gram.dtype] * torch.where(diagonal > 0, diagonal, 1.0).expand(support.shape)
     if index is not None:
         used = support.sum(1, keepdim=True)
         inside = torch.arange(index.shape[1], device=index.device) < used
-        gram, shift = _submatrices(gram, index), shift.gather(1, index)
+        gram, shift = submatrices(gram, index), shift.gather(1, index)
     both = inside[:, :, None] & inside[:, None, :]
     system = torch.where(both, gram, 0.0)
     system.diagonal(dim1=-2, dim2=-1).add_(torch.where(inside, shift, 1.0))
@@ -171,7 +173,7 @@ def factor_support(gram: Tensor, support: Tensor) -> SupportFactor:
     return SupportFactor(system, cholesky, shift, inside, index)
 
 
-def _gathered(support: Tensor) -> Tensor | None:
+def gathered_support(support: Tensor) -> Tensor | None:
     """Variables of each support, filled up with variable 0 to the length of the longest."""
     T, m = support.shape
     if support.device.type != "cpu" or T * m**3 < GATHER_WORK:
@@ -187,7 +189,7 @@ def _gathered(support: Tensor) -> Tensor | None:
     return index.scatter_(1, position, variables)[:, :largest]
 
 
-def _submatrices(gram: Tensor, index: Tensor) -> Tensor:
+def submatrices(gram: Tensor, index: Tensor) -> Tensor:
     """G[index, index] of each problem: rows first, in one piece, then columns."""
     T, k = index.shape
     m = gram.shape[-1]

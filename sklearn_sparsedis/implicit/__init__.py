@@ -10,6 +10,7 @@ from sklearn_sparsedis.implicit._logistic import (
     logistic_ridge_fit,
 )
 from sklearn_sparsedis.implicit._mcp import mcp_gram
+from sklearn_sparsedis.implicit._multitask_lasso import multitask_lasso, multitask_lasso_gram
 from sklearn_sparsedis.implicit._ridge import ridge, ridge_gram
 
 # differentiable solution of each penalty on Gram statistics, all with one signature
@@ -30,6 +31,8 @@ __all__ = [
     "logistic_lasso_fit",
     "logistic_ridge_fit",
     "mcp_gram",
+    "multitask_lasso",
+    "multitask_lasso_gram",
     "ridge",
     "ridge_gram",
 ]

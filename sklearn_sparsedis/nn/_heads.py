@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import (
-    CentredTargets,
     GramStatistics,
     centre_targets,
     centred_gram,
@@ -22,42 +21,21 @@ from sklearn_sparsedis.nn._common_head import (
     task_shares,
 )
 from sklearn_sparsedis.nn._head_losses import balance_classes, mean_log_loss, squared_error
+from sklearn_sparsedis.nn._head_parts import (
+    Heads,
+    HeadTargets,
+    merge_heads,
+    per_task,
+    sides,
+    some_columns,
+    some_rows,
+    some_targets,
+)
 from sklearn_sparsedis.nn._label_heads import fit_label_heads
-from sklearn_sparsedis.solvers import GAMMA, SolveResult
+from sklearn_sparsedis.nn._shared_supports import fit_shared_supports, have_company
+from sklearn_sparsedis.solvers import GAMMA
 
 __all__ = ["GAMMA", "HeadProblem", "HeadTargets", "Heads"]
-
-HeadTargets = CentredTargets
-
-
-@dataclass(frozen=True)
-class Heads:
-    """Heads of T tasks on m components.
-
-    Attributes
-    ----------
-    coef : Tensor of shape (T, m)
-    intercept : Tensor of shape (T,)
-    loss : Tensor of shape (T,)
-        Half the mean squared error, or for labels the mean log-loss, on the rows of the fit.
-    alpha_max : Tensor of shape (T,)
-        Unit of a relative `alpha`.
-    result : SolveResult
-        Certificate of the solve, not recorded for autograd; of the deviations where there is a
-        common head.
-    common : CommonHead or None
-    """
-
-    coef: Tensor
-    intercept: Tensor
-    loss: Tensor
-    alpha_max: Tensor
-    result: SolveResult
-    common: CommonHead | None = None
-
-    def predict(self, Z: Tensor) -> Tensor:
-        """Targets of all tasks, shape (n, T); the log-odds of label 1 where targets are labels."""
-        return Z.to(self.coef.dtype) @ self.coef.T + self.intercept
 
 
 @dataclass(frozen=True)
@@ -118,6 +96,7 @@ class HeadProblem:
         *,
         intercept_init: Tensor | None = None,
         binary: tuple[bool, ...] | None = None,
+        task_of_output: tuple[int, ...] | None = None,
     ) -> Heads:
         """Solve for all tasks; differentiable in Z and Y.
 
@@ -135,24 +114,64 @@ class HeadProblem:
             The same for tasks of labels.
         binary : tuple of bool, one a task, optional
             Which targets are labels; then Y is a tensor.
+        task_of_output : tuple of int, one a target, optional
+            Which targets are outputs of one task: with "l1" these share one support
+            (`solvers.solve_multitask_lasso`), and must have the same weights and no labels. Below,
+            a task is a target.
         """
-        if binary is None or not any(binary):
+        kinds = self._kinds(binary, task_of_output)
+        if len(kinds) < 2:
+            kind = next(iter(kinds), "values")
+            return self._solve_kind(kind, Z, Y, weights, coef_init, intercept_init, task_of_output)
+        device = Z.device
+        # from the host's memory, which is no synchronisation
+        parts = {kind: torch.tensor(columns).to(device) for kind, columns in kinds.items()}
+        heads = [
+            self._part(tasks)._solve_kind(
+                kind,
+                Z,
+                some_targets(Y, tasks),
+                some_columns(weights, tasks),
+                some_rows(coef_init, tasks),
+                some_rows(intercept_init, tasks),
+                task_of_output and tuple(task_of_output[t] for t in kinds[kind]),
+            )
+            for kind, tasks in parts.items()
+        ]
+        return merge_heads(heads, torch.cat(list(parts.values())).argsort())
+
+    def _kinds(
+        self, binary: tuple[bool, ...] | None, task_of_output: tuple[int, ...] | None
+    ) -> dict[str, list[int]]:
+        """Columns with values, with labels, and of tasks with several outputs."""
+        n_columns = len(binary or task_of_output or ())
+        labels = binary or (False,) * n_columns
+        shared = [False] * n_columns
+        if task_of_output is not None and self.penalty == "l1":
+            shared = have_company(task_of_output)
+        kinds: dict[str, list[int]] = {}
+        for t in range(n_columns):
+            kind = "labels" if labels[t] else "shared" if shared[t] else "values"
+            kinds.setdefault(kind, []).append(t)
+        return kinds
+
+    def _solve_kind(
+        self,
+        kind: str,
+        Z: Tensor,
+        Y: Tensor | HeadTargets,
+        weights: Tensor | None,
+        coef_init: Tensor | None,
+        intercept_init: Tensor | None,
+        task_of_output: tuple[int, ...] | None,
+    ) -> Heads:
+        if kind == "values":
             return self._solve_values(Z, Y, weights, coef_init)
-        assert isinstance(Y, Tensor)  # for mypy
-        if all(binary):
+        if kind == "labels":
+            assert isinstance(Y, Tensor)  # for mypy
             return self._solve_labels(Z, Y, weights, coef_init, intercept_init)
-        values, labels = _sides(binary, Y.device)
-        of_values = self._part(values)._solve_values(
-            Z, Y[:, values], _columns(weights, values), _rows(coef_init, values)
-        )
-        of_labels = self._part(labels)._solve_labels(
-            Z,
-            Y[:, labels],
-            _columns(weights, labels),
-            _rows(coef_init, labels),
-            _rows(intercept_init, labels),
-        )
-        return _merged(of_values, of_labels, torch.cat([values, labels]).argsort())
+        assert task_of_output is not None
+        return self._solve_shared(Z, Y, weights, coef_init, task_of_output)
 
     def judge(
         self,
@@ -181,16 +200,18 @@ class HeadProblem:
             return 0.5 * squared_error(predicted, Y, weights)
         if all(binary):
             return self._log_loss(predicted, Y, weights)
-        values, labels = _sides(binary, Y.device)
+        values, labels = sides(binary, Y.device)
         of_values = 0.5 * squared_error(
-            predicted[:, values], Y[:, values], _columns(weights, values)
+            predicted[:, values], Y[:, values], some_columns(weights, values)
         )
-        of_labels = self._log_loss(predicted[:, labels], Y[:, labels], _columns(weights, labels))
+        of_labels = self._log_loss(
+            predicted[:, labels], Y[:, labels], some_columns(weights, labels)
+        )
         order = torch.cat([values, labels]).argsort()
         return torch.cat([of_values, of_labels]).index_select(0, order)
 
     def _log_loss(self, predicted: Tensor, Y: Tensor, weights: Tensor | None) -> Tensor:
-        y, weight = Y.to(predicted.dtype).T, _per_task(weights)
+        y, weight = Y.to(predicted.dtype).T, per_task(weights)
         if self.balanced:
             weight = balance_classes(y, weight)
         return mean_log_loss(predicted.T, y, weight)
@@ -203,10 +224,10 @@ class HeadProblem:
         coef_init: Tensor | None,
     ) -> Heads:
         stats = centred_gram(
-            Z.double(), Y.double().T if isinstance(Y, Tensor) else Y, _per_task(weights)
+            Z.double(), Y.double().T if isinstance(Y, Tensor) else Y, per_task(weights)
         )
         if self.common is not False:
-            return self._solve_deviations(stats, _per_task(weights), len(Z), coef_init)
+            return self._solve_deviations(stats, per_task(weights), len(Z), coef_init)
         fit, alpha_max = self._solve_statistics(*stats[:3], coef_init)
         intercept = stats.y_mean - (fit.coef * stats.z_mean).sum(-1)
         return Heads(fit.coef, intercept, fit.loss, alpha_max, fit.result)
@@ -258,6 +279,27 @@ class HeadProblem:
         intercept = common.intercept + left.free * off
         return Heads(coef, intercept, loss, alpha_max, fit.result, common)
 
+    def _solve_shared(
+        self,
+        Z: Tensor,
+        Y: Tensor | HeadTargets,
+        weights: Tensor | None,
+        coef_init: Tensor | None,
+        task_of_output: tuple[int, ...],
+    ) -> Heads:
+        """Heads of tasks with several outputs."""
+        fit, intercept, alpha_max = fit_shared_supports(
+            Z.double(),
+            Y.double().T if isinstance(Y, Tensor) else Y,
+            per_task(weights),
+            task_of_output,
+            lambda unit, first: self._part(first)._strength(unit),
+            coef_init,
+            tol=self.tol,
+            max_iter=self.max_iter,
+        )
+        return Heads(fit.coef, intercept, fit.loss, alpha_max, fit.result)
+
     def _solve_labels(
         self,
         Z: Tensor,
@@ -276,7 +318,7 @@ class HeadProblem:
             self.penalty,
             Z.double(),
             Y.double().T,
-            _per_task(weights),
+            per_task(weights),
             self._strength,
             balanced=self.balanced,
             options=options,
@@ -292,46 +334,6 @@ class HeadProblem:
     def _strength(self, alpha_max: Tensor) -> Tensor:
         alpha = self.alpha * alpha_max if self.relative else alpha_max * 0 + self.alpha
         return alpha.maximum(self.floor * alpha_max) if self.floor else alpha
-
-
-def _per_task(weights: Tensor | None) -> Tensor | None:
-    return weights.T if weights is not None and weights.ndim == 2 else weights
-
-
-def _columns(weights: Tensor | None, tasks: Tensor) -> Tensor | None:
-    return weights[:, tasks] if weights is not None and weights.ndim == 2 else weights
-
-
-def _rows(start: Tensor | None, tasks: Tensor) -> Tensor | None:
-    return None if start is None else start.index_select(0, tasks)
-
-
-def _sides(binary: tuple[bool, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Which tasks have values and which have labels."""
-    values = [t for t, label in enumerate(binary) if not label]
-    labels = [t for t, label in enumerate(binary) if label]
-    # from the host's memory, which is no synchronisation
-    return torch.tensor(values).to(device), torch.tensor(labels).to(device)
-
-
-def _merged(one: Heads, other: Heads, order: Tensor) -> Heads:
-    def join(a: Tensor, b: Tensor) -> Tensor:
-        return torch.cat([a, b]).index_select(0, order)
-
-    result = SolveResult(
-        join(one.result.coef, other.result.coef),
-        join(one.result.objective, other.result.objective),
-        join(one.result.gap, other.result.gap),
-        join(one.result.n_iter, other.result.n_iter),
-        join(one.result.converged, other.result.converged),
-    )
-    return Heads(
-        join(one.coef, other.coef),
-        join(one.intercept, other.intercept),
-        join(one.loss, other.loss),
-        join(one.alpha_max, other.alpha_max),
-        result,
-    )
 
 
 def _mean_variance(gram: Tensor, corr: Tensor) -> Tensor:

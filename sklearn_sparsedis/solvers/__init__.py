@@ -5,6 +5,10 @@ from sklearn_sparsedis.solvers._group_lasso_svm_path import group_lasso_svm_path
 from sklearn_sparsedis.solvers._lasso import solve_lasso, solve_lasso_gram
 from sklearn_sparsedis.solvers._logistic import solve_logistic_lasso, solve_logistic_ridge
 from sklearn_sparsedis.solvers._mcp import GAMMA, solve_mcp_gram
+from sklearn_sparsedis.solvers._multitask_lasso import (
+    solve_multitask_lasso,
+    solve_multitask_lasso_gram,
+)
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import solve_ridge, solve_ridge_gram
 from sklearn_sparsedis.solvers._sparse_basis import SparseBasisResult, solve_sparse_basis
@@ -30,6 +34,8 @@ __all__ = [
     "solve_logistic_lasso",
     "solve_logistic_ridge",
     "solve_mcp_gram",
+    "solve_multitask_lasso",
+    "solve_multitask_lasso_gram",
     "solve_ridge",
     "solve_ridge_gram",
     "solve_sparse_basis",

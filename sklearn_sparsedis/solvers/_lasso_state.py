@@ -62,7 +62,7 @@ def choose(choice: Tensor, one: LassoState, other: LassoState) -> LassoState:
     """The states of one where `choice` is True, of the other elsewhere."""
 
     def pick(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(choice[:, None] if a.ndim == 2 else choice, a, b)
+        return torch.where(choice.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
 
     return LassoState(
         *(pick(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))

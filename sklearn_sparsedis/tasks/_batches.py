@@ -24,29 +24,32 @@ class TaskTable(NamedTuple):
     binary : None or tuple of bool, one a task
         Which targets are labels 0 and 1 with a logistic loss; None stands for none. The host has to
         know.
+    task_of_output : None or tuple of int, one a column of Y
+        Which columns are outputs of one task; with None every column is a task.
     """
 
     X: Tensor | FileRows
     Y: Tensor
     weights: Tensor | None
     binary: tuple[bool, ...] | None = None
+    task_of_output: tuple[int, ...] | None = None
 
     def rows(self, index: Tensor) -> "TaskTable":
         """Part of the rows, read into memory."""
         weights = None if self.weights is None else self.weights[index]
-        return TaskTable(self.X[index], self.Y[index], weights, self.binary)
+        return self._replace(X=self.X[index], Y=self.Y[index], weights=weights)
 
     def part(self, index: Tensor) -> "TaskTable":
         """Part of the rows; those in a file stay there."""
         if isinstance(self.X, Tensor):
             return self.rows(index)
         weights = None if self.weights is None else self.weights[index]
-        return TaskTable(self.X.view(index), self.Y[index], weights, self.binary)
+        return self._replace(X=self.X.view(index), Y=self.Y[index], weights=weights)
 
     def to(self, device: torch.device) -> "TaskTable":
         """The same rows on a device."""
         weights = None if self.weights is None else self.weights.to(device)
-        return TaskTable(self.X.to(device), self.Y.to(device), weights, self.binary)
+        return self._replace(X=self.X.to(device), Y=self.Y.to(device), weights=weights)
 
     @property
     def row_weights(self) -> Tensor | None:
@@ -63,11 +66,11 @@ class TaskBatch(NamedTuple):
     ----------
     X, Y, weights : as in TaskTable, for some rows and tasks
     tasks : Tensor of int64, shape (n_tasks_in_batch,)
-        Which tasks the columns of Y are.
+        Which columns of the table the columns of Y are.
     n_support : int
         The heads are fitted on the first `n_support` rows and judged on the others; on all rows
         for both when it equals their number.
-    binary : as in TaskTable, for these tasks
+    binary, task_of_output : as in TaskTable, for these tasks
     """
 
     X: Tensor
@@ -76,6 +79,7 @@ class TaskBatch(NamedTuple):
     tasks: Tensor
     n_support: int
     binary: tuple[bool, ...] | None = None
+    task_of_output: tuple[int, ...] | None = None
 
 
 class TaskBatches:
@@ -111,7 +115,12 @@ class TaskBatches:
         seed: int,
     ) -> None:
         self.table = table
-        self.n_rows, self.n_tasks = table.Y.shape
+        self.n_rows, n_columns = table.Y.shape
+        members: dict[int, list[int]] = {}
+        for column, task in enumerate(table.task_of_output or range(n_columns)):
+            members.setdefault(task, []).append(column)
+        self.members = list(members.values())
+        self.n_tasks = len(self.members)
         self.batch_size = min(batch_size, self.n_rows)
         self.tasks_per_batch = min(tasks_per_batch or self.n_tasks, self.n_tasks)
         self.query_fraction = query_fraction
@@ -163,17 +172,21 @@ class TaskBatches:
         index = self._next_rows()
         if index is None and isinstance(self.table.X, FileRows):  # few enough for a batch
             self.table = self.table.rows(torch.arange(self.n_rows, device=self.table.Y.device))
-        X, Y, weights, binary = self.table if index is None else self.table.rows(index)
+        X, Y, weights, binary, task_of_output = (
+            self.table if index is None else self.table.rows(index)
+        )
         assert isinstance(X, Tensor)  # for mypy
-        tasks = torch.arange(self.n_tasks)
+        tasks = torch.arange(Y.shape[1])
         if self.tasks_per_batch < self.n_tasks:
-            tasks = self._permutation(self.n_tasks)[: self.tasks_per_batch]
-            binary = None if binary is None else tuple(binary[t] for t in tasks.tolist())
-            tasks = tasks.to(Y.device)
+            drawn = self._permutation(self.n_tasks)[: self.tasks_per_batch].tolist()
+            columns = [column for task in drawn for column in self.members[task]]
+            binary = binary and tuple(binary[c] for c in columns)
+            task_of_output = task_of_output and tuple(task_of_output[c] for c in columns)
+            tasks = torch.tensor(columns).to(Y.device)
             Y = Y[:, tasks]
             weights = weights[:, tasks] if weights is not None and weights.ndim == 2 else weights
         tasks = tasks.to(Y.device)
         n_support = len(X)
         if self.query_fraction is not None:
             n_support -= min(max(round(self.query_fraction * len(X)), 1), len(X) - 2)
-        return TaskBatch(X, Y, weights, tasks, n_support, binary)
+        return TaskBatch(X, Y, weights, tasks, n_support, binary, task_of_output)

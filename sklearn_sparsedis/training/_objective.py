@@ -124,12 +124,13 @@ class BilevelObjective(nn.Module):
         """This rank's tasks of a batch, and their targets; centred where no row is left out.
 
         Where every batch is the whole table, that is done once. For a common head each rank needs
-        all tasks, and of fewer tasks than ranks each takes all.
+        all tasks; of fewer tasks than ranks, and of tasks with several outputs, each takes all.
         """
         if self._whole is not None and self._whole[0] is batch.Y:
             return self._whole[1:]
         own = batch
-        if 1 < self.ranks.size <= len(batch.tasks) and self.problem.common is False:
+        alone = batch.task_of_output is None and self.problem.common is False
+        if alone and 1 < self.ranks.size <= len(batch.tasks):
             part, weights, binary = self.ranks.every(), batch.weights, batch.binary
             own = batch._replace(
                 Y=batch.Y[:, part],
@@ -155,6 +156,7 @@ class BilevelObjective(nn.Module):
             self.coef.index_select(0, batch.tasks),
             intercept_init=self.intercept.index_select(0, batch.tasks),
             binary=batch.binary,
+            task_of_output=batch.task_of_output,
         )
         if whole:
             return heads, heads.loss
@@ -196,6 +198,7 @@ class BilevelObjective(nn.Module):
             self.coef,
             intercept_init=self.intercept,
             binary=table.binary,
+            task_of_output=table.task_of_output,
         )
         self.coef.copy_(heads.coef)
         self.intercept.copy_(heads.intercept)

@@ -1,0 +1,137 @@
+"""Which columns of Y are outputs of one task, and what follows from it."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sklearn_sparsedis._validation import Targets, check_label_counts
+
+__all__ = ["common_scale", "join_supports", "name_tasks"]
+
+# penalties under which the outputs of a task share their support, or have no zeros to share
+SHARING_PENALTIES = ("l1", "l2")
+
+
+def name_tasks(
+    targets: Targets, estimator: Any, task_of_output: ArrayLike | None = None
+) -> Targets:
+    """Targets with the tasks that their columns are outputs of.
+
+    Parameters
+    ----------
+    targets : Targets
+        With their losses.
+    estimator : estimator
+        With `task_of_output`, `penalty` and `common_head`.
+    task_of_output : as `estimator.task_of_output`, optional
+        Instead of it.
+    """
+    given = estimator.task_of_output if task_of_output is None else task_of_output
+    if given is None:
+        return targets
+    numbers = _numbers(given, targets)
+    counts = np.bincount(numbers)
+    if counts.max() == 1:
+        return targets
+    if estimator.penalty not in SHARING_PENALTIES:
+        known = " or ".join(f"'{name}'" for name in SHARING_PENALTIES)
+        raise ValueError(
+            f"penalty={estimator.penalty!r} chooses the support of every output by itself, so that "
+            f"outputs of one task cannot share one: choose {known}, or leave task_of_output None."
+        )
+    if estimator.common_head:
+        raise ValueError(
+            "common_head=True is not available for tasks with several outputs: the outputs of a "
+            "task do not resemble one head. Leave task_of_output None or common_head False."
+        )
+    if estimator.penalty == "l2":
+        return targets
+    shared = counts[numbers] > 1
+    labels = np.flatnonzero(shared & np.array(targets.binary or False))
+    if len(labels):
+        raise ValueError(
+            f"The loss 'logistic', which output {targets.tasks[labels[0]]} has, is not available "
+            "in a task with several outputs: give it the loss 'squared_error', or a task of its "
+            "own in task_of_output."
+        )
+    weights = _shared_weights(targets, numbers, shared)
+    check_label_counts(targets.values, weights, targets.tasks)
+    return replace(targets, weights=weights, task_of_output=tuple(numbers.tolist()))
+
+
+def _numbers(given: Any, targets: Targets) -> NDArray[np.int64]:
+    """Task of each column as a number, in the order of their first columns."""
+    n_outputs = targets.values.shape[1]
+    if targets.layout == "long":
+        raise ValueError(
+            "task_of_output names the tasks of columns of Y, but task_id already names those of "
+            "rows. With task_id, leave task_of_output None."
+        )
+    if isinstance(given, str) or not isinstance(given, Sequence | np.ndarray):
+        raise TypeError(
+            f"task_of_output must be a sequence of one name a column of Y, or None, got {given!r}."
+        )
+    names = np.asarray(given).tolist() if isinstance(given, np.ndarray) else list(given)
+    if len(names) != n_outputs:
+        raise ValueError(
+            f"task_of_output must name the task of each of {n_outputs} columns of Y, got "
+            f"{len(names)} names. In adapt, pass those of the new columns."
+        )
+    numbers: dict[Hashable, int] = {}
+    for name in names:
+        if not isinstance(name, Hashable) or name is None or name != name:
+            raise ValueError(f"task_of_output must have integers or strings, got {name!r}.")
+        numbers.setdefault(name, len(numbers))
+    return np.array([numbers[name] for name in names], dtype=np.int64)
+
+
+def _shared_weights(
+    targets: Targets, numbers: NDArray[np.int64], shared: NDArray[np.bool_]
+) -> NDArray[np.float64] | None:
+    """Weights of labels, zero on rows that lack an output of the task."""
+    weights = targets.weights
+    if weights is None or weights.ndim == 1:
+        return weights
+    weights = weights.copy()
+    for task in np.unique(numbers[shared]):
+        columns = np.flatnonzero(numbers == task)
+        of_task = weights[:, columns]
+        complete = (of_task > 0).all(1)
+        if (of_task[complete] != of_task[complete, :1]).any():
+            raise ValueError(
+                "sample_weight must be the same for all outputs of a task: on some rows those of "
+                f"output {targets.tasks[columns[0]]} and of others of its task differ."
+            )
+        weights[:, columns] = np.where(complete, of_task[:, 0], 0.0)[:, None]
+    return weights
+
+
+def common_scale(
+    scale: NDArray[np.float64], values: NDArray[np.float64], targets: Targets
+) -> NDArray[np.float64]:
+    """Unit of a task's penalty, the root mean square of its outputs' scales; one a column.
+
+    Outputs that do not vary, whose standardised `values` are zero, do not count.
+    """
+    if targets.task_of_output is None:
+        return scale
+    numbers = np.array(targets.task_of_output)
+    counted = values.any(0)
+    squares = np.bincount(numbers, counted * scale**2)
+    counts = np.bincount(numbers, counted.astype(float))
+    common = np.sqrt(squares / np.maximum(counts, 1))[numbers]
+    alone = (np.bincount(numbers) == 1)[numbers]
+    return np.where(alone | (common == 0), scale, common)
+
+
+def join_supports(support: NDArray[np.bool_], targets: Targets) -> NDArray[np.bool_]:
+    """Components that a task uses, for each of its outputs, also those that do not vary."""
+    if targets.task_of_output is None:
+        return support
+    numbers = np.array(targets.task_of_output)
+    used = np.zeros((numbers.max() + 1, support.shape[1]), dtype=bool)
+    np.logical_or.at(used, numbers, support)
+    return used[numbers]

@@ -1,0 +1,105 @@
+"""Heads of tasks, and what it takes to fit tasks of different kinds apart from one another."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.functional import CentredTargets
+from sklearn_sparsedis.nn._common_head import CommonHead
+from sklearn_sparsedis.solvers import SolveResult
+
+__all__ = [
+    "HeadTargets",
+    "Heads",
+    "merge_heads",
+    "per_task",
+    "sides",
+    "some_columns",
+    "some_rows",
+    "some_targets",
+]
+
+HeadTargets = CentredTargets
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Heads of T tasks on m components.
+
+    Attributes
+    ----------
+    coef : Tensor of shape (T, m)
+    intercept : Tensor of shape (T,)
+    loss : Tensor of shape (T,)
+        Half the mean squared error, or for labels the mean log-loss, on the rows of the fit.
+    alpha_max : Tensor of shape (T,)
+        Unit of a relative `alpha`.
+    result : SolveResult
+        Certificate of the solve, not recorded for autograd; of the deviations where there is a
+        common head.
+    common : CommonHead or None
+    """
+
+    coef: Tensor
+    intercept: Tensor
+    loss: Tensor
+    alpha_max: Tensor
+    result: SolveResult
+    common: CommonHead | None = None
+
+    def predict(self, Z: Tensor) -> Tensor:
+        """Targets of all tasks, shape (n, T); the log-odds of label 1 where targets are labels."""
+        return Z.to(self.coef.dtype) @ self.coef.T + self.intercept
+
+
+def per_task(weights: Tensor | None) -> Tensor | None:
+    """Weights of rows (n,) or labels (n, T) with tasks first."""
+    return weights.T if weights is not None and weights.ndim == 2 else weights
+
+
+def some_columns(weights: Tensor | None, tasks: Tensor) -> Tensor | None:
+    """Weights of rows or labels for some tasks."""
+    return weights[:, tasks] if weights is not None and weights.ndim == 2 else weights
+
+
+def some_rows(start: Tensor | None, tasks: Tensor) -> Tensor | None:
+    """Start of the heads of some tasks."""
+    return None if start is None else start.index_select(0, tasks)
+
+
+def sides(binary: tuple[bool, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Which tasks have values and which have labels."""
+    values = [t for t, label in enumerate(binary) if not label]
+    labels = [t for t, label in enumerate(binary) if label]
+    # from the host's memory, which is no synchronisation
+    return torch.tensor(values).to(device), torch.tensor(labels).to(device)
+
+
+def some_targets(Y: Tensor | HeadTargets, tasks: Tensor) -> Tensor | HeadTargets:
+    """Targets (n, T), or centred ones, of some tasks."""
+    if isinstance(Y, Tensor):
+        return Y[:, tasks]
+    return HeadTargets(*(x.index_select(0, tasks) for x in Y))
+
+
+def merge_heads(heads: list[Heads], order: Tensor) -> Heads:
+    """Heads one after the other, then in an order; without a common head."""
+
+    def join(parts: list[Tensor]) -> Tensor:
+        return torch.cat(parts).index_select(0, order)
+
+    result = SolveResult(
+        join([part.result.coef for part in heads]),
+        join([part.result.objective for part in heads]),
+        join([part.result.gap for part in heads]),
+        join([part.result.n_iter for part in heads]),
+        join([part.result.converged for part in heads]),
+    )
+    return Heads(
+        join([part.coef for part in heads]),
+        join([part.intercept for part in heads]),
+        join([part.loss for part in heads]),
+        join([part.alpha_max for part in heads]),
+        result,
+    )

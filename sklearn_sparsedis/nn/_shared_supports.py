@@ -1,0 +1,141 @@
+"""Heads of tasks with several outputs, which share one support."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.functional import (
+    CentredTargets,
+    centred_gram,
+    multitask_lasso_alpha_max,
+)
+from sklearn_sparsedis.implicit import LeastSquaresFit, multitask_lasso_gram
+
+__all__ = ["fit_shared_supports", "have_company"]
+
+
+class _Outputs(NamedTuple):
+    """Columns of T tasks with up to q outputs.
+
+    Attributes
+    ----------
+    columns : Tensor of int64, shape (T, q)
+        Columns of each task, filled up with column 0.
+    inside : Tensor of shape (T, q)
+        One where there is an output, zero where it is filled up.
+    place : Tensor of int64, shape (n_columns,)
+        Where each column is among the T q outputs.
+    """
+
+    columns: Tensor
+    inside: Tensor
+    place: Tensor
+
+    def spread(self, x: Tensor) -> Tensor:
+        """Values of columns as (T, q, ...), zero where filled up."""
+        values = x.index_select(0, self.columns.flatten()).unflatten(0, self.columns.shape)
+        return values * self.inside.reshape(*self.inside.shape, *(1,) * (x.ndim - 1))
+
+    def collect(self, x: Tensor) -> Tensor:
+        """Inverse of `spread`."""
+        return x.flatten(0, 1).index_select(0, self.place)
+
+    def repeat(self, x: Tensor) -> Tensor:
+        """Values of tasks, (T,), for each of their columns."""
+        return x.index_select(0, self.place // self.columns.shape[1])
+
+
+def fit_shared_supports(
+    Z: Tensor,
+    Y: Tensor | CentredTargets,
+    weights: Tensor | None,
+    task_of_output: tuple[int, ...],
+    strength: Callable[[Tensor, Tensor], Tensor],
+    coef_init: Tensor | None,
+    **options: Any,
+) -> tuple[LeastSquaresFit, Tensor, Tensor]:
+    """Group Lasso of each task, with intercepts; differentiable in Z and Y.
+
+    Parameters
+    ----------
+    Z : Tensor of shape (n, m)
+    Y : Tensor of shape (n_columns, n), or CentredTargets
+    weights : Tensor of shape (n,) or (n_columns, n), optional
+        The same for all columns of a task.
+    task_of_output : tuple of int, one a column
+        Which task a column belongs to.
+    strength : callable
+        Strengths (T,) of tasks with units (T,), of which the first columns are given.
+    coef_init : Tensor of shape (n_columns, m), optional
+    **options
+        Of `solvers.solve_multitask_lasso_gram`.
+
+    Returns
+    -------
+    fit : LeastSquaresFit
+        A row a column; those of a task have the same certificate.
+    intercept : Tensor of shape (n_columns,)
+    alpha_max : Tensor of shape (n_columns,)
+    """
+    outputs = _lay_out(task_of_output, Z)
+    if isinstance(Y, CentredTargets):
+        Y = CentredTargets(*(outputs.spread(x) for x in Y))
+    else:
+        Y = outputs.spread(Y)
+    first = outputs.columns[:, 0]
+    if weights is not None and weights.ndim == 2:  # one Gram matrix a task
+        weights = weights.index_select(0, first)[:, None]
+    gram, corr, y_sq, z_mean, y_mean = centred_gram(Z, Y, weights)
+    gram, corr = gram if gram.ndim == 2 else gram[:, 0], corr.mT
+    # a number, as in HeadProblem
+    alpha_max = multitask_lasso_alpha_max(corr.detach())
+    start = None if coef_init is None else outputs.spread(coef_init).mT
+    alpha = strength(alpha_max, first)
+    fit = multitask_lasso_gram(gram, corr, y_sq, alpha, coef_init=start, **options)
+    coef = fit.coef.mT
+    intercept = outputs.collect(y_mean - (coef * z_mean).sum(-1))
+    result = replace(
+        fit.result,
+        coef=outputs.collect(fit.result.coef.mT),
+        **{
+            name: outputs.repeat(getattr(fit.result, name))
+            for name in ("objective", "gap", "n_iter", "converged")
+        },
+    )
+    of_columns = LeastSquaresFit(outputs.collect(coef), outputs.collect(fit.loss), result)
+    return of_columns, intercept, outputs.repeat(alpha_max)
+
+
+def _lay_out(task_of_output: tuple[int, ...], like: Tensor) -> _Outputs:
+    members = _members(task_of_output)
+    q = max(len(columns) for columns in members)
+    place = [0] * len(task_of_output)
+    for t, columns in enumerate(members):
+        for k, column in enumerate(columns):
+            place[column] = t * q + k
+    filled = [columns + [0] * (q - len(columns)) for columns in members]
+    inside = [[float(k < len(columns)) for k in range(q)] for columns in members]
+    # from the host's memory, which is no synchronisation
+    return _Outputs(
+        torch.tensor(filled).to(like.device),
+        torch.tensor(inside, dtype=like.dtype).to(like.device),
+        torch.tensor(place).to(like.device),
+    )
+
+
+def _members(task_of_output: tuple[int, ...]) -> list[list[int]]:
+    """Columns of each task."""
+    members: dict[int, list[int]] = {}
+    for column, task in enumerate(task_of_output):
+        members.setdefault(task, []).append(column)
+    return list(members.values())
+
+
+def have_company(task_of_output: tuple[int, ...]) -> list[bool]:
+    """Which columns share their task with others."""
+    counts = Counter(task_of_output)
+    return [counts[task] > 1 for task in task_of_output]
