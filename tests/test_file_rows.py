@@ -27,6 +27,8 @@ def in_file(kind, X, folder):
         stored[:] = X
         stored.flush()
         return np.memmap(folder / "X", dtype=X.dtype, mode="r", shape=X.shape)
+    if kind == "zarr":
+        return pytest.importorskip("zarr").array(X, chunks=(50, 8))
     h5py = pytest.importorskip("h5py")
     with h5py.File(folder / "X.h5", "w") as file:
         file["X"] = X
@@ -48,7 +50,7 @@ class Watched:
         return found
 
 
-KINDS = ["memmap float64", "memmap float32", "hdf5"]
+KINDS = ["memmap float64", "memmap float32", "hdf5", "zarr"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
