@@ -159,7 +159,7 @@ def solve_sparse_basis(
     with torch.no_grad():
         heads, to_sphere = _spherical(H, stderr)
         n_seen = sample_size(n_tasks, m)
-        n_starts = n_starts or default_n_starts(n_seen, m)
+        n_starts = n_starts or default_n_starts(n_tasks, m)
         found = search_many(
             heads,
             generator,
