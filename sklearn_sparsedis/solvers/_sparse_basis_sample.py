@@ -29,8 +29,9 @@ __all__ = [
 
 RIVALS = 20  # directions of a pool that compete for the place of each row of a basis
 SAME = 0.9  # cosine, in spherical coordinates, above which two directions count as one
-# heads that the search sees, at least
-_SAMPLE, _SAMPLE_PER_DIRECTION = 2000, 40
+# heads that the search sees: with half of these, correlated and noisy heads of 10 latents misled
+# two searches of three
+_SAMPLE, _SAMPLE_PER_DIRECTION = 2000, 200
 # log-densities held at a time: 16 MB
 _TERMS = 2_097_152
 

@@ -37,17 +37,18 @@ def solve(H, stderr):
 )
 def test_a_sample_costs_no_accuracy(monkeypatch, share, correlation, noise, rare):
     H, stderr, normals = make_heads(3000, 5, share, correlation, noise, rare=rare)
+    assert _sparse_basis_sample.sample_size(3000, 5) == 2000
     monkeypatch.setattr(_sparse_basis_sample, "_SAMPLE", 10**9)
     full = solve(H, stderr)
-    monkeypatch.setattr(_sparse_basis_sample, "_SAMPLE", 600)
+    monkeypatch.setattr(_sparse_basis_sample, "_SAMPLE", 1000)
     found = solve(H, stderr)
     worst = [(r.directions @ normals.T).abs().amax(0).amin() for r in (full, found)]
     assert worst[1] > 0.99
     assert worst[1] > worst[0] - 1e-3
     # a nat a direction is what the score varies by between searches of all heads
     assert found.score > full.score - 5
-    assert ((found.unused > 0.5).sum(0).sort().values - (full.unused > 0.5).sum(0).sort().values
-            ).abs().max() < 30  # fmt: skip
+    zeros = [(r.unused > 0.5).sum(0).sort().values for r in (full, found)]
+    assert (zeros[1] - zeros[0]).abs().max() < 0.01 * len(H)
     assert (found.stability > 0.8).all()
     assert (found.evidence > found.chance).all()
 
@@ -69,5 +70,5 @@ def test_terms_are_those_of_the_model_whatever_the_chunks(monkeypatch):
 
 
 def test_the_seed_decides():
-    H, stderr, _ = make_heads(2500, 3, 0.5, 0.5, 0.05)
+    H, stderr, _ = make_heads(2100, 2, 0.5, 0.5, 0.05)
     torch.testing.assert_close(solve(H, stderr).coef, solve(H, stderr).coef, rtol=0, atol=0)
