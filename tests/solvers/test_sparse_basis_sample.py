@@ -27,7 +27,7 @@ def make_heads(n_tasks, m, share, correlation, noise, seed=0, rare=0):
 
 
 def solve(H, stderr):
-    return solve_sparse_basis(H, stderr, generator=torch.Generator().manual_seed(0))
+    return solve_sparse_basis(H, stderr, n_starts=8, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ def solve(H, stderr):
     ids=["easy", "correlated", "rare"],
 )
 def test_a_sample_costs_no_accuracy(monkeypatch, share, correlation, noise, rare):
-    H, stderr, normals = make_heads(3000, 5, share, correlation, noise, rare=rare)
-    assert _sparse_basis_sample.sample_size(3000, 5) == 2000
+    H, stderr, normals = make_heads(2200, 4, share, correlation, noise, rare=rare)
+    assert _sparse_basis_sample.sample_size(2200, 4) == 2000
     monkeypatch.setattr(_sparse_basis_sample, "_SAMPLE", 10**9)
     full = solve(H, stderr)
-    monkeypatch.setattr(_sparse_basis_sample, "_SAMPLE", 1000)
+    monkeypatch.setattr(_sparse_basis_sample, "_SAMPLE", 800)
     found = solve(H, stderr)
     worst = [(r.directions @ normals.T).abs().amax(0).amin() for r in (full, found)]
     assert worst[1] > 0.99
@@ -50,7 +50,7 @@ def test_a_sample_costs_no_accuracy(monkeypatch, share, correlation, noise, rare
     zeros = [(r.unused > 0.5).sum(0).sort().values for r in (full, found)]
     assert (zeros[1] - zeros[0]).abs().max() < 0.01 * len(H)
     assert (found.stability > 0.8).all()
-    assert (found.evidence > found.chance).all()
+    assert (found.evidence > 100).all()
 
 
 def test_terms_are_those_of_the_model_whatever_the_chunks(monkeypatch):
