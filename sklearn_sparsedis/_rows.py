@@ -87,10 +87,10 @@ class Rows:
 
     def _read(self, rows: Any, named: str) -> NDArray[Any]:
         try:
-            if len(self.source) < len(self):
+            if self.source.shape[0] < len(self):
                 raise ValueError(
                     f"{self.name} had {len(self)} rows when it was checked and has "
-                    f"{len(self.source)} now: it must not change while it is used."
+                    f"{self.source.shape[0]} now: it must not change while it is used."
                 )
             return np.asarray(self.source[rows])
         except OSError as error:
@@ -146,7 +146,7 @@ def check_rows(
         estimator, X[:_GLANCE], reset=reset, dtype=dtypes, ensure_min_samples=min_samples
     )
     dtype = np.dtype(np.float32) if X.dtype.itemsize <= 2 else glance.dtype
-    return Rows(X, (len(X), glance.shape[1]), dtype, "X", in_file=True)
+    return Rows(X, (X.shape[0], glance.shape[1]), dtype, "X", in_file=True)
 
 
 def read_or_stay(rows: Rows) -> NDArray[Any] | Rows:
@@ -170,7 +170,7 @@ def check_table(Y: Any, name: str) -> Rows:
     values: NDArray[Any] = check_array(Y[:_GLANCE] if lazy else Y, input_name=name, **options)
     dtype = values.dtype if values.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     if lazy:
-        shape = (len(Y), values.shape[1])
+        shape = (Y.shape[0], values.shape[1])
         return Rows(Y, shape, dtype, name, missing=True, in_file=True)
     table = values.reshape(len(values), -1).astype(dtype, copy=False)
     return Rows(table, table.shape, dtype, name, missing=True)

@@ -174,9 +174,10 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
     def partial_fit(self, F: ArrayLike, Y: ArrayLike) -> "SparseRotation":
         """Continue with more rows, on which all tasks were observed.
 
-        The model equals, to rounding, one that was fitted on all rows since the first call, or
-        since the last call of `fit`: moments are kept and added to, and the search is run again.
-        Give few large chunks rather than many small ones.
+        Moments are kept and added to, and the search is run again, so that the model is the one
+        that `fit` gives on all rows since the first call or the last `fit`: its least-squares heads
+        to rounding, its basis to the accuracy with which the search converges. Give few large
+        chunks rather than many small ones.
 
         Parameters
         ----------

@@ -134,8 +134,8 @@ def solve_sparse_basis(
     form: the iterative projection of [2]_), while the spike narrows. Then the directions of all
     starts, and the normals of hyperplanes through m - 1 random heads, form one pool, from which
     every basis exchanges its directions for better ones; the best bases are polished, perturbed
-    and exchanged again. Cost of a sweep: ``n_starts T m^3``. Of more than 2000 heads (40 m, if that
-    is more) the search sees a sample; the best bases are refined and judged on all. Nothing is
+    and exchanged again. Cost of a sweep: ``n_starts T m^3``. Of more than 2000 heads (200 m, if
+    that is more) the search sees a sample; the best bases are refined and judged on all. Nothing is
     recorded for autograd.
 
     References
@@ -159,7 +159,7 @@ def solve_sparse_basis(
     with torch.no_grad():
         heads, to_sphere = _spherical(H, stderr)
         n_seen = sample_size(n_tasks, m)
-        n_starts = n_starts or default_n_starts(n_seen, m)
+        n_starts = n_starts or default_n_starts(n_tasks, m)
         found = search_many(
             heads,
             generator,
