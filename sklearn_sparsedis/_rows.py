@@ -10,6 +10,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
+from torch.utils.data import Dataset
 
 # numbers in double precision that are held of a table at a time: 32 MB
 CHUNK = 4_194_304
@@ -110,6 +111,28 @@ class Rows:
         )
 
 
+class _Items:
+    """Items of a map-style dataset of torch as the rows of a table."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+        first = self._row(0)
+        self.dtype, self._width = first.dtype, len(first)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """As it is now."""
+        return len(self.dataset), self._width
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        index = range(*rows.indices(len(self.dataset))) if isinstance(rows, slice) else rows[0]
+        return np.stack([self._row(int(i)) for i in index])
+
+    def _row(self, i: int) -> NDArray[Any]:
+        item = self.dataset[i]
+        return np.asarray(item[0] if isinstance(item, tuple | list) else item).reshape(-1)
+
+
 def check_rows(
     estimator: BaseEstimator,
     X: Any,
@@ -126,7 +149,8 @@ def check_rows(
     X : array-like or dataset of shape (n, d)
         Anything that scikit-learn takes, as float32 or float64; or a memory map of another dtype,
         an HDF5 dataset, a zarr array or the like, whose values are converted and checked when they
-        are read. Numbers of one or two bytes become float32, which holds them exactly.
+        are read; or a dataset of torch whose items are rows, or pairs that begin with one.
+        Numbers of one or two bytes become float32, which holds them exactly.
     reset : bool
         Whether to set the attributes.
     min_samples : int
@@ -137,6 +161,8 @@ def check_rows(
     Rows
     """
     dtypes = [np.float64, np.float32]
+    if isinstance(X, Dataset):
+        X = _Items(X)
     if not in_file(X):
         array: NDArray[Any] = validate_data(
             estimator, X, reset=reset, dtype=dtypes, ensure_min_samples=min_samples

@@ -31,6 +31,7 @@ from sklearn_sparsedis._fitting import (
     ready_encoder,
 )
 from sklearn_sparsedis._losses import mark_labels
+from sklearn_sparsedis._observations import with_nan
 from sklearn_sparsedis._output_tasks import name_tasks
 from sklearn_sparsedis._rows import Rows, check_rows, read_or_stay
 from sklearn_sparsedis._validation import (
@@ -309,7 +310,8 @@ class SparseDisentangledRepresentation(
             like are read when rows are needed and never as a whole, here and in the other methods;
             their numbers of one or two bytes become float32.
         Y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Targets; NaN where a task was not observed on a row.
+            Targets; NaN where a task was not observed on a row. In a `scipy.sparse` Y every
+            explicit entry, also of zero, is an observation.
         task_id : array-like of shape (n_samples,), optional
             Long layout: the task that each row, with its one target in Y, belongs to.
         sample_weight : array-like of shape (n_samples,) or the shape of Y, optional
@@ -371,6 +373,7 @@ class SparseDisentangledRepresentation(
         rows = read_or_stay(check_rows(self, X, reset=reset, min_samples=2))
         if isinstance(rows, np.ndarray):  # rows in a file are checked when they are read
             check_magnitude("X", rows)
+        Y = with_nan(Y, len(rows), task_id)
         targets = check_targets(
             Y,
             len(rows),
@@ -540,6 +543,7 @@ class SparseDisentangledRepresentation(
         Y = y if Y is None else Y
         if Y is None:
             raise ValueError("score requires y to be passed, but the target y is None.")
+        Y = with_nan(Y, len(rows), task_id)
         true = check_array(Y, ensure_2d=False, ensure_all_finite="allow-nan", input_name="Y")
         if task_id is not None:
             columns = find_tasks(task_id, self.tasks_, len(rows))
@@ -588,6 +592,7 @@ class SparseDisentangledRepresentation(
             A fitted copy that shares `encoder_` with this one, which does not change.
         """
         rows = self._check_X(X)
+        Y = with_nan(Y, len(rows), task_id)
         targets = check_targets(
             Y, len(rows), task_id=task_id, sample_weight=sample_weight, caller=type(self).__name__
         )

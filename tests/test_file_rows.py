@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
+from torch.utils.data import TensorDataset
 
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
@@ -27,6 +29,8 @@ def in_file(kind, X, folder):
         stored[:] = X
         stored.flush()
         return np.memmap(folder / "X", dtype=X.dtype, mode="r", shape=X.shape)
+    if kind == "dataset":
+        return TensorDataset(torch.tensor(X), torch.zeros(len(X)))
     if kind == "zarr":
         return pytest.importorskip("zarr").array(X, chunks=(50, 8))
     h5py = pytest.importorskip("h5py")
@@ -50,7 +54,7 @@ class Watched:
         return found
 
 
-KINDS = ["memmap float64", "memmap float32", "hdf5", "zarr"]
+KINDS = ["memmap float64", "memmap float32", "hdf5", "zarr", "dataset"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -58,7 +62,7 @@ KINDS = ["memmap float64", "memmap float32", "hdf5", "zarr"]
 @pytest.mark.filterwarnings("ignore:Not every component is determined:UserWarning")
 def test_fit_is_that_of_the_array(data, kind, parameters, tmp_path):
     X = in_file(kind, data.X, tmp_path)
-    array = np.array(X)
+    array = data.X.astype(kind.split()[1]) if " " in kind else data.X
     one = model(**parameters).fit(X, data.Y)
     other = model(**parameters).fit(array, data.Y)
     tolerance = {"atol": 1e-3} if array.dtype == np.float32 else {"atol": 1e-8}
@@ -119,6 +123,21 @@ def test_a_file_that_shrinks_or_has_other_columns(data):
         model().fit(Shrinking(data.X), data.Y)
     with pytest.raises(ValueError, match="X has 7 features"):
         model().fit(data.X, data.Y).predict(Watched(data.X[:, :7]))
+
+
+def test_sparse_targets_are_those_with_nan(data):
+    seen = np.random.default_rng(0).random(data.Y.shape) < 0.4
+    Y = np.where(seen, data.Y, np.nan)
+    Y[np.flatnonzero(seen[:, 0])[:5], 0] = 0.0  # an explicit zero is an observation
+    row, task = np.nonzero(seen)
+    sparse = csr_array((Y[row, task], (row, task)), shape=Y.shape)
+    one, other = model().fit(data.X, sparse), model().fit(data.X, Y)
+    np.testing.assert_array_equal(one.coef_, other.coef_)
+    assert one.score(data.X, sparse) == other.score(data.X, Y)
+    adapted = one.adapt(data.X, sparse[:, [0, 1]])
+    np.testing.assert_array_equal(adapted.coef_, other.adapt(data.X, Y[:, :2]).coef_)
+    with pytest.raises(ValueError, match="Y is sparse and task_id is given"):
+        model().fit(data.X, sparse, task_id=np.zeros(400, dtype=int))
 
 
 def test_views_read_what_they_are_asked_for():
