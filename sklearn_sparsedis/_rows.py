@@ -88,10 +88,10 @@ class Rows:
 
     def _read(self, rows: Any, named: str) -> NDArray[Any]:
         try:
-            if self.source.shape[0] < len(self):
+            if (now := _length(self.source)) < len(self):
                 raise ValueError(
                     f"{self.name} had {len(self)} rows when it was checked and has "
-                    f"{self.source.shape[0]} now: it must not change while it is used."
+                    f"{now} now: it must not change while it is used."
                 )
             return np.asarray(self.source[rows])
         except OSError as error:
@@ -172,7 +172,7 @@ def check_rows(
         estimator, X[:_GLANCE], reset=reset, dtype=dtypes, ensure_min_samples=min_samples
     )
     dtype = np.dtype(np.float32) if X.dtype.itemsize <= 2 else glance.dtype
-    return Rows(X, (X.shape[0], glance.shape[1]), dtype, "X", in_file=True)
+    return Rows(X, (_length(X), glance.shape[1]), dtype, "X", in_file=True)
 
 
 def read_or_stay(rows: Rows) -> NDArray[Any] | Rows:
@@ -196,10 +196,15 @@ def check_table(Y: Any, name: str) -> Rows:
     values: NDArray[Any] = check_array(Y[:_GLANCE] if lazy else Y, input_name=name, **options)
     dtype = values.dtype if values.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     if lazy:
-        shape = (Y.shape[0], values.shape[1])
+        shape = (_length(Y), values.shape[1])
         return Rows(Y, shape, dtype, name, missing=True, in_file=True)
     table = values.reshape(len(values), -1).astype(dtype, copy=False)
     return Rows(table, table.shape, dtype, name, missing=True)
+
+
+def _length(source: Any) -> int:
+    """Rows of a table now; arrays of zarr have no length."""
+    return len(source) if hasattr(source, "__len__") else source.shape[0]
 
 
 def in_file(X: Any) -> bool:
