@@ -6,13 +6,6 @@ from typing import Any
 import numpy as np
 from scipy.special import entr
 from sklearn.base import BaseEstimator
-from sklearn.ensemble import (
-    GradientBoostingClassifier,
-    GradientBoostingRegressor,
-    RandomForestClassifier,
-    RandomForestRegressor,
-)
-from sklearn.linear_model import LassoCV, LinearRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch, check_random_state
 
@@ -25,14 +18,30 @@ __all__ = ["dci_scores"]
 _FOREST = {"n_estimators": 10, "max_features": None}
 
 
+def _lasso(discrete: bool, n_train: int, seed: int) -> BaseEstimator:
+    from sklearn.linear_model import LassoCV
+
+    return LassoCV(cv=3, random_state=seed)
+
+
+def _linear(discrete: bool, n_train: int, seed: int) -> BaseEstimator:
+    from sklearn.linear_model import LinearRegression
+
+    return LinearRegression()
+
+
 def _forest(discrete: bool, n_train: int, seed: int) -> BaseEstimator:
     # a sample of rows a tree bounds the cost without changing which features matter
     size = {"max_samples": min(n_train, 3000)}
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor  # slow to import
+
     kind = RandomForestClassifier if discrete else RandomForestRegressor
     return kind(**_FOREST, **size, random_state=seed)
 
 
 def _boosting(discrete: bool, n_train: int, seed: int) -> BaseEstimator:
+    from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
+
     kind = GradientBoostingClassifier if discrete else GradientBoostingRegressor
     return kind(random_state=seed)
 
@@ -41,8 +50,8 @@ def _boosting(discrete: bool, n_train: int, seed: int) -> BaseEstimator:
 PREDICTORS: dict[str, tuple[Callable[[bool, int, int], Any], bool]] = {
     "boosting": (_boosting, False),
     "forest": (_forest, False),
-    "lasso": (lambda discrete, n_train, seed: LassoCV(cv=3, random_state=seed), True),
-    "linear": (lambda discrete, n_train, seed: LinearRegression(), True),
+    "lasso": (_lasso, True),
+    "linear": (_linear, True),
 }
 
 

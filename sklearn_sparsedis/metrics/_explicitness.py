@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsedis.metrics._checks import check_pair
@@ -37,6 +36,8 @@ def _factor_areas(
             "Z_true has a factor of which only one value is in the rows for fitting or for "
             "testing: explicitness needs more rows."
         )
+    from sklearn.linear_model import LogisticRegression  # slow to import
+
     model = LogisticRegression(max_iter=1000).fit(Z[train], labels[train])
     decision = model.predict_proba(Z[test])
     present = np.isin(model.classes_, labels[test])

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
@@ -240,5 +239,7 @@ def beta_vae_score(
     labels = np.repeat(np.arange(len(samplers)), half)
     train, test = (part.reshape(-1, Z.shape[1]) for part in (points[:, :half], points[:, half:]))
     scaler = StandardScaler().fit(train)
+    from sklearn.linear_model import LogisticRegression  # slow to import
+
     model = LogisticRegression(max_iter=1000).fit(scaler.transform(train), labels)
     return float(model.score(scaler.transform(test), labels))
