@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 
 from sklearn_sparsedis.solvers import _sparse_basis_sample, solve_sparse_basis
 from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns, log_density
@@ -72,3 +73,16 @@ def test_terms_are_those_of_the_model_whatever_the_chunks(monkeypatch):
 def test_the_seed_decides():
     H, stderr, _ = make_heads(2100, 2, 0.5, 0.5, 0.05)
     torch.testing.assert_close(solve(H, stderr).coef, solve(H, stderr).coef, rtol=0, atol=0)
+
+
+@pytest.mark.slow  # fake tensors make every operation cost milliseconds
+def test_the_sampled_search_stays_on_the_accelerator(monkeypatch):
+    monkeypatch.setattr(_sparse_basis_sample, "_SAMPLE", 20)
+    monkeypatch.setattr(_sparse_basis_sample, "_SAMPLE_PER_DIRECTION", 1)
+    with FakeTensorMode(), SyncCounter(answer=False) as counter:
+        result = solve_sparse_basis(fake_cuda(45, 3), fake_cuda(45), n_starts=8, max_rounds=1)
+        for value in vars(result).values():
+            assert value.device.type == ACCELERATOR
+    # one read an exchange (two in the search, one in a round twice, one on all heads, for the
+    # heads and for chance, and the bootstrap's), and one a round
+    assert counter.count <= 12
