@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_sparsedis.metrics._checks import check_pair, is_constant
 from sklearn_sparsedis.metrics._factors import discrete_mask
@@ -21,6 +20,8 @@ def _threshold_accuracy(
     test: np.ndarray,
 ) -> float:
     """Held-out balanced accuracy of thresholds on one feature, as many intervals as values."""
+    from sklearn.tree import DecisionTreeClassifier  # slow to import
+
     tree = DecisionTreeClassifier(max_leaf_nodes=labels.max() + 1, random_state=0)
     tree.fit(code[train, None], labels[train], sample_weight=weight)
     target = labels[test]
