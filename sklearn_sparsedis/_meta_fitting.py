@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from sklearn_sparsedis._checkpoints import agree, check_callbacks, open_record, skorch_callbacks
-from sklearn_sparsedis._fitting import users_network
+from sklearn_sparsedis._input_encoders import users_network
 from sklearn_sparsedis._validation import (
     LARGEST_RATE,
     check_choice,

@@ -13,9 +13,9 @@ from torch import nn
 
 from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._checkpoints import skorch_callbacks
-from sklearn_sparsedis._fitting import users_network
 from sklearn_sparsedis._group_lasso_svc import GroupLassoSVC
 from sklearn_sparsedis._group_lasso_svm_meta_classifier import GroupLassoSVMMetaClassifier
+from sklearn_sparsedis._input_encoders import users_network
 from sklearn_sparsedis._sparse_disentangled_representation import SparseDisentangledRepresentation
 from sklearn_sparsedis._sparse_rotation import SparseRotation
 from sklearn_sparsedis.nn import EPISODE_ENCODERS, Encoder

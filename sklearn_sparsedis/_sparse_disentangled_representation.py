@@ -23,16 +23,12 @@ from torch import nn
 
 from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._fit_tasks import end_fit, fit_tasks, new_attributes
-from sklearn_sparsedis._fitting import (
-    FittedHeads,
-    check_parameters,
-    fit_encoder,
-    fit_heads,
-    ready_encoder,
-)
+from sklearn_sparsedis._fitted_heads import FittedHeads, fit_heads
+from sklearn_sparsedis._fitting import fit_encoder, ready_encoder
 from sklearn_sparsedis._losses import mark_labels
 from sklearn_sparsedis._observations import with_nan
 from sklearn_sparsedis._output_tasks import name_tasks
+from sklearn_sparsedis._parameters import check_parameters
 from sklearn_sparsedis._rows import Rows, check_rows, read_or_stay
 from sklearn_sparsedis._validation import (
     Targets,

@@ -1,0 +1,136 @@
+"""Encoders before training: network, and scaling of its inputs."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sklearn_sparsedis._rows import Rows
+from sklearn_sparsedis._validation import to_tensor
+from sklearn_sparsedis.nn import (
+    ENCODERS,
+    Encoder,
+    build_network,
+    column_moments,
+    column_scale,
+    linear_path,
+)
+from sklearn_sparsedis.tasks import FileRows, TaskTable
+from sklearn_sparsedis.training import rows_at_once, start_linear_path
+
+__all__ = ["new_encoder", "rows_of", "users_network"]
+
+
+def new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
+    n_features = table.X.shape[1]
+    own = isinstance(p.encoder, str)
+    if own:
+        network = build_network(
+            ENCODERS,
+            p.encoder,
+            n_features,
+            p.n_components,
+            hidden_layer_sizes=p.hidden_layer_sizes,
+            input_shape=p.input_shape,
+        )
+    else:
+        network = users_network(p.encoder, n_features, p.n_components)
+    network = network.to(table.X.dtype)
+    center = table.X.new_zeros(n_features)
+    scale = torch.ones_like(center)
+    if own:
+        moments = _pixel_moments if p.encoder == "conv" else _column_moments
+        center, scale = moments(table.X, table.row_weights)
+    encoder = Encoder(network, center.clone(), scale.clone(), p.n_components)
+    if not own:
+        _check_output(encoder, table.X[:2], p.n_components)
+    if linear_path(network):
+        start_linear_path(encoder, table, seed)
+    return encoder
+
+
+def rows_of(X: NDArray[Any] | Rows) -> Tensor | FileRows:
+    """Rows as a tensor, or where they are in a file as a table that reads them."""
+    return to_tensor(X) if isinstance(X, np.ndarray) else FileRows(X)
+
+
+def _column_moments(X: Tensor | FileRows, row_weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each column, as `column_moments` gives them."""
+    if isinstance(X, Tensor):
+        return column_moments(X, row_weights)
+    mean, var = _read_moments(X, row_weights)
+    return mean.to(X.dtype), column_scale(mean.to(X.dtype), var.to(X.dtype))
+
+
+def _read_moments(X: FileRows, row_weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each column of a file, read twice."""
+    weight = torch.ones(len(X)) if row_weights is None else row_weights
+    weight = weight.double() / weight.double().sum()
+
+    def chunks() -> Iterator[tuple[Tensor, Tensor]]:
+        size = rows_at_once(X.shape[1])
+        for i in range(0, len(X), size):
+            yield weight[i : i + size], X[i : min(i + size, len(X))].double()
+
+    mean = torch.stack([w @ x for w, x in chunks()]).sum(0)
+    var = torch.stack([w @ (x - mean).square() for w, x in chunks()]).sum(0)
+    return mean, var
+
+
+def _pixel_moments(X: Tensor | FileRows, row_weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """One centre and scale for all pixels, so that dark corners stay dark."""
+    if not isinstance(X, Tensor):
+        mean, var = _read_moments(X, None)
+        n = len(X) * X.shape[1]
+        spread = (var + (mean - mean.mean()).square()).mean() * (n / max(n - 1, 1))
+        if row_weights is not None:
+            mean, _ = _read_moments(X, row_weights)
+        center, scale = mean.mean().to(X.dtype), spread.sqrt().to(X.dtype)
+        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+        return center.expand(X.shape[1]), scale.expand(X.shape[1])
+    means = X.mean(1)
+    center = (
+        means.mean()
+        if row_weights is None
+        else (row_weights / row_weights.sum()).to(X.dtype) @ means
+    )
+    scale = X.std()
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    return center.expand(X.shape[1]), scale.expand(X.shape[1])
+
+
+def users_network(
+    encoder: nn.Module | Callable[[int, int], nn.Module] | Any, n_features: int, n_components: int
+) -> nn.Module:
+    """Copy of the module that the user gave, or what the user's callable makes."""
+    if isinstance(encoder, nn.Module):
+        return copy.deepcopy(encoder)
+    network = encoder(n_features, n_components)
+    if not isinstance(network, nn.Module):
+        raise TypeError(
+            "encoder must return an nn.Module when it is called with (n_features_in, "
+            f"n_components), got {type(network).__name__}."
+        )
+    return network
+
+
+def _check_output(encoder: Encoder, rows: Tensor, n_components: int) -> None:
+    encoder.eval()
+    try:
+        with torch.no_grad():
+            output = encoder.raw(rows)
+    except RuntimeError as error:
+        raise ValueError(
+            f"encoder cannot be applied to rows of shape {tuple(rows.shape)}: {error}"
+        ) from error
+    encoder.train()
+    if output.shape != (len(rows), n_components):
+        raise ValueError(
+            f"encoder must map rows to n_components={n_components} values: it gave an output of "
+            f"shape {tuple(output.shape)} for {len(rows)} rows. Change its last layer or "
+            "n_components."
+        )
