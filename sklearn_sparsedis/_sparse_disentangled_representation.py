@@ -122,7 +122,7 @@ class SparseDisentangledRepresentation(
     batch_size : int, default=1024
         Rows a step.
     tasks_per_batch : int or None, default=None
-        Tasks a step; all when None.
+        Tasks a step, drawn in proportion to their numbers of labels; all when None.
     learning_rate : float, default=3e-3
         Falls to zero along a cosine; the linear path of "linear" and "mlp" has three times as much.
     optimizer : {"adam", "adamw", "sgd"}, default="adamw"

@@ -92,7 +92,7 @@ class TaskBatches:
     batch_size : int
         Rows a batch. The whole table, in its own order, when it has no more rows than that.
     tasks_per_batch : int or None
-        Tasks a batch, drawn without replacement; all when None.
+        Tasks a batch, drawn without replacement, those with more labels more often; all when None.
     query_fraction : float or None
         Share of the batch that is kept from the heads' fit.
     n_batches : int
@@ -130,6 +130,16 @@ class TaskBatches:
         # drawn on the CPU, so that every device sees the same batches
         self.generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.int64)
+        self._chances = self._count_labels()
+
+    def _count_labels(self) -> Tensor | None:
+        """Labels of each task, where they differ: a task teaches as much as it has labels."""
+        weights = self.table.weights
+        if weights is None or weights.ndim == 1 or self.tasks_per_batch == self.n_tasks:
+            return None
+        labels = (weights > 0).sum(0).double().cpu()
+        chances = torch.stack([labels[columns].mean() for columns in self.members])
+        return None if (chances == chances[0]).all() else chances
 
     def __len__(self) -> int:
         return min(self.n_batches - self.n_drawn, self.n_left)
@@ -168,6 +178,12 @@ class TaskBatches:
         index, self._order = self._order[: self.batch_size], self._order[self.batch_size :]
         return index.to(self.table.X.device)
 
+    def _next_tasks(self) -> list[int]:
+        if self._chances is None:
+            return self._permutation(self.n_tasks)[: self.tasks_per_batch].tolist()
+        drawn = torch.multinomial(self._chances, self.tasks_per_batch, generator=self.generator)
+        return drawn.tolist()
+
     def _draw(self) -> TaskBatch:
         index = self._next_rows()
         if index is None and isinstance(self.table.X, FileRows):  # few enough for a batch
@@ -178,8 +194,7 @@ class TaskBatches:
         assert isinstance(X, Tensor)  # for mypy
         tasks = torch.arange(Y.shape[1])
         if self.tasks_per_batch < self.n_tasks:
-            drawn = self._permutation(self.n_tasks)[: self.tasks_per_batch].tolist()
-            columns = [column for task in drawn for column in self.members[task]]
+            columns = [column for task in self._next_tasks() for column in self.members[task]]
             binary = binary and tuple(binary[c] for c in columns)
             task_of_output = task_of_output and tuple(task_of_output[c] for c in columns)
             tasks = torch.tensor(columns).to(Y.device)

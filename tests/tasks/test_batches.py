@@ -33,6 +33,19 @@ def test_rows_keep_their_targets_and_weights():
         assert torch.equal(batch.weights, weights[rows][:, batch.tasks])
 
 
+def test_tasks_are_drawn_in_proportion_to_their_labels():
+    weights = torch.zeros(60, 4)
+    for task, labels in enumerate((60, 30, 20, 10)):
+        weights[:labels, task] = 2.0 if task % 2 else 0.5
+    drawn = batches(
+        table(60, 4, weights), tasks_per_batch=1, n_batches=6000, n_total=6000, batch_size=2
+    )
+    counts = torch.bincount(torch.cat([batch.tasks for batch in drawn]), minlength=4)
+    expected = 6000 * torch.tensor([60, 30, 20, 10]) / 120
+    # four standard deviations of a count
+    assert ((counts - expected).abs() < 4 * expected.sqrt()).all()
+
+
 def test_a_table_no_larger_than_a_batch_comes_whole_and_as_it_is():
     rows = table()
     first, second = batches(rows, batch_size=99, n_batches=2, n_total=2)
