@@ -39,6 +39,11 @@ def new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
         )
     else:
         network = users_network(p.encoder, n_features, p.n_components)
+        if next(network.parameters(), None) is None:
+            raise ValueError(
+                f"encoder has no parameters to be trained: {network}. Give a module with weights; "
+                "features that are fixed are for SparseRotation."
+            )
     network = network.to(table.X.dtype)
     center = table.X.new_zeros(n_features)
     scale = torch.ones_like(center)

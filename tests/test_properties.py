@@ -371,6 +371,12 @@ def test_trained_estimators_refuse_what_was_found(kind, params, data, message):
         kind(3, **params).fit(X, y)
 
 
+def test_an_encoder_without_weights_is_refused():
+    model = SparseDisentangledRepresentation(2, encoder=nn.ReLU())
+    with pytest.raises(ValueError, match=r"encoder has no parameters to be trained: ReLU\(\)"):
+        model.fit(np.eye(12)[:, :2], np.arange(12.0))
+
+
 def test_other_defects_that_were_found():
     X, y = numbers("normal", (12, 2), 0), np.array(["a", 1] * 6, dtype=object)
     for model in (GroupLassoSVC(), GroupLassoSVMMetaClassifier(2, max_iter=1)):
