@@ -21,7 +21,7 @@ from sklearn_sparsedis._sparsest_heads import (
     find_sparsest_basis,
     missing_directions,
 )
-from sklearn_sparsedis._validation import MIN_LABELS, Targets, check_device, draw_seed, to_tensor
+from sklearn_sparsedis._validation import Targets, check_device, draw_seed, to_tensor
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.tasks import TaskTable
 from sklearn_sparsedis.training import (
@@ -37,6 +37,8 @@ __all__ = ["FittedEncoder", "fit_encoder", "ready_encoder"]
 
 # with fewer rows than this, "auto" spends none of them on early stopping
 MIN_ROWS_TO_HOLD_OUT = 100
+# labels of each task that are not held out: a head from one is a constant
+KEPT_LABELS = 2
 # with fewer than this, the held-out rows are worth a second training on all rows
 MIN_ROWS_TO_SPARE = 2000
 # rows of a table in a file that show what components lack
@@ -235,7 +237,7 @@ def _held_out(p: Any, table: TaskTable, seed: int) -> Tensor | None:
         wanted = len(table.X) >= MIN_ROWS_TO_HOLD_OUT
     if not wanted or p.max_iter == 0:
         return None
-    return split_rows(table, p.validation_fraction, MIN_LABELS, seed)
+    return split_rows(table, p.validation_fraction, KEPT_LABELS, seed)
 
 
 def _objective(p: Any, table: TaskTable, started: Encoder | None, seed: int) -> BilevelObjective:

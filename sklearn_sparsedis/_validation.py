@@ -14,8 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array, check_random_state, column_or_1d
 from torch import Tensor
 
-# rows with a label that a task needs before a head with an intercept means anything
-MIN_LABELS = 2
 LARGEST_INTEGER = 2**31 - 1
 # of learning and decay, such that products with them fit into single precision
 LARGEST_RATE = 1e30
@@ -320,24 +318,22 @@ def _mask_missing(
 def check_label_counts(
     values: NDArray[np.float64], weights: NDArray[np.float64] | None, tasks: NDArray[Any]
 ) -> None:
-    """Raise for tasks with too few labels."""
+    """Raise for tasks without labels."""
     if weights is None:
         counts = np.full(len(tasks), len(values))
     else:
         counts = np.broadcast_to((weights > 0).sum(0), len(tasks))
-    few = np.flatnonzero(counts < MIN_LABELS)
-    if len(few):
-        named = ", ".join(f"{tasks[t]} ({counts[t]})" for t in few[:5])
+    empty = np.flatnonzero(counts == 0)
+    if len(empty):
+        named = ", ".join(str(tasks[t]) for t in empty[:5])
         raise ValueError(
-            f"Y: each task needs at least {MIN_LABELS} rows with a label of positive weight; "
-            f"{len(few)} of {len(tasks)} tasks have fewer: {named}. Remove these tasks or add "
-            "labels."
+            f"Y: each task needs at least one row with a label of positive weight; {len(empty)} of "
+            f"{len(tasks)} tasks have none: {named}. Remove these tasks or add labels."
         )
 
 
 __all__ = [
     "LARGEST_RATE",
-    "MIN_LABELS",
     "Targets",
     "check_choice",
     "check_device",

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -177,6 +178,28 @@ def test_long_layout_is_the_wide_one_with_holes(data):
         long.score(X, y)
     with pytest.raises(ValueError, match=r"not seen in fit: d\. Use adapt"):
         long.predict(X[:1], task_id=["d"])
+
+
+@pytest.mark.parametrize("penalty", ["l0", "l1", "l2", "mcp", "common"])
+def test_a_task_with_one_row_gets_a_constant_or_the_common_head(data, penalty):
+    task = np.arange(300) % 6
+    y = data.Y[np.arange(300), task]
+    X, y, task = np.r_[data.X, data.X[:1]], np.append(y, 5.0), np.append(task, 99)
+    common = penalty == "common"
+    parameters = {"common_head": True} if common else {"penalty": penalty}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Not every component is determined")
+        fitted = model(batch_size=64, **parameters).fit(X, y, task_id=task)
+    assert fitted.tasks_[-1] == 99
+    assert np.isfinite(fitted.coef_).all()
+    assert fitted.dual_gap_[-1] <= 1e-6
+    predicted = fitted.predict(X)[:, -1]
+    if common:
+        np.testing.assert_allclose(fitted.coef_[-1], fitted.common_head_.coef, atol=0.2)
+    else:
+        np.testing.assert_allclose(predicted, 5.0, atol=1e-9)
+    adapted = fitted.adapt(X[:1], y[:1])
+    assert np.isfinite(adapted.predict(X)).all()
 
 
 @pytest.mark.parametrize("query_fraction", [None, 0.5])
