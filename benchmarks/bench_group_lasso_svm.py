@@ -310,11 +310,8 @@ def tables(options):
     yield "Badly scaled columns", header, scaled_rows(options)
     own = ("n", "m", "ours, s", "worst gap")
     header = (*own, "LinearSVC, s", "ratio", "qpth, s", "ratio")
-    yield (
-        f"{TASKS} tasks of {WAYS} classes, float64, gap {TOL:g}, lambda_1 = 0",
-        header,
-        dense_rows(options),
-    )
+    title = f"{TASKS} tasks of {WAYS} classes, float64, gap {TOL:g}, lambda_1 = 0"
+    yield title, header, dense_rows(options)
     header = ("n", "m", "used", "ours, s", "worst gap", "jaxopt, s", "ratio", "float32, s", "gap")
     yield "The same with groups", header, sparse_rows(options)
 
