@@ -20,6 +20,7 @@ from benchmarks import _common
 # fork: what all of them import is imported once; nothing has started a thread by then
 PROCESSES = multiprocessing.get_context("fork")
 MINUTES = {"short": 30, "quick": 3}
+ARGUMENTS = {"short": ["--short"], "quick": ["--quick", "--threads=1"]}
 NAMES = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))
 
 
@@ -28,7 +29,7 @@ def run_alone(name, extent):
     os.setsid()
     try:
         module = importlib.import_module(f"benchmarks.{name}")
-        _common.run(module, _common.parse(module, [f"--{extent}"]))
+        _common.run(module, _common.parse(module, ARGUMENTS[extent]))
     except BaseException as error:
         traceback.print_exc()
         print(f"\nfailed: {traceback.format_exception_only(error)[-1].strip()}", flush=True)

@@ -95,8 +95,8 @@ def parse(module, arguments=None):
     parser.add_argument("--threads", type=int, help="threads of torch")
     module.add_options(parser)
     extent = parser.parse_args(arguments).extent or "full"
-    parser.set_defaults(threads=None, **module.SETTINGS["full"])
-    parser.set_defaults(extent=extent, **module.SETTINGS.get(extent, {}))
+    settings = {"threads": None, **module.SETTINGS["full"], **module.SETTINGS[extent]}
+    parser.set_defaults(extent=extent, **settings)
     return parser.parse_args(arguments)
 
 

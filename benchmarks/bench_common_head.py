@@ -25,9 +25,14 @@ OURS = {
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
 PEERS = ("statsmodels",)
 SETTINGS = {
-    "full": {"draws": 5, "max_iter": 200, "ours": OURS},
+    "full": {"ratings": [8, 16], "draws": 5, "max_iter": 200, "ours": OURS},
     "short": {"draws": 1, "max_iter": 100},
-    "quick": {"draws": 1, "max_iter": 1, "ours": {"common head, l1": OURS["common head, l1"]}},
+    "quick": {
+        "ratings": [8],
+        "draws": 1,
+        "max_iter": 1,
+        "ours": {"common head, l1": OURS["common head, l1"]},
+    },
 }
 
 
@@ -83,7 +88,7 @@ def error_rows(options):
     attributes, ratings = load_lenk()
     X_test, Y_test = attributes[16:], ratings[:, 16:]
     found, zeros = {}, {}
-    for n_rows in (8, 16):
+    for n_rows in options.ratings:
         for seed in range(options.draws):
             random = np.random.default_rng(seed)
             rows = np.array([random.permutation(16)[:n_rows] for _ in ratings])
@@ -111,7 +116,7 @@ def add_options(parser):
 
 def tables(options):
     """One."""
-    header = ("model", "8 ratings", "16 ratings", "zeros (16)")
+    header = ("model", *(f"{n} ratings" for n in options.ratings), "zeros (the last)")
     yield "lenk_computer, RMSE", header, error_rows(options)
 
 

@@ -38,7 +38,7 @@ def write(path, n):
     """A file of n images, and their targets."""
     from sklearn_sparsedis.datasets import make_shapes3d
 
-    data = make_shapes3d(2000, random_state=0)
+    data = make_shapes3d(min(n, 2000), random_state=0)
     images = np.memmap(path, np.uint8, "w+", shape=(n, SIZE))
     flat = data.images.reshape(-1, SIZE)
     for start in range(0, n, len(flat)):

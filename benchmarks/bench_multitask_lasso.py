@@ -151,7 +151,13 @@ SETTINGS = {
         "hard": HARD,
     },
     "short": {"rounds": 3, "max_variables": 20},
-    "quick": {"rounds": 1, "noise": [0.1], "sizes": [(8, 50, 6, 4)], "hard": ["plain"]},
+    "quick": {
+        "rounds": 1,
+        "noise": [0.1],
+        "peers": ["scikit-learn", "celer"],  # skglm compiles for ten seconds
+        "sizes": [(8, 50, 6, 4)],
+        "hard": ["plain"],
+    },
 }
 
 

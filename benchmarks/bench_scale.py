@@ -44,7 +44,7 @@ SETTINGS = {
         "heads": [case for case in HEADS if case[0] <= 100_000],
         "rotations": [case for case in ROTATIONS if case[1] <= 100_000],
     },
-    "quick": {"heads": [(1000, 0.05)], "rotations": [("long", 2000, 20)]},
+    "quick": {"only": "rotation", "rotations": [("long", 2000, 20)]},
 }
 
 

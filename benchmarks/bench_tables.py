@@ -22,9 +22,15 @@ from sklearn_sparsedis import SparseDisentangledRepresentation
 N_TARGETS = {"wq": 14, "oes97": 16, "enb": 2}
 PEERS = ()
 SETTINGS = {
-    "full": {"seeds": 2, "tables": list(N_TARGETS), "only": None, "folds": 5},
+    "full": {"seeds": 2, "tables": list(N_TARGETS), "only": None, "folds": 5, "ours": {}},
     "short": {"seeds": 1, "tables": ["wq", "enb"]},
-    "quick": {"seeds": 1, "tables": ["enb"], "only": ["RidgeCV", "ours"], "folds": 2},
+    "quick": {
+        "seeds": 1,
+        "tables": ["enb"],
+        "only": ["RidgeCV", "ours"],
+        "folds": 2,
+        "ours": {"max_iter": 5},
+    },
 }
 
 
@@ -35,14 +41,14 @@ def load_table(name):
     return values[:, : -N_TARGETS[name]], values[:, -N_TARGETS[name] :]
 
 
-def models(seed):
+def models(seed, ours):
     """Name and estimator of everything that is compared."""
     return {
         "RidgeCV": RidgeCV(np.logspace(-3, 5, 33)),
         "LassoCV": MultiOutputRegressor(LassoCV(cv=5, random_state=seed)),
         "MLPRegressor": MLPRegressor(early_stopping=True, max_iter=1000, random_state=seed),
         "MLPRegressor, no early stopping": MLPRegressor(max_iter=1000, random_state=seed),
-        "ours": SparseDisentangledRepresentation(random_state=seed),
+        "ours": SparseDisentangledRepresentation(random_state=seed, **ours),
     }
 
 
@@ -64,9 +70,9 @@ def score_rows(options):
     """One row a table and model."""
     for table in options.tables:
         X, Y = load_table(table)
-        for name in options.only or models(0):
+        for name in options.only or models(0, options.ours):
             found = [
-                score_folds(lambda n=name, s=s: models(s)[n], X, Y, s, options.folds)
+                score_folds(lambda n=name, s=s: models(s, options.ours)[n], X, Y, s, options.folds)
                 for s in range(options.seeds)
             ]
             score, zeros, spent = np.mean(found, axis=0)
