@@ -25,7 +25,11 @@ from pathlib import Path
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "skorch")
-EXTENTS = ("full", "short", "quick")
+EXTENTS = {
+    "full": "the settings of RESULTS.md (default)",
+    "short": "the settings of `make bench`",
+    "quick": "the settings of `make bench-quick`",
+}
 
 
 class Skip(Exception):
@@ -36,6 +40,8 @@ def require(name):
     """A module of a peer, or `Skip` where it cannot be imported."""
     try:
         return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise Skip(f"{error.name} is not installed") from error
     except ImportError as error:
         raise Skip(f"{name} cannot be imported ({error})") from error
 
@@ -90,8 +96,8 @@ def parse(module, arguments=None):
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for extent in EXTENTS:
-        parser.add_argument(f"--{extent}", dest="extent", action="store_const", const=extent)
+    for name, what in EXTENTS.items():
+        parser.add_argument(f"--{name}", dest="extent", action="store_const", const=name, help=what)
     parser.add_argument("--threads", type=int, help="threads of torch")
     module.add_options(parser)
     extent = parser.parse_args(arguments).extent or "full"

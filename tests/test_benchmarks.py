@@ -41,7 +41,7 @@ def test_shape(benchmark, name):
     module, common = benchmark(name), benchmark("_common")
     assert module.__doc__.splitlines()[0].endswith("?")
     assert all(isinstance(peer, str) for peer in module.PEERS)
-    assert tuple(module.SETTINGS) == common.EXTENTS
+    assert list(module.SETTINGS) == list(common.EXTENTS)
     full = module.SETTINGS["full"]
     for extent in common.EXTENTS:
         assert set(module.SETTINGS[extent]) <= set(full)
@@ -89,7 +89,7 @@ def test_missing_peers_and_data_are_rows(benchmark, capsys):
         common.require("no_such_peer")
 
     common.print_table(("a", "b"), rows())
-    assert "| 1 | 2 |\n| skipped: no_such_peer cannot be imported" in capsys.readouterr().out
+    assert "| 1 | 2 |\n| skipped: no_such_peer is not installed |  |" in capsys.readouterr().out
     with pytest.raises(common.Skip, match=r"shared/data/no/such is not there"):
         common.data("no", "such")
 
