@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks import _common
@@ -27,26 +28,32 @@ NAMES = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))
 def run_alone(name, extent):
     """Run one in this process, which leads a group: its children end with it."""
     os.setsid()
+    status = 0
     try:
         module = importlib.import_module(f"benchmarks.{name}")
         _common.run(module, _common.parse(module, ARGUMENTS[extent]))
     except BaseException as error:
         traceback.print_exc()
-        print(f"\nfailed: {traceback.format_exception_only(error)[-1].strip()}", flush=True)
-        sys.exit(1)
+        print(f"\nfailed: {traceback.format_exception_only(error)[-1].strip()}")
+        status = 1
+    sys.stdout.flush()
+    os._exit(status)  # joblib's workers, if there are any, would be waited for
 
 
 def run_limited(name, extent, limit):
     """How it ended."""
     process = PROCESSES.Process(target=run_alone, args=(name, extent))
     process.start()
-    process.join(limit)
-    if process.exitcode is not None:
-        return "done" if process.exitcode == 0 else "failed"
-    os.killpg(process.pid, signal.SIGKILL)
+    try:
+        process.join(limit)
+        outcome = {None: "stopped", 0: "done"}.get(process.exitcode, "failed")
+    finally:
+        with suppress(ProcessLookupError):  # where no process of its group is left
+            os.killpg(process.pid, signal.SIGKILL)
     process.join()
-    print(f"\nstopped after {limit:.0f} s", flush=True)
-    return "stopped"
+    if outcome == "stopped":
+        print(f"\nstopped after {limit:.0f} s", flush=True)
+    return outcome
 
 
 def run_all(names, extent, minutes):
