@@ -163,7 +163,7 @@ SETTINGS = {
         "sizes": SIZES,
         "training_sizes": TRAINING_SIZES,
     },
-    "short": {"rounds": 3, "max_variables": 20},
+    "short": {"rounds": 3, "noise": [0.1], "max_variables": 20},
     "quick": {
         "rounds": 1,
         "noise": [0.1],
