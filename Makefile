@@ -6,7 +6,7 @@ export SCIPY_ARRAY_API := 1
 # threads that wait do not spin: on a shared machine the small kernels of a training step took 10x
 export OMP_WAIT_POLICY := passive
 
-.PHONY: demo test test-slow lint format docs bench clean
+.PHONY: demo test test-slow lint format docs bench bench-quick clean
 
 .venv/.ready-%: pyproject.toml setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -36,6 +36,9 @@ docs: .venv/.ready-docs
 
 bench: .venv/.ready-bench
 	$(BIN)/python -m benchmarks
+
+bench-quick: .venv/.ready-bench
+	$(BIN)/python -m benchmarks --quick
 
 clean:
 	rm -rf .venv build dist *.egg-info demo_output

@@ -9,12 +9,10 @@ Tox21 (``--only tox21``, needs rdkit): 12 tasks with missing labels on Morgan fi
 2, 1024 bits), one random split of the molecules.
 """
 
-import argparse
 import time
 import warnings
 
 import numpy as np
-import torch
 from scipy.io import loadmat
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
@@ -22,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks._common import SHARED, print_table, versions
+from benchmarks._common import command, data, require
 from sklearn_sparsedis import SparseDisentangledRepresentation
 
 OURS = {
@@ -34,11 +32,22 @@ OURS = {
     "common head, l1": {"common_head": True},
     "common head, l2": {"common_head": True, "penalty": "l2"},
 }
+PEERS = ("rdkit",)
+SETTINGS = {
+    "full": {"seeds": 3, "max_iter": 300, "threads": 1, "only": ["landmine", "new"], "ours": OURS},
+    "short": {"seeds": 1, "max_iter": 30},
+    "quick": {
+        "seeds": 1,
+        "max_iter": 1,
+        "only": ["new"],
+        "ours": {"logistic, l1": OURS["logistic, l1"]},
+    },
+}
 
 
 def load_landmine():
     """Features and labels of each task."""
-    found = loadmat(SHARED / "data" / "landmine" / "LandmineData.mat")
+    found = loadmat(data("landmine", "LandmineData.mat"))
     return [x.astype(float) for x in found["feature"][0]], [
         y.ravel().astype(float) for y in found["label"][0]
     ]
@@ -79,13 +88,13 @@ def baseline():
     )
 
 
-def landmine_models(seed, max_iter):
+def landmine_models(seed, options):
     """Name and function (X, y, task_id, X_test, task_id_test) -> scores, share of zeros."""
 
     def ours(parameters):
         def run(X, y, t, X_test, t_test):
             model = SparseDisentangledRepresentation(
-                max_iter=max_iter, random_state=seed, device="cpu", **parameters
+                max_iter=options.max_iter, random_state=seed, device="cpu", **parameters
             )
             model.fit(X, y, task_id=t)
             return model.predict(X_test, task_id=t_test), 1 - model.support_.mean()
@@ -107,26 +116,26 @@ def landmine_models(seed, max_iter):
         return peer.fit(X, y).predict_proba(X_test)[:, 1], 0.0
 
     return {
-        **{f"ours: {name}": ours(parameters) for name, parameters in OURS.items()},
+        **{f"ours: {name}": ours(parameters) for name, parameters in options.ours.items()},
         "LogisticRegressionCV, one a task": each,
         "LogisticRegressionCV, pooled": pooled,
         "random forest, pooled": forest,
     }
 
 
-def landmine_rows(seeds, max_iter):
+def landmine_rows(options):
     """A row a model."""
     features, labels = load_landmine()
     found = {}
-    for seed in range(seeds):
+    for seed in range(options.seeds):
         random = np.random.default_rng(seed)
         train = [stratified(y, 0.75, random) for y in labels]
         tasks = range(len(labels))
-        data = stack(features, labels, train, tasks)
+        known = stack(features, labels, train, tasks)
         X_test, y_test, t_test = stack(features, labels, [~m for m in train], tasks)
-        for name, run in landmine_models(seed, max_iter).items():
+        for name, run in landmine_models(seed, options).items():
             start = time.perf_counter()
-            score, zeros = run(*data, X_test, t_test)
+            score, zeros = run(*known, X_test, t_test)
             seconds = time.perf_counter() - start
             auc = mean_auc(score, y_test, t_test)
             found.setdefault(name, []).append((auc, zeros, seconds))
@@ -136,11 +145,11 @@ def landmine_rows(seeds, max_iter):
         yield name, f"{auc:.4f}", by_split, f"{zeros:.2f}", f"{seconds:.1f}"
 
 
-def new_task_rows(seeds, max_iter):
+def new_task_rows(options):
     """AUC of heads for new tasks from 20 rows."""
     features, labels = load_landmine()
     found = {}
-    for seed in range(seeds):
+    for seed in range(options.seeds):
         random = np.random.default_rng(seed)
         order = random.permutation(len(labels))
         old, new = order[:19], order[19:]
@@ -155,9 +164,9 @@ def new_task_rows(seeds, max_iter):
         old_rows = stack(features, labels, everything, old)
         X, y, t = stack(features, labels, few, new)
         X_test, y_test, t_test = stack(features, labels, [~m for m in few], new)
-        for name, parameters in OURS.items():
+        for name, parameters in options.ours.items():
             model = SparseDisentangledRepresentation(
-                max_iter=max_iter, random_state=seed, device="cpu", **parameters
+                max_iter=options.max_iter, random_state=seed, device="cpu", **parameters
             )
             model.fit(*old_rows[:2], task_id=old_rows[2])
             adapted = model.adapt(X, y, task_id=t)
@@ -177,20 +186,17 @@ def new_task_rows(seeds, max_iter):
 
 def load_tox21():
     """Fingerprints and labels with NaN."""
-    import pandas as pd
-    from rdkit import Chem, RDLogger
-    from rdkit.Chem import rdFingerprintGenerator
-
-    RDLogger.DisableLog("rdApp.*")
-    table = pd.read_csv(next((SHARED / "data" / "moleculenet").glob("tox21*")))
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=1024)
-    molecules = [Chem.MolFromSmiles(smiles) for smiles in table.iloc[:, 0]]
+    chem, fingerprints = require("rdkit.Chem"), require("rdkit.Chem.rdFingerprintGenerator")
+    require("rdkit.RDLogger").DisableLog("rdApp.*")
+    table = require("pandas").read_csv(next(data("moleculenet").glob("tox21*")))
+    generator = fingerprints.GetMorganGenerator(radius=2, fpSize=1024)
+    molecules = [chem.MolFromSmiles(smiles) for smiles in table.iloc[:, 0]]
     kept = [i for i, molecule in enumerate(molecules) if molecule is not None]
     X = np.array([generator.GetFingerprintAsNumPy(molecules[i]) for i in kept], dtype=np.float32)
     return X, table.iloc[kept, 1:13].to_numpy(dtype=float)
 
 
-def tox21_rows(seed, max_iter):
+def tox21_rows(seed, options):
     """A row a model, one split."""
     X, Y = load_tox21()
     train = np.random.default_rng(seed).random(len(X)) < 0.8
@@ -213,12 +219,12 @@ def tox21_rows(seed, max_iter):
 
     def ours(parameters):
         model = SparseDisentangledRepresentation(
-            30, max_iter=max_iter, random_state=seed, device="cpu", **parameters
+            30, max_iter=options.max_iter, random_state=seed, device="cpu", **parameters
         ).fit(X[train], Y[train])
         return model.predict(X[~train]), 1 - model.support_.mean()
 
     runs = {
-        **{f"ours: {n}": lambda p=p: ours(p) for n, p in OURS.items() if "l1" in n},
+        **{f"ours: {n}": lambda p=p: ours(p) for n, p in options.ours.items() if "l1" in n},
         "LogisticRegression(C=0.1), one a task": lambda: each(
             lambda: LogisticRegression(C=0.1, max_iter=1000)
         ),
@@ -232,28 +238,24 @@ def tox21_rows(seed, max_iter):
         yield name, f"{auc(predicted):.4f}", f"{zeros:.2f}", f"{time.perf_counter() - start:.0f}"
 
 
-def main():
-    """Print the tables asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--max-iter", type=int, default=300, help="outer steps")
-    parser.add_argument("--threads", type=int, default=1)
-    questions = ["landmine", "new", "tox21"]
-    parser.add_argument("--only", nargs="*", default=["landmine", "new"], choices=questions)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--max-iter", type=int, help="outer steps")
+    parser.add_argument("--only", nargs="*", choices=["landmine", "new", "tox21"])
+
+
+def tables(options):
+    """Those asked for."""
     warnings.simplefilter("ignore")  # peers that stop at their limit; heads of one kind of label
-    print(versions("rdkit") + f", {options.threads} threads", flush=True)
     if "landmine" in options.only:
-        header = ("landmine", "mean AUC", "by split", "zeros", "s a fit")
-        print_table(header, landmine_rows(options.seeds, options.max_iter))
+        header = ("model", "mean AUC", "by split", "zeros", "s a fit")
+        yield "Landmine", header, landmine_rows(options)
     if "new" in options.only:
-        header = ("landmine, new tasks", "mean AUC", "by split")
-        print_table(header, new_task_rows(options.seeds, options.max_iter))
+        yield "Landmine, new tasks", ("model", "mean AUC", "by split"), new_task_rows(options)
     if "tox21" in options.only:
-        header = ("tox21", "mean AUC", "zeros", "s")
-        print_table(header, tox21_rows(0, options.max_iter))
+        yield "Tox21", ("model", "mean AUC", "zeros", "s"), tox21_rows(0, options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

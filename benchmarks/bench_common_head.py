@@ -7,14 +7,13 @@ one with the person's mean, ridge for each person alone with the penalty chosen 
 0.1 to 100, and a random intercept and random slopes (statsmodels' MixedLM) where it is installed.
 """
 
-import argparse
 import warnings
 
 import numpy as np
 from scipy.io import loadmat
 from sklearn.linear_model import Ridge
 
-from benchmarks._common import SHARED, print_table, versions
+from benchmarks._common import Skip, command, data, require
 from sklearn_sparsedis import SparseDisentangledRepresentation
 
 OURS = {
@@ -24,21 +23,35 @@ OURS = {
     "common head, l2": {"common_head": True, "penalty": "l2"},
 }
 PENALTIES = (0.1, 1.0, 10.0, 100.0)
+PEERS = ("statsmodels",)
+SETTINGS = {
+    "full": {"ratings": [8, 16], "draws": 5, "max_iter": 200, "ours": OURS},
+    "short": {"draws": 1, "max_iter": 100},
+    "quick": {
+        "ratings": [8],
+        "draws": 1,
+        "max_iter": 1,
+        "ours": {"common head, l1": OURS["common head, l1"]},
+    },
+}
 
 
 def load_lenk():
     """Attributes (20, 13) and ratings (190, 20)."""
-    folder = SHARED / "data" / "lenk_computer"
-    found = loadmat(folder / "conjointAnalysisComputerBuyers.mat")
+    found = loadmat(data("lenk_computer", "conjointAnalysisComputerBuyers.mat"))
     return found["designMarix"][:, 1:].astype(float), found["likeBuy"].astype(float)
 
 
-def ours(X, Y, people, seed, max_iter):
+def ours(X, Y, people, seed, options):
     """Predictions and share of zeros by name."""
     for encoder in ("linear", "mlp"):
-        for name, parameters in OURS.items():
+        for name, parameters in options.ours.items():
             model = SparseDisentangledRepresentation(
-                encoder=encoder, max_iter=max_iter, random_state=seed, device="cpu", **parameters
+                encoder=encoder,
+                max_iter=options.max_iter,
+                random_state=seed,
+                device="cpu",
+                **parameters,
             )
             model.fit(X, Y, task_id=people)
             yield f"{name}, {encoder}", model.predict, 1 - model.support_.mean()
@@ -58,8 +71,8 @@ def peers(X, Y, people, X_test, Y_test):
         found.append(np.array([model.predict(X_test) for model in own]))
     yield "own ridge, best penalty", min(found, key=lambda p: ((p - Y_test) ** 2).mean())
     try:
-        from statsmodels.regression.mixed_linear_model import MixedLM
-    except ImportError:
+        MixedLM = require("statsmodels.regression.mixed_linear_model").MixedLM
+    except Skip:
         return
     design = np.c_[np.ones(len(X)), X]
     result = MixedLM(Y, design, groups=people, exog_re=design[:, :1]).fit()
@@ -70,17 +83,12 @@ def peers(X, Y, people, X_test, Y_test):
     )
 
 
-def main():
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--max-iter", type=int, default=200)
-    options = parser.parse_args()
-    print(versions(), end="\n\n")
+def error_rows(options):
+    """Root mean squared error by model and number of ratings."""
     attributes, ratings = load_lenk()
     X_test, Y_test = attributes[16:], ratings[:, 16:]
     found, zeros = {}, {}
-    for n_rows in (8, 16):
+    for n_rows in options.ratings:
         for seed in range(options.draws):
             random = np.random.default_rng(seed)
             rows = np.array([random.permutation(16)[:n_rows] for _ in ratings])
@@ -89,18 +97,28 @@ def main():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 results = dict(peers(X, Y, people, X_test, Y_test))
-                for name, predict, share in ours(X, Y, people, seed, options.max_iter):
+                for name, predict, share in ours(X, Y, people, seed, options):
                     results[name] = predict(X_test).T
                     zeros[name] = share
             for name, predicted in results.items():
                 error = np.sqrt(((predicted - Y_test) ** 2).mean())
                 found.setdefault(name, {}).setdefault(n_rows, []).append(error)
-    rows = []
     for name, errors in found.items():
         figures = [f"{np.mean(e):.3f} +- {np.std(e):.3f}" for e in errors.values()]
-        rows.append([name, *figures, f"{zeros[name]:.2f}" if name in zeros else "-"])
-    print_table(("lenk_computer, RMSE", "8 ratings", "16 ratings", "zeros (16)"), rows)
+        yield [name, *figures, f"{zeros[name]:.2f}" if name in zeros else "-"]
+
+
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("--draws", type=int)
+    parser.add_argument("--max-iter", type=int)
+
+
+def tables(options):
+    """One."""
+    header = ("model", *(f"{n} ratings" for n in options.ratings), "zeros (the last)")
+    yield "lenk_computer, RMSE", header, error_rows(options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

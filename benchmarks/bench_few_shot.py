@@ -8,10 +8,9 @@ group_reg and on the encoder that was trained through prototypes; raw pixels; ea
 encoder; the head's share of a step.
 """
 
-import argparse
 import pickle
 import statistics
-import time
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 
-from benchmarks._common import SHARED, print_table, versions
+from benchmarks._common import SHARED, Skip, command, require, seconds
 from sklearn_sparsedis import GroupLassoSVMMetaClassifier
 from sklearn_sparsedis.datasets import load_omniglot
 from sklearn_sparsedis.model_selection import EpisodeScores, evaluate_episodes, sample_episodes
@@ -27,7 +26,7 @@ from sklearn_sparsedis.nn import Conv4Network, Encoder, FewShotHead
 from sklearn_sparsedis.tasks import EpisodeBatch
 from sklearn_sparsedis.training import EpisodeObjective
 
-SETTINGS = ((5, 1), (5, 5), (20, 1))
+EPISODES = ((5, 1), (5, 5), (20, 1))
 HEADS = (
     ("prototype", 0.0),
     ("ridge", 0.0),
@@ -40,10 +39,31 @@ HEADS = (
 # lambda_2 with one row a class, in units of the mean squared norm of the centred features
 L2_REG = 0.15
 CURVE = (0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7)
+PARTS = ("step", "heads", "encoder", "easyfsl", "pixels")
+PEERS = ("easyfsl",)
+SETTINGS = {
+    "full": {
+        "data": SHARED / "data" / "omniglot",
+        "train": "small1",
+        "steps": 500,
+        "heads": len(HEADS),
+        "episodes": 600,
+        "learning_rate": 3e-3,
+        "seed": 0,
+        "threads": 1,
+        "part": None,
+        "step_heads": HEADS[:6],
+        "step_repeats": 15,
+    },
+    "short": {"steps": 20, "heads": 3, "episodes": 20, "step_repeats": 7},
+    "quick": {"part": "step", "step_heads": HEADS[:1], "step_repeats": 1},
+}
 
 
 def characters(folder, known="small1"):
     """Rows and labels to train on, and of the alphabets that are not trained on."""
+    if not folder.is_dir():
+        raise Skip(f"Omniglot is not in {folder}")
     old, other = (
         load_omniglot(folder / f"images_background_{name}.zip", image_size=28)
         for name in (known, "small2" if known == "small1" else "small1")
@@ -60,13 +80,11 @@ def label(head, group_reg):
     return f"{head} {group_reg:g}" if head == "group_lasso_svm" else head
 
 
-def fitted(head, group_reg, data, arguments):
+def fitted(head, group_reg, data, options):
     """Trained model and the seconds it took; read from a file where there is one."""
-    path = None
-    if arguments.models is not None:
-        path = arguments.models / f"{label(head, group_reg).replace(' ', '_')}.pickle"
-        if path.exists():
-            return pickle.loads(path.read_bytes())
+    path = options.models / f"{label(head, group_reg).replace(' ', '_')}.pickle"
+    if path.exists():
+        return pickle.loads(path.read_bytes())
     model = GroupLassoSVMMetaClassifier(
         256,
         encoder="conv4",
@@ -77,19 +95,16 @@ def fitted(head, group_reg, data, arguments):
         n_way=5,
         n_shot=5,
         n_query=5,
-        max_iter=arguments.steps,
-        learning_rate=arguments.learning_rate,
-        random_state=arguments.seed,
+        max_iter=options.steps,
+        learning_rate=options.learning_rate,
+        random_state=options.seed,
     )
-    start = time.perf_counter()
-    model.fit(*data)
-    trained = model, time.perf_counter() - start
-    if path is not None:
-        path.write_bytes(pickle.dumps(trained))
+    trained = model, seconds(model.fit, *data)
+    path.write_bytes(pickle.dumps(trained))
     return trained
 
 
-def scores(model, test, n_episodes, settings=SETTINGS):
+def scores(model, test, n_episodes, settings=EPISODES):
     return {
         (n_way, n_shot): evaluate_episodes(
             model, *test, n_way=n_way, n_shot=n_shot, n_episodes=n_episodes, random_state=0
@@ -110,73 +125,65 @@ def cells(found, reference=None):
         yield text
 
 
-def compare_heads(train, test, arguments):
+def head_rows(options):
+    """Each encoder trained through its own head; in brackets the difference from prototype."""
+    train, test = characters(options.data, options.train)
     reference = None
-    print(
-        "\nEach encoder trained through its own head; in brackets the difference from prototype\n"
-    )
-    print_table(("head", "seconds", "steps kept", *(f"{w}-way {s}-shot" for w, s in SETTINGS)), ())
-    for head, group_reg in HEADS[: arguments.heads]:
-        model, seconds = fitted(head, group_reg, train, arguments)
-        found = scores(model, test, arguments.episodes)
-        row = label(head, group_reg), f"{seconds:.0f}", model.n_iter_, *cells(found, reference)
+    for head, group_reg in HEADS[: options.heads]:
+        model, spent = fitted(head, group_reg, train, options)
+        found = scores(model, test, options.episodes)
+        yield label(head, group_reg), f"{spent:.0f}", model.n_iter_, *cells(found, reference)
         reference = found if reference is None else reference
-        print("| " + " | ".join(map(str, row)) + " |", flush=True)
 
 
-def compare_on_one_encoder(trained, model, test, reference, arguments):
-    print(f"\nHeads on the encoder that was trained through {trained}; in brackets the difference")
-    print("from the prototype head on the encoder that was trained through prototypes\n")
-    print_table(("head", *(f"{w}-way {s}-shot" for w, s in SETTINGS[:2])), ())
+def exchanged_rows(trained, options):
+    """Heads on an encoder trained through another; differences from prototype on its own."""
+    train, test = characters(options.data, options.train)
+    model, _ = fitted("prototype", 0.0, train, options)
+    reference = scores(model, test, options.episodes, EPISODES[:2])
+    model, _ = fitted(trained, 0.0, train, options)
     kinds = [(head, 0.0) for head in ("prototype", "ridge", "svm", "logistic")]
     kinds += [("group_lasso_svm", group_reg) for group_reg in CURVE]
     for head, group_reg in kinds:
         model.set_params(head=head, group_reg=group_reg)
-        found = scores(model, test, arguments.episodes, SETTINGS[:2])
-        print(
-            "| " + " | ".join((label(head, group_reg), *cells(found, reference))) + " |", flush=True
-        )
+        found = scores(model, test, options.episodes, EPISODES[:2])
+        yield label(head, group_reg), *cells(found, reference)
 
 
-def raw_pixels(test, arguments):
-    print("\nRaw pixels\n")
+def pixel_rows(options):
+    """Classifiers of raw pixels."""
+    _, test = characters(options.data, options.train)
     peers = {
         "nearest centroid": NearestCentroid(),
         "logistic regression": LogisticRegression(max_iter=1000),
     }
-    print_table(("classifier", *(f"{w}-way {s}-shot" for w, s in SETTINGS[:2])), ())
     for name, peer in peers.items():
-        found = scores(peer, test, arguments.episodes, SETTINGS[:2])
-        print("| " + " | ".join((name, *cells(found))) + " |", flush=True)
+        yield name, *cells(scores(peer, test, options.episodes, EPISODES[:2]))
 
 
-def agree_with_easyfsl(model, test, n_episodes):
+def easyfsl_rows(options):
     """Share of queries on which easyfsl's prototypical network predicts what ours does."""
     try:
-        from easyfsl.methods import PrototypicalNetworks
-    except (ImportError, RuntimeError) as error:  # the latter from a torchvision of another torch
-        print(f"\neasyfsl cannot be imported: {error}")
-        return
-    model.set_params(head="prototype")
-    X, y = test
-    for n_way, n_shot in SETTINGS:
+        methods = require("easyfsl.methods")
+    except RuntimeError as error:  # from a torchvision of another torch
+        raise Skip(f"easyfsl cannot be imported ({error})") from error
+    train, (X, y) = characters(options.data, options.train)
+    model, _ = fitted("prototype", 0.0, train, options)
+    for n_way, n_shot in EPISODES:
         episodes = sample_episodes(
-            y, n_way=n_way, n_shot=n_shot, n_episodes=n_episodes, random_state=0
+            y, n_way=n_way, n_shot=n_shot, n_episodes=options.episodes, random_state=0
         )
         ours, _ = model.predict_sampled(X, episodes)
         features = torch.from_numpy(model.transform(X)).double()
-        peer = PrototypicalNetworks(torch.nn.Identity())
+        peer = methods.PrototypicalNetworks(torch.nn.Identity())
         labels = torch.from_numpy(episodes.support_labels)
         theirs = []
         for support, query in zip(episodes.support, episodes.query, strict=True):
             peer.process_support_set(features[support], labels)
             theirs.append(peer(features[query]).argmax(1).numpy())
         accuracy = EpisodeScores((np.stack(theirs) == episodes.query_labels).mean(1))
-        print(
-            f"{n_way}-way {n_shot}-shot: easyfsl {100 * accuracy.mean:.2f}, the same prediction on "
-            f"{(np.stack(theirs) == ours).mean():.4%} of {ours.size} queries",
-            flush=True,
-        )
+        same = (np.stack(theirs) == ours).mean()
+        yield f"{n_way}-way {n_shot}-shot", f"{100 * accuracy.mean:.2f}", f"{same:.4%}", ours.size
 
 
 def step_share(kind, group_reg, l2_reg, repeats):
@@ -189,11 +196,6 @@ def step_share(kind, group_reg, l2_reg, repeats):
     X = classes[:, labels.repeat(2)] + 0.5 * torch.rand(4, 50, 784)
     batch = EpisodeBatch(X, labels, labels, 5)
 
-    def clock(step):
-        start = time.perf_counter()
-        step()
-        return time.perf_counter() - start
-
     def bare():
         encoder.raw(X.flatten(0, 1)).square().mean().backward()
 
@@ -201,52 +203,54 @@ def step_share(kind, group_reg, l2_reg, repeats):
         objective(batch).backward()
 
     bare(), with_head()
-    shares = [clock(with_head) / clock(bare) - 1 for _ in range(repeats)]
+    shares = [seconds(with_head) / seconds(bare) - 1 for _ in range(repeats)]
     return statistics.median(shares), *np.quantile(shares, (0.1, 0.9))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=SHARED / "data" / "omniglot")
-    parser.add_argument("--train", choices=("small1", "small2"), default="small1")
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--heads", type=int, default=len(HEADS), help="how many of them to train")
-    parser.add_argument("--episodes", type=int, default=600)
-    parser.add_argument("--learning-rate", type=float, default=3e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
+def step_rows(options):
+    """What the head adds to a step, a row a head."""
+    for kind, group_reg in options.step_heads:
+        share, low, high = step_share(kind, group_reg, L2_REG, options.step_repeats)
+        yield label(kind, group_reg), f"{share:+.1%}", f"{low:+.1%} to {high:+.1%}"
+
+
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--train", choices=("small1", "small2"))
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--heads", type=int, help="how many of them to train")
+    parser.add_argument("--episodes", type=int)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--seed", type=int)
     parser.add_argument("--models", type=Path, help="folder to keep trained models in")
-    parser.add_argument("--part", choices=("heads", "encoder", "pixels", "easyfsl", "step"))
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print(versions("easyfsl"))
-    parts = (
-        {arguments.part} if arguments.part else {"heads", "encoder", "pixels", "easyfsl", "step"}
-    )
-    if "step" in parts:
-        print("\nWhat the head adds to a Conv4 step (4 episodes, 5-way 5+5, 28x28, float32)")
-        for kind, group_reg in (*HEADS[:6],):
-            share, low, high = step_share(kind, group_reg, L2_REG, 15)
-            print(f"{label(kind, group_reg)}: {share:+.1%} ({low:+.1%} to {high:+.1%})", flush=True)
-    if parts == {"step"}:
-        return
-    if not arguments.data.is_dir():
-        print(f"Omniglot is not in {arguments.data}: nothing more to do")
-        return
-    train, test = characters(arguments.data, arguments.train)
-    if "heads" in parts:
-        compare_heads(train, test, arguments)
-    model, _ = fitted("prototype", 0.0, train, arguments)
-    if "encoder" in parts:
-        reference = scores(model, test, arguments.episodes, SETTINGS[:2])
-        for trained in ("prototype", "ridge"):
-            other, _ = fitted(trained, 0.0, train, arguments)
-            compare_on_one_encoder(trained, other, test, reference, arguments)
-    if "easyfsl" in parts:
-        agree_with_easyfsl(model, test, arguments.episodes)
-    if "pixels" in parts:
-        raw_pixels(test, arguments)
+    parser.add_argument("--part", choices=PARTS)
+
+
+def tables(options):
+    """All parts, or the one asked for."""
+    ways = [f"{n_way}-way {n_shot}-shot" for n_way, n_shot in EPISODES]
+    parts = PARTS if options.part is None else (options.part,)
+    with tempfile.TemporaryDirectory() as folder:  # a model is trained once for all parts
+        options.models = options.models or Path(folder)
+        if "step" in parts:
+            title = "What the head adds to a Conv4 step (4 episodes, 5-way 5 + 5, 28 x 28, float32)"
+            yield title, ("head", "median share", "0.1 to 0.9 quantile"), step_rows(options)
+        if "heads" in parts:
+            title = "Encoders trained through their own head (difference from prototype)"
+            yield title, ("head", "seconds", "steps kept", *ways), head_rows(options)
+        if "encoder" in parts:
+            for trained in ("prototype", "ridge"):
+                title = (
+                    f"Heads on the encoder trained through {trained} (difference from prototype)"
+                )
+                yield title, ("head", *ways[:2]), exchanged_rows(trained, options)
+        if "easyfsl" in parts:
+            header = ("episodes", "easyfsl's accuracy", "same prediction as ours", "queries")
+            yield "Prototypes beside easyfsl", header, easyfsl_rows(options)
+        if "pixels" in parts:
+            yield "Raw pixels", ("classifier", *ways[:2]), pixel_rows(options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

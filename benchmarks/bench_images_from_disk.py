@@ -7,9 +7,6 @@ page cache does not count) at its most, beyond that before the fit; median milli
 step beside the seconds of the fit, in which all rows are read a few times.
 """
 
-import argparse
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -17,11 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks._common import print_table, versions
+from benchmarks._common import command, in_child
 
 SIZE = 64 * 64 * 3
-STEPS = 30
 FIRST = 10
+PEERS = ()
+SETTINGS = {
+    "full": {"lengths": [4_800, 48_000, 480_000], "steps": 30},
+    "short": {"lengths": [4_800, 48_000]},
+    "quick": {"lengths": [500], "steps": FIRST + 2},
+}
 
 
 def anonymous():
@@ -36,7 +38,7 @@ def write(path, n):
     """A file of n images, and their targets."""
     from sklearn_sparsedis.datasets import make_shapes3d
 
-    data = make_shapes3d(2000, random_state=0)
+    data = make_shapes3d(min(n, 2000), random_state=0)
     images = np.memmap(path, np.uint8, "w+", shape=(n, SIZE))
     flat = data.images.reshape(-1, SIZE)
     for start in range(0, n, len(flat)):
@@ -47,15 +49,15 @@ def write(path, n):
     np.save(path.with_suffix(".npy"), np.resize(mixed, (n, 10)))
 
 
-def train(path):
-    """Fit on a file, and print memory and times."""
+def train(path, steps):
+    """Fit on a file; memory in MB, milliseconds of a step, seconds."""
     import torch
     from skorch.callbacks import Callback
 
     from sklearn_sparsedis import SparseDisentangledRepresentation
 
     torch.set_num_threads(1)
-    Y = np.load(path.with_suffix(".npy"))
+    Y = np.load(Path(path).with_suffix(".npy"))
     X = np.memmap(path, np.uint8, "r", shape=(len(Y), SIZE))
     model = SparseDisentangledRepresentation(
         6,
@@ -83,35 +85,34 @@ def train(path):
             times.append(time.perf_counter())
 
     began = time.perf_counter()
-    model.set_params(max_iter=STEPS, callbacks=[Timer()]).fit(X, Y)
+    model.set_params(max_iter=steps, callbacks=[Timer()]).fit(X, Y)
     total = time.perf_counter() - began
     done.set()
     watcher.join()
     step = np.median(np.diff(times)[FIRST:])
-    print(f"{most - before:.0f} {1000 * step:.0f} {total:.0f}")
+    return most - before, 1000 * float(step), total
 
 
-def main():
-    """Print a table, or train on a file that is given."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("path", nargs="?", type=Path)
-    parser.add_argument("--lengths", nargs="*", type=int, default=[4_800, 48_000, 480_000])
-    options = parser.parse_args()
-    if options.path is not None:
-        train(options.path)
-        return
-    print(versions())
-    rows = []
+def length_rows(options):
+    """A row a length."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "images")
         for n in options.lengths:
             write(path, n)
-            command = [sys.executable, "-m", "benchmarks.bench_images_from_disk", str(path)]
-            found = subprocess.run(command, check=True, capture_output=True, text=True)
-            rows.append((n, f"{n * SIZE / 2**20:.0f}", *found.stdout.split()[-3:]))
+            found = in_child(train, str(path), options.steps)
+            yield n, f"{n * SIZE / 2**20:.0f}", *(f"{x:.0f}" for x in found)
+
+
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("--lengths", nargs="*", type=int)
+
+
+def tables(options):
+    """One."""
     header = ("images", "file, MB", "anonymous memory, MB", "a step, ms", "fit, s")
-    print_table(header, rows)
+    yield "Training on a memory map", header, length_rows(options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

@@ -13,15 +13,13 @@ before the design moved a little, solved from there, with the gradient in the Gr
 Ratios are medians over rounds, each round timing ours and the peer one after the other.
 """
 
-import argparse
-import time
 import warnings
 
 import numpy as np
 import torch
 from sklearn.linear_model import Lasso
 
-from benchmarks._common import print_table, versions
+from benchmarks._common import Skip, command, require, seconds
 from sklearn_sparsedis.functional import centred_gram, lasso_alpha_max, lasso_duality_gap
 from sklearn_sparsedis.implicit import LEAST_SQUARES, lasso
 from sklearn_sparsedis.solvers import LEAST_SQUARES_SOLVERS, solve_lasso
@@ -83,7 +81,7 @@ def scikit_learn_loop(Z, y, alpha):
 
 def celer_loop(Z, y, alpha):
     """One estimator a problem."""
-    import celer
+    celer = require("celer")
 
     tol = relative_tolerances(Z, y, alpha)
     Z, y, alpha = np.asfortranarray(Z.mT.numpy()).transpose(0, 2, 1), y.numpy(), alpha.numpy()
@@ -99,7 +97,7 @@ def celer_loop(Z, y, alpha):
 
 def skglm_loop(Z, y, alpha):
     """One estimator a problem."""
-    import skglm
+    skglm = require("skglm")
 
     data = [x.numpy() for x in (Z, y, alpha)]
 
@@ -114,11 +112,8 @@ def skglm_loop(Z, y, alpha):
 
 def jaxopt_batch(Z, y, alpha):
     """Block coordinate descent under vmap and jit."""
-    import jax
-    from jaxopt import BlockCoordinateDescent, objective, prox
-
-    released = type(objective.least_squares)
-
+    jax, jaxopt = require("jax"), require("jaxopt")
+    released = type(jaxopt.objective.least_squares)
     jax.config.update("jax_enable_x64", True)
 
     class LeastSquares(released):
@@ -129,7 +124,9 @@ def jaxopt_batch(Z, y, alpha):
     zeros = jax.numpy.zeros(Z.shape[-1])
 
     def solver(tol):
-        method = BlockCoordinateDescent(LeastSquares(), prox.prox_lasso, tol=tol, maxiter=10_000)
+        method = jaxopt.BlockCoordinateDescent(
+            LeastSquares(), jaxopt.prox.prox_lasso, tol=tol, maxiter=10_000
+        )
         return jax.jit(jax.vmap(lambda X, b, a: method.run(zeros, a, data=(X, b)).params))
 
     compiled = {}
@@ -149,19 +146,37 @@ def loosest(run, gap):
     return lambda: run(tol)
 
 
-PEERS = {
+SOLVERS = {
     "scikit-learn": scikit_learn_loop,
     "celer": celer_loop,
     "skglm": skglm_loop,
     "jaxopt": jaxopt_batch,
 }
+PEERS = ("jax", "jaxopt", "celer", "skglm")
+SETTINGS = {
+    "full": {
+        "rounds": 7,
+        "threads": 2,
+        "noise": [0.1, 1.0],
+        "peers": list(SOLVERS),
+        "max_variables": 100,
+        "sizes": SIZES,
+        "training_sizes": TRAINING_SIZES,
+    },
+    "short": {"rounds": 3, "noise": [0.1], "max_variables": 20},
+    "quick": {
+        "rounds": 1,
+        "noise": [0.1],
+        "peers": ["scikit-learn", "celer", "jaxopt"],  # skglm compiles for ten seconds
+        "sizes": [(8, 50, 6)],
+        "training_sizes": [(100, 6)],
+    },
+}
 
 
 def milliseconds(run):
     """Wall time of one run."""
-    start = time.perf_counter()
-    run()
-    return 1e3 * (time.perf_counter() - start)
+    return 1e3 * seconds(run)
 
 
 def compare(run, peer, rounds):
@@ -169,6 +184,16 @@ def compare(run, peer, rounds):
     run(), peer()
     times = np.array([(milliseconds(run), milliseconds(peer)) for _ in range(rounds)])
     return *np.median(times, axis=0), np.median(times[:, 1] / times[:, 0])
+
+
+def compared(name, solvers, problems, run, rounds, gap):
+    """A cell about a peer, and our milliseconds beside it; None where the peer is not there."""
+    try:
+        peer = solvers[name](*problems)
+    except Skip as reason:
+        return f"skipped: {reason}", None
+    own, other, ratio = compare(run, peer, rounds)
+    return f"{other:.1f} / {ratio:.1f} ({gap(*problems, peer()):.0e})", own
 
 
 def training_step(T, m, penalty):
@@ -192,31 +217,35 @@ def training_step(T, m, penalty):
     return run
 
 
+def within(options):
+    """Sizes with at most so many variables."""
+    return [size for size in options.sizes if size[2] <= options.max_variables]
+
+
 def problem_rows(options):
     """Rows of the first table, as they are measured."""
     for noise in options.noise:
-        for size in options.sizes:
+        for size in within(options):
             problems = make_problems(*size, noise)
             run = ours(*problems)
             coef = solve_lasso(*problems, tol=GAP).coef
-            times, cells = [], []
-            for name in options.peers:
-                peer = PEERS[name](*problems)
-                own, other, ratio = compare(run, peer, options.rounds)
-                times.append(own)
-                cells.append(f"{other:.1f} / {ratio:.1f} ({worst_gap(*problems, peer()):.0e})")
+            found = [
+                compared(name, SOLVERS, problems, run, options.rounds, worst_gap)
+                for name in options.peers
+            ]
+            times = [own for _, own in found if own is not None]
             used = f"{(coef != 0).double().mean():.2f}"
             gap = f"{worst_gap(*problems, coef):.0e}"
             forward = np.median(
                 [milliseconds(lambda p=problems: solve_lasso(*p, tol=GAP)) for _ in times * 7]
             )
             own = f"{np.median(times):.1f} ({forward:.1f})"
-            yield [noise, *size, used, gap, own, *cells]
+            yield [noise, *size, used, gap, own, *(cell for cell, _ in found)]
 
 
 def training_rows(options):
     """Rows of the second table."""
-    for size in TRAINING_SIZES:
+    for size in options.training_sizes:
         for penalty in LEAST_SQUARES:
             run = training_step(*size, penalty)
             result = run()
@@ -225,26 +254,23 @@ def training_rows(options):
             yield [*size, penalty, steps, f"{result.gap.max():.0e}", f"{np.median(times):.2f}"]
 
 
-def main():
-    """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--noise", type=float, nargs="*", default=[0.1, 1.0])
-    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
-    parser.add_argument("--max-variables", type=int, default=100, help="leave out larger sizes")
-    options = parser.parse_args()
-    options.sizes = [size for size in SIZES if size[2] <= options.max_variables]
-    torch.set_num_threads(options.threads)
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--noise", type=float, nargs="*")
+    parser.add_argument("--peers", nargs="*", choices=list(SOLVERS))
+    parser.add_argument("--max-variables", type=int, help="leave out larger sizes")
+
+
+def tables(options):
+    """Cold solves beside peers, and warm ones as in training."""
     warnings.simplefilter("ignore")  # peers that stop at their limit
-    print(versions("jax", "jaxopt", "celer", "skglm") + f", {options.threads} threads", flush=True)
     peers = [f"{name}: ms / ratio (worst gap)" for name in options.peers]
     header = ["noise", "T", "n", "m", "used", "our worst gap", "ours (forward alone), ms", *peers]
-    print_table(header, problem_rows(options))
-    print()
+    yield "Problems with designs of their own", header, problem_rows(options)
     header = ["T", "m", "penalty", "most iterations", "worst gap", "forward + backward, ms"]
-    print_table(header, training_rows(options))
+    yield "One design, from the solution before it moved", header, training_rows(options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

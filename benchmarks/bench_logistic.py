@@ -9,20 +9,25 @@ Second table: the same problems from the solution before the design moved a litt
 gradient in design and alpha, as a training step asks for them.
 """
 
-import argparse
-import time
 import warnings
+from functools import partial
 
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks._common import print_table, versions
+from benchmarks._common import Skip, command, require, seconds
 from sklearn_sparsedis.functional import logistic_alpha_max, logistic_loss
 from sklearn_sparsedis.implicit import LOGISTIC
 from sklearn_sparsedis.solvers import solve_logistic_lasso
 
 SIZES = [(30, 1000, 10), (100, 200, 20), (100, 1000, 20), (30, 300, 100), (30, 50, 60)]
+PEERS = ("celer",)
+SETTINGS = {
+    "full": {"rounds": 5, "threads": 1, "sizes": SIZES},
+    "short": {"rounds": 1},
+    "quick": {"rounds": 1, "sizes": [(4, 50, 10)]},
+}
 
 
 def make_problems(T, n, m, seed=0):
@@ -63,7 +68,7 @@ def scikit_learn(problems, solver, **options):
 
 def celer_loop(problems):
     """celer, which has no intercept: a problem of the same size, not the same one."""
-    import celer
+    celer = require("celer")
 
     Z, y, alpha = (x.numpy() for x in problems)
     Z = [np.asfortranarray(X) for X in Z]
@@ -75,47 +80,49 @@ def celer_loop(problems):
     return run
 
 
+SOLVERS = {
+    "liblinear": partial(
+        scikit_learn, solver="liblinear", tol=1e-5, max_iter=2000, intercept_scaling=1e3
+    ),
+    "saga": partial(scikit_learn, solver="saga", tol=1e-6, max_iter=5000),
+    "celer, no intercept": celer_loop,
+}
+
+
 def compare(run, peer, rounds):
     """Median times of both and median ratio."""
     times = []
     for _ in range(rounds + 1):
-        pair = []
-        for job in (run, peer):
-            start = time.perf_counter()
-            job()
-            pair.append(1e3 * (time.perf_counter() - start))
-        times.append(pair)
+        times.append([1e3 * seconds(job) for job in (run, peer)])
     times = np.array(times[1:])
     return *np.median(times, axis=0), np.median(times[:, 1] / times[:, 0])
 
 
-def solver_rows(rounds):
+def solver_rows(options):
     """A row a size."""
-    for size in SIZES:
+    for size in options.sizes:
         problems = make_problems(*size)
 
         def forward(problems=problems):
             return solve_logistic_lasso(*problems)
 
-        peers = {
-            "liblinear": scikit_learn(
-                problems, "liblinear", tol=1e-5, max_iter=2000, intercept_scaling=1e3
-            ),
-            "saga": scikit_learn(problems, "saga", tol=1e-6, max_iter=5000),
-            "celer": celer_loop(problems),
-        }
         cells = []
-        for name, peer in peers.items():
-            own, other, ratio = compare(forward, peer, rounds)
-            worse = "" if name == "celer" else f" ({excess(problems, peer()):.0e})"
+        for name, make in SOLVERS.items():
+            try:
+                peer = make(problems)
+            except Skip as reason:
+                cells.append(f"skipped: {reason}")
+                continue
+            own, other, ratio = compare(forward, peer, options.rounds)
+            worse = "" if name == "celer, no intercept" else f" ({excess(problems, peer()):.0e})"
             cells.append(f"{other:.0f} / {ratio:.1f}{worse}")
         gap = f"{forward().gap.max():.0e}"
         yield *size, gap, f"{own:.0f}", *cells
 
 
-def training_rows(rounds):
+def training_rows(options):
     """A row a size and penalty: time and number of steps of a warm solve with its gradient."""
-    for size in SIZES:
+    for size in options.sizes:
         Z, y, alpha = make_problems(*size)
         for penalty, solve in LOGISTIC.items():
             before = solve(Z, y, alpha)
@@ -129,31 +136,25 @@ def training_rows(rounds):
                 return fit.result
 
             result = run()
-            times = []
-            for _ in range(rounds):
-                start = time.perf_counter()
-                run()
-                times.append(1e3 * (time.perf_counter() - start))
+            times = [1e3 * seconds(run) for _ in range(options.rounds)]
             steps, gap = int(result.n_iter.max()), f"{result.gap.max():.0e}"
             yield *size, penalty, steps, gap, f"{np.median(times):.1f}"
 
 
-def main():
-    """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("--rounds", type=int)
+
+
+def tables(options):
+    """Cold solves beside peers, and warm ones as in training."""
     warnings.simplefilter("ignore")  # peers that stop at their limit
-    print(versions("celer") + f", {options.threads} threads", flush=True)
-    peers = ["liblinear", "saga", "celer, no intercept"]
-    cells = [f"{peer}: ms / ratio (excess)" for peer in peers]
-    print_table(("T", "n", "m", "our worst gap", "ours, ms", *cells), solver_rows(options.rounds))
-    print()
+    cells = [f"{peer}: ms / ratio (excess)" for peer in SOLVERS]
+    header = ("T", "n", "m", "our worst gap", "ours, ms", *cells)
+    yield "Problems with designs of their own", header, solver_rows(options)
     header = ("T", "n", "m", "penalty", "most steps", "worst gap", "forward + backward, ms")
-    print_table(header, training_rows(options.rounds))
+    yield "From the solution before the design moved", header, training_rows(options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

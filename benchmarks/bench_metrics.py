@@ -10,13 +10,12 @@ Seconds: 100,000 rows, 10 factors, 10 codes.
 
 import importlib.util
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 
-from benchmarks._common import print_table, versions
+from benchmarks._common import Skip, command, seconds
 from sklearn_sparsedis.metrics import (
     beta_vae_score,
     dci_scores,
@@ -28,10 +27,21 @@ from sklearn_sparsedis.metrics import (
     sap_score,
 )
 
+CODES = ["perfect", "noisy", "rotated", "redundant", "random"]
+PEERS = ("disent",)
+SETTINGS = {
+    "full": {"rows": 2000, "codes": CODES, "timed_rows": 100_000},
+    "short": {"timed_rows": 20_000},
+    "quick": {"rows": 100, "codes": ["noisy"], "timed_rows": 300},
+}
+
 
 def load_peer():
     """Modules mig, sap and dci of disent; what they import of its image stack is left empty."""
-    folder = Path(importlib.util.find_spec("disent").submodule_search_locations[0], "metrics")
+    found = importlib.util.find_spec("disent")
+    if found is None:
+        raise Skip("disent is not installed")
+    folder = Path(found.submodule_search_locations[0], "metrics")
     for stub in ("disent", "disent.dataset", "disent.util", "disent.util.function"):
         module = sys.modules[stub] = ModuleType(stub)
         module.DisentDataset = module.to_numpy = module.wrapped_partial = lambda f, **_: f
@@ -60,13 +70,14 @@ def codes(n, random):
     }
 
 
-def agreement_rows(n=2000):
+def agreement_rows(n, chosen):
     """Ours and the peer's value of each score on each code."""
     mig, sap, dci = load_peer()
     random = np.random.default_rng(0)
     factors, kinds = codes(n, random)
     half = n // 2
-    for kind, Z in kinds.items():
+    for kind in chosen:
+        Z = kinds[kind]
         peer = {
             "MIG": mig._compute_mig(Z.T, factors.T)["mig.discrete_score"],
             "SAP, continuous": sap._compute_sap(Z.T, factors.T, None, None, True)["sap.score"],
@@ -88,7 +99,7 @@ def agreement_rows(n=2000):
         yield (kind, *(f"{ours[key]:.4f} / {peer[key]:.4f}" for key in ours))
 
 
-def timing_rows(n=100_000):
+def timing_rows(n):
     """Seconds of every score on a large table."""
     random = np.random.default_rng(0)
     factors = random.integers(8, size=(n, 10))
@@ -105,20 +116,21 @@ def timing_rows(n=100_000):
         "DCI, forest": lambda a, b: dci_scores(a, b, predictor="forest"),
     }
     for name, score in scores.items():
-        start = time.perf_counter()
-        score(factors, Z)
-        yield name, f"{time.perf_counter() - start:.1f}"
+        yield name, f"{seconds(score, factors, Z):.1f}"
 
 
-def main():
-    """Print both tables."""
-    print(versions("disent"))
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("--rows", type=int, help="of the comparison")
+    parser.add_argument("--timed-rows", type=int)
+
+
+def tables(options):
+    """Agreement and time."""
     header = ("code", "MIG", "SAP, continuous", "SAP, discrete", "DCI, disent.", "DCI, compl.")
-    print("ours / peer's")
-    print_table(header, list(agreement_rows()))
-    print()
-    print_table(("score", "s"), list(timing_rows()))
+    yield "Ours / peer's", header, agreement_rows(options.rows, options.codes)
+    yield f"{options.timed_rows} rows", ("score", "s"), timing_rows(options.timed_rows)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

@@ -11,15 +11,14 @@ to gaps of 1e-6 and 1e-10.
 Ratios are medians over rounds, each round timing ours and the peer one after the other.
 """
 
-import argparse
 import warnings
 
 import numpy as np
 import torch
 from sklearn.linear_model import MultiTaskLasso
 
-from benchmarks._common import print_table, versions
-from benchmarks.bench_lasso import GAP, compare, loosest, milliseconds
+from benchmarks._common import command, require
+from benchmarks.bench_lasso import GAP, compared, loosest, milliseconds, within
 from sklearn_sparsedis.functional import multitask_lasso_alpha_max, multitask_lasso_duality_gap
 from sklearn_sparsedis.implicit import multitask_lasso
 from sklearn_sparsedis.solvers import solve_multitask_lasso
@@ -109,7 +108,7 @@ def scikit_learn_loop(Z, Y, alpha):
 
 def celer_loop(Z, Y, alpha):
     """One path of one strength a problem: its estimator does not fit this scikit-learn."""
-    from celer.homotopy import mtl_path
+    mtl_path = require("celer.homotopy").mtl_path
 
     features = [np.asfortranarray(X) for X in Z.numpy()]
     targets = [np.asfortranarray(B) for B in Y.numpy()]
@@ -125,7 +124,7 @@ def celer_loop(Z, Y, alpha):
 
 def skglm_loop(Z, Y, alpha):
     """One estimator a problem."""
-    import skglm
+    skglm = require("skglm")
 
     data = [x.numpy() for x in (Z, Y, alpha)]
 
@@ -138,22 +137,42 @@ def skglm_loop(Z, Y, alpha):
     return loosest(run, lambda coef: worst_gap(Z, Y, alpha, coef))
 
 
-PEERS = {"scikit-learn": scikit_learn_loop, "celer": celer_loop, "skglm": skglm_loop}
+SOLVERS = {"scikit-learn": scikit_learn_loop, "celer": celer_loop, "skglm": skglm_loop}
+PEERS = ("celer", "skglm")
+SETTINGS = {
+    "full": {
+        "rounds": 7,
+        "threads": 1,
+        "noise": [0.1, 1.0],
+        "peers": list(SOLVERS),
+        "max_variables": 100,
+        "only": None,
+        "sizes": SIZES,
+        "hard": HARD,
+    },
+    "short": {"rounds": 3, "noise": [0.1], "max_variables": 20},
+    "quick": {
+        "rounds": 1,
+        "noise": [0.1],
+        "peers": ["scikit-learn", "celer"],  # skglm compiles for ten seconds
+        "sizes": [(8, 50, 6, 4)],
+        "hard": ["plain"],
+    },
+}
 
 
 def problem_rows(options):
     """Rows of the first table, as they are measured."""
     for noise in options.noise:
-        for size in options.sizes:
+        for size in within(options):
             problems = make_problems(*size, noise)
             run = ours(*problems)
             coef = solve_multitask_lasso(*problems, tol=GAP).coef
-            times, cells = [], []
-            for name in options.peers:
-                peer = PEERS[name](*problems)
-                own, other, ratio = compare(run, peer, options.rounds)
-                times.append(own)
-                cells.append(f"{other:.1f} / {ratio:.1f} ({worst_gap(*problems, peer()):.0e})")
+            found = [
+                compared(name, SOLVERS, problems, run, options.rounds, worst_gap)
+                for name in options.peers
+            ]
+            times = [own for _, own in found if own is not None]
             forward = np.median(
                 [
                     milliseconds(lambda p=problems: solve_multitask_lasso(*p, tol=GAP))
@@ -162,12 +181,13 @@ def problem_rows(options):
             )
             used = f"{(coef != 0).any(-1).double().mean():.2f}"
             own = f"{np.median(times):.1f} ({forward:.1f})"
+            cells = (cell for cell, _ in found)
             yield [noise, *size, used, f"{worst_gap(*problems, coef):.0e}", own, *cells]
 
 
 def hard_rows(options):
     """Rows of the second table."""
-    for kind in HARD:
+    for kind in options.hard:
         for n, m in HARD_SIZES:
             for tol in (1e-6, 1e-10):
                 reached, worst, iterations, times = 0, 0.0, 0, []
@@ -184,29 +204,27 @@ def hard_rows(options):
                 yield [kind, n, m, tol, share, f"{worst:.0e}", iterations, f"{max(times):.0f}"]
 
 
-def main():
-    """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--noise", type=float, nargs="*", default=[0.1, 1.0])
-    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
-    parser.add_argument("--max-variables", type=int, default=100, help="leave out larger sizes")
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--noise", type=float, nargs="*")
+    parser.add_argument("--peers", nargs="*", choices=list(SOLVERS))
+    parser.add_argument("--max-variables", type=int, help="leave out larger sizes")
     parser.add_argument("--only", choices=["speed", "hard"], help="one of the tables")
-    options = parser.parse_args()
-    options.sizes = [size for size in SIZES if size[2] <= options.max_variables]
-    torch.set_num_threads(options.threads)
+
+
+def tables(options):
+    """Speed beside peers, and hard designs."""
     warnings.simplefilter("ignore")  # peers that stop at their limit
-    print(versions("celer", "skglm") + f", {options.threads} threads", flush=True)
     if options.only != "hard":
         peers = [f"{name}: ms / ratio (worst gap)" for name in options.peers]
         own = ["used", "our worst gap", "ours (forward alone), ms"]
-        print_table(["noise", "T", "n", "m", "q", *own, *peers], problem_rows(options))
-        print()
+        header = ["noise", "T", "n", "m", "q", *own, *peers]
+        yield "Problems with designs of their own", header, problem_rows(options)
     if options.only != "speed":
         header = ["design", "n", "m", "tol", "reached", "worst gap", "most iterations", "ms"]
-        print_table(header, hard_rows(options))
+        yield "Hard designs", header, hard_rows(options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

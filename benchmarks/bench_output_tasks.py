@@ -1,4 +1,4 @@
-"""What it brings to tell the model that outputs of one task share their latents.
+"""What does it bring to tell the model that outputs of one task share their latents?
 
 Tables of 6 latents with correlation rho, mixed linearly into 20 features, and tasks of q outputs
 that use the same latents (each with probability one half), with noise of a share of the signal. A
@@ -8,20 +8,23 @@ components; R^2 on new rows, of the training tasks, and of new tasks whose heads
 20 rows. Medians over seeds.
 """
 
-import argparse
-import time
 import warnings
 
 import numpy as np
-import torch
 
-from benchmarks._common import print_table, versions
+from benchmarks._common import command, seconds
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.metrics import match_latents, mean_corrcoef_score
 
 LATENTS, FEATURES, ADAPTED_ROWS = 6, 20, 20
 CASES = [(0.0, 20, 3, 300, 0.3), (0.5, 20, 3, 300, 0.3), (0.9, 20, 3, 300, 0.3)]
 CASES += [(0.5, 50, 3, 1000, 0.3), (0.5, 20, 3, 100, 1.0), (0.5, 20, 8, 300, 1.0)]
+PEERS = ()
+SETTINGS = {
+    "full": {"seeds": 3, "alpha": 0.2, "max_iter": 300, "threads": 1, "cases": CASES},
+    "short": {"seeds": 1, "cases": CASES[:3]},
+    "quick": {"seeds": 1, "max_iter": 1, "cases": [(0.5, 4, 3, 60, 0.3)]},
+}
 
 
 def draw_heads(random, n_tasks, q):
@@ -65,9 +68,7 @@ def one_seed(seed, rho, n_tasks, q, n, noise, options):
             max_iter=options.max_iter,
             random_state=seed,
         )
-        start = time.perf_counter()
-        model.fit(Z @ mixing, Y)
-        seconds = time.perf_counter() - start
+        spent = seconds(model.fit, Z @ mixing, Y)
         codes = model.transform(Z_free @ mixing)
         order = match_latents(Z_free, codes).permutation
         found = model.support_[:, order]
@@ -79,7 +80,7 @@ def one_seed(seed, rho, n_tasks, q, n, noise, options):
                 2 * both / (found.sum() + used.sum()),
                 model.score(Z_test @ mixing, Y_test),
                 adapted.score(Z_test @ mixing, Y_new_test),
-                seconds,
+                spent,
             ]
         )
     return figures
@@ -87,27 +88,27 @@ def one_seed(seed, rho, n_tasks, q, n, noise, options):
 
 def rows(options):
     """One row a case, as it is measured."""
-    for case in CASES:
+    for case in options.cases:
         found = np.array([one_seed(seed, *case, options) for seed in range(options.seeds)])
         alone, named = np.median(found, 0)
         cells = [f"{a:.3f} / {b:.3f}" for a, b in zip(alone[:4], named[:4], strict=True)]
         yield [*case, *cells, f"{alone[4]:.1f} / {named[4]:.1f}"]
 
 
-def main():
-    """Print the table: without names / with names."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--alpha", type=float, default=0.2)
-    parser.add_argument("--max-iter", type=int, default=300)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--alpha", type=float)
+    parser.add_argument("--max-iter", type=int)
+
+
+def tables(options):
+    """One."""
     warnings.simplefilter("ignore")
-    print(versions(), flush=True)
     header = ["rho", "tasks", "outputs a task", "rows", "noise", "MCC", "F1 of supports"]
     header += ["R^2", f"R^2, new tasks from {ADAPTED_ROWS} rows", "s a fit"]
-    print_table(header, rows(options))
+    yield "Without the tasks' names / with them", header, rows(options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

@@ -6,14 +6,13 @@ said; encoder and other parameters at their defaults. Run with
 rotations of the heads come from factor_analyzer, where it is installed.
 """
 
-import argparse
 import time
 import warnings
 
 import numpy as np
 from sklearn.decomposition import FastICA
 
-from benchmarks._common import print_table, versions
+from benchmarks._common import command, progress
 from benchmarks.bench_recovery import rotate_promax, rotate_varimax
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask, make_sparse_tasks
@@ -51,19 +50,19 @@ def independent(model, data, seed, **more):
     return mean_corrcoef_score(test.Z, model.transform(test.X))
 
 
-def targets(n_seeds):
+def targets(n_seeds, options):
     """MCC of l0 on the settings that are asked for."""
-    for correlation, noise in TARGETS:
+    for correlation, noise in options.targets:
         found = []
         for seed in range(n_seeds):
-            data = make(seed, correlation=correlation, noise=noise)
-            model, seconds, _ = fit(data, "l0", seed)
+            data = make(seed, correlation=correlation, noise=noise, n_samples=options.rows)
+            model, seconds, _ = fit(data, "l0", seed, **options.fit)
             mcc = mean_corrcoef_score(data.Z, model.transform(data.X))
             found.append((mcc, independent(model, data, seed), seconds))
         yield _row(f"linear, corr. {correlation}, noise {noise}", np.array(found))
 
 
-def nonlinear(n_seeds):
+def nonlinear(n_seeds, options):
     """The same under a leaky-ReLU MLP mixing."""
     found = []
     for seed in range(n_seeds):
@@ -72,11 +71,11 @@ def nonlinear(n_seeds):
         Z = model.transform(data.X)
         mcc, r = mean_corrcoef_score(data.Z, Z), linear_recovery_score(data.Z, Z)
         found.append((mcc, independent(model, data, seed), seconds))
-        print(f"seed {seed}: MCC {mcc:.4f}, R {r:.4f}, MCC/R {mcc / r:.4f}", flush=True)
+        progress(f"seed {seed}: MCC {mcc:.4f}, R {r:.4f}, MCC/R {mcc / r:.4f}")
     yield _row("MLP, corr. 0.9, T = 300, N = 5000", np.array(found))
 
 
-def mcp(n_seeds):
+def mcp(n_seeds, options):
     """MCP against l1, at correlation 0.9."""
     found = {"l1": [], "mcp": []}
     for seed in range(n_seeds):
@@ -85,7 +84,8 @@ def mcp(n_seeds):
             model, seconds, _ = fit(data, penalty, seed)
             mcc = mean_corrcoef_score(data.Z, model.transform(data.X))
             rows.append((mcc, independent(model, data, seed), seconds))
-        print(f"seed {seed}: { ({name: round(rows[-1][0], 4) for name, rows in found.items()}) }")
+        last = {name: round(rows[-1][0], 4) for name, rows in found.items()}
+        progress(f"seed {seed}: {last}")
     for penalty, rows in found.items():
         yield _row(penalty, np.array(rows))
 
@@ -137,12 +137,12 @@ def rotations():
     return found
 
 
-def correlation_table(n_seeds):
+def correlation_table(n_seeds, options):
     """Median (least) MCC of every method at every correlation, and seconds."""
     names = [*rotations(), "l1", "mcp", "l0"]
-    scores = {name: {rho: [] for rho in CORRELATIONS} for name in names}
+    scores = {name: {rho: [] for rho in options.correlations} for name in names}
     seconds = {name: [] for name in names}
-    for rho in CORRELATIONS:
+    for rho in options.correlations:
         for seed in range(n_seeds):
             data = make(seed, correlation=rho)
             for penalty in ("l1", "mcp", "l0", "l2"):
@@ -157,7 +157,7 @@ def correlation_table(n_seeds):
                     scores[name][rho].append(mcc)
                     seconds[name].append(spent + time.perf_counter() - start)
         done = {name: [round(s, 4) for s in scores[name][rho]] for name in names}
-        print(f"corr. {rho}: {done}", flush=True)
+        progress(f"corr. {rho}: {done}")
     for name in names:
         cells = [f"{np.median(s):.3f} ({np.min(s):.3f})" for s in scores[name].values()]
         yield (name, *cells, f"{np.median(seconds[name]):.1f}")
@@ -201,7 +201,7 @@ def violated(seed):
     yield "categorical latents", heavy(lambda rng: rng.integers(0, 3, (3000, 6)).astype(float)), 6
 
 
-def violations(n_seeds):
+def violations(n_seeds, options):
     """MCC, components that are called identified, and what the user is told."""
     rows = {}
     for seed in range(n_seeds):
@@ -221,23 +221,45 @@ SECTIONS = {
     "targets": (targets, 10, _RECOVERY),
     "nonlinear": (nonlinear, 3, _RECOVERY),
     "mcp": (mcp, 10, _RECOVERY),
-    "correlation": (correlation_table, 3, ("method", *map(str, CORRELATIONS), "s")),
+    "correlation": (correlation_table, 3, None),  # the header depends on the options
     "violations": (violations, 2, ("violation", "MCC, median (worst)", "identified", "told")),
 }
 
 
-def main():
-    """Print the sections named on the command line, or all."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sections", nargs="*", default=list(SECTIONS))
-    parser.add_argument("--seeds", type=int)
-    options = parser.parse_args()
-    print(versions())
-    for name in options.sections or SECTIONS:
-        run, seeds, header = SECTIONS[name]
-        print(f"\n[{name}]", flush=True)
-        print_table(header, run(options.seeds or seeds))
+PEERS = ("factor_analyzer",)
+SETTINGS = {
+    "full": {
+        "sections": list(SECTIONS),
+        "seeds": None,
+        "targets": TARGETS,
+        "correlations": CORRELATIONS,
+        "rows": 3000,
+        "fit": {},
+    },
+    "short": {"sections": ["targets", "correlation"], "seeds": 1, "correlations": (0.0, 0.9)},
+    "quick": {
+        "sections": ["targets"],
+        "seeds": 1,
+        "targets": TARGETS[:1],
+        "rows": 300,
+        "fit": {"max_iter": 2},
+    },
+}
+
+
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("sections", nargs="*", help=", ".join(SECTIONS))
+    parser.add_argument("--seeds", type=int, help="of each section; else its own number")
+
+
+def tables(options):
+    """The sections named on the command line, or all."""
+    for name in options.sections:
+        rows, seeds, header = SECTIONS[name]
+        header = header or ("method", *map(str, options.correlations), "s")
+        yield name, header, rows(options.seeds or seeds, options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

@@ -5,15 +5,12 @@ ranks in turn, on the CPU with gloo) and whether the models are equal: largest d
 loss curves of two ranks and of one, in float64.
 """
 
-import json
 import os
-import subprocess
-import sys
 import time
 
 import numpy as np
 
-from benchmarks._common import print_table, versions
+from benchmarks._common import command, in_child
 
 # encoder, batch size, rows, tasks, steps
 CASES = {
@@ -22,16 +19,28 @@ CASES = {
     "conv, 128 images of 64 x 64, 100 tasks": ("conv", 128, 100, 16),
     "few-shot conv4, 28 x 28, 4 episodes of 5 + 75": ("conv4", 80, 0, 10),
 }
-N_RUNS = 2
+TWO_RANKS = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+FIRST = 4
+PEERS = ()
+SETTINGS = {
+    "full": {"runs": 2, "cases": list(CASES), "steps": None},
+    "short": {"runs": 1},
+    "quick": {"runs": 1, "cases": list(CASES)[:1], "steps": FIRST + 2},
+}
 
 
-def model_and_data(name):
-    """Estimator and arguments of its fit."""
+def model_and_data(name, steps):
+    """Estimator and arguments of its fit; as many steps as the case says where not given."""
     from sklearn_sparsedis import GroupLassoSVMMetaClassifier, SparseDisentangledRepresentation
 
-    encoder, n_rows, n_tasks, steps = CASES[name]
+    encoder, n_rows, n_tasks, usual = CASES[name]
     random = np.random.default_rng(0)
-    common = {"max_iter": steps, "early_stopping": False, "random_state": 0, "device": "cpu"}
+    common = {
+        "max_iter": steps or usual,
+        "early_stopping": False,
+        "random_state": 0,
+        "device": "cpu",
+    }
     if encoder == "conv4":
         model = GroupLassoSVMMetaClassifier(
             64, encoder="conv4", head="ridge", episodes_per_batch=4, **common
@@ -43,8 +52,8 @@ def model_and_data(name):
     return SparseDisentangledRepresentation(10, encoder=encoder, batch_size=n_rows, **common), X, Y
 
 
-def work(name):
-    """Fit as a rank, and print times and losses."""
+def work(name, steps):
+    """Fit as a rank; the first returns milliseconds of a step and losses."""
     import torch
     from skorch.callbacks import Callback
 
@@ -57,48 +66,40 @@ def work(name):
         def on_batch_end(self, net, **kwargs):
             times.append(time.perf_counter())
 
-    model, X, y = model_and_data(name)
+    model, X, y = model_and_data(name, steps)
     model.set_params(callbacks=[Timer()]).fit(X, y)
-    if int(os.environ.get("RANK", "0")) == 0:
-        step = 1000 * float(np.median(np.diff(times)[4:]))
-        print(json.dumps({"ms": step, "losses": model.loss_curve_.tolist()}))
+    if int(os.environ.get("RANK", "0")) > 0:
+        return None
+    step = 1000 * float(np.median(np.diff(times)[FIRST:]))
+    return {"ms": step, "losses": model.loss_curve_.tolist()}
 
 
-def launch(name, n_ranks):
-    """Outcome of one run."""
-    command = [sys.executable, "-m", "benchmarks.bench_ranks"]
-    if n_ranks > 1:
-        launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={n_ranks}", "-m"]
-        command = [sys.executable, "-m", *launcher, "benchmarks.bench_ranks"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    found = subprocess.run(
-        [*command, name], check=True, capture_output=True, text=True, env=environment
-    )
-    return json.loads(found.stdout.splitlines()[-1])
-
-
-def main():
-    """Print the table."""
-    if len(sys.argv) > 1:
-        work(sys.argv[1])
-        return
-    print(versions(), end="\n\n")
-    rows = []
-    for name in CASES:
-        runs = [(launch(name, 1), launch(name, 2)) for _ in range(N_RUNS)]
+def case_rows(options):
+    """A row a case: runs of one and of two ranks in turn."""
+    for name in options.cases:
+        runs = [
+            [
+                in_child(work, name, options.steps, launcher=launcher, OMP_NUM_THREADS="1")
+                for launcher in ((), TWO_RANKS)
+            ]
+            for _ in range(options.runs)
+        ]
         ratios = [one["ms"] / two["ms"] for one, two in runs]
         difference = np.abs(np.subtract(runs[0][0]["losses"], runs[0][1]["losses"])).max()
-        medians = [np.median([run[k]["ms"] for run in runs]) for k in (0, 1)]
-        rows.append(
-            [
-                name,
-                *(f"{ms:.1f}" for ms in medians),
-                f"{np.median(ratios):.2f}",
-                f"{difference:.0e}",
-            ]
-        )
-    print_table(("training", "1 rank, ms", "2 ranks, ms", "ratio", "difference"), rows)
+        medians = [f"{np.median([run[k]['ms'] for run in runs]):.1f}" for k in (0, 1)]
+        yield name, *medians, f"{np.median(ratios):.2f}", f"{difference:.0e}"
+
+
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("--runs", type=int)
+
+
+def tables(options):
+    """One."""
+    header = ("training", "1 rank, ms", "2 ranks, ms", "ratio", "difference")
+    yield "A step of one and of two ranks", header, case_rows(options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

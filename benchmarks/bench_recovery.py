@@ -5,23 +5,20 @@ The data are ideal features: a random linear mixing of the latents, equicorrelat
 supports Bernoulli, standard normal values, noise as a fraction of each target's standard deviation.
 """
 
-import platform
-import sys
 import time
 import warnings
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import scipy
-import sklearn
-import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.decomposition import FastICA
 
+from benchmarks._common import command
 from sklearn_sparsedis import SparseRotation
 
 # name -> number of seeds, settings of make_data
-SETTINGS = {
+CASES = {
     "issue: corr 0.9": (10, {"d": 20}),
     "issue: corr 0.95": (10, {"d": 20, "correlation": 0.95}),
     "issue: corr 0.99": (10, {"d": 20, "correlation": 0.99}),
@@ -37,6 +34,13 @@ SETTINGS = {
     "hard: noise = 3 signal": (10, {"noise": 3.0}),
 }
 CORRELATIONS = (0.0, 0.5, 0.9, 0.95, 0.99)
+COSTS = (
+    {"n_tasks": 100},
+    {"n_tasks": 1000},
+    {"n_tasks": 10_000, "n_samples": 1000},
+    {"n_samples": 1_000_000, "n_tasks": 30},
+)
+Table = tuple[tuple[str, ...], Iterator[tuple]]  # header, rows
 
 
 def make_data(
@@ -155,60 +159,71 @@ def _run(method: str, seeds: int, setting: dict) -> tuple[np.ndarray, float]:
     return np.array(scores), float(np.median(seconds))
 
 
-def settings_table(prefix: str) -> Iterator[str]:
-    """One line a setting: spread over seeds and time."""
-    yield f"{'setting':36} seeds  median    min  seconds"
-    for name, (seeds, setting) in SETTINGS.items():
-        if name.startswith(prefix):
-            scores, seconds = _run("SparseRotation", seeds, setting)
-            yield (
-                f"{name:36} {seeds:5d}  {np.median(scores):.4f} {scores.min():.4f}  {seconds:6.2f}"
-            )
+def settings_table(prefix: str, options: Namespace) -> Table:
+    """One row a setting: spread over seeds and time."""
+
+    def rows() -> Iterator[tuple]:
+        for name, (seeds, setting) in CASES.items():
+            if name.startswith(prefix):
+                seeds = min(seeds, options.seeds or seeds)
+                scores, seconds = _run("SparseRotation", seeds, setting)
+                figures = f"{np.median(scores):.4f}", f"{scores.min():.4f}", f"{seconds:.2f}"
+                yield name.removeprefix(f"{prefix}: "), seeds, *figures
+
+    return ("setting", "seeds", "median MCC", "least MCC", "seconds"), rows()
 
 
-def correlation_table() -> Iterator[str]:
-    """Median (minimum) MCC over 5 seeds, methods against correlations."""
-    yield f"{'median (min) of 5 seeds':18}" + "".join(f"{rho:>15}" for rho in CORRELATIONS)
-    for method in METHODS:
-        cells = []
-        for rho in CORRELATIONS:
-            scores, _ = _run(method, 5, {"correlation": rho})
-            cells.append(f"  {np.median(scores):.4f} ({scores.min():.2f})")
-        yield f"{method:18}" + "".join(f"{cell:>15}" for cell in cells)
+def correlation_table(options: Namespace) -> Table:
+    """Median (minimum) MCC over seeds, methods against correlations."""
+    seeds = options.seeds or 5
+
+    def rows() -> Iterator[tuple]:
+        for method in METHODS:
+            cells = []
+            for rho in CORRELATIONS:
+                scores, _ = _run(method, seeds, {"correlation": rho})
+                cells.append(f"{np.median(scores):.4f} ({scores.min():.2f})")
+            yield method, *cells
+
+    return (f"median (least) MCC of {seeds} seeds", *map(str, CORRELATIONS)), rows()
 
 
-def cost_table() -> Iterator[str]:
+def cost_table(options: Namespace) -> Table:
     """Seconds of fit as the number of tasks or rows grows."""
-    for setting in (
-        {"n_tasks": 100},
-        {"n_tasks": 1000},
-        {"n_tasks": 10_000, "n_samples": 1000},
-        {"n_samples": 1_000_000, "n_tasks": 30},
-    ):
-        scores, seconds = _run("SparseRotation", 1, setting)
-        yield f"{setting!s:44} MCC {scores[0]:.4f}  {seconds:.2f} s"
+
+    def rows() -> Iterator[tuple]:
+        for setting in options.costs:
+            scores, seconds = _run("SparseRotation", 1, setting)
+            yield setting, f"{scores[0]:.4f}", f"{seconds:.2f}"
+
+    return ("setting", "MCC", "seconds"), rows()
 
 
-SECTIONS: dict[str, Callable[[], Iterator[str]]] = {
-    "issue": lambda: settings_table("issue"),
-    "hard": lambda: settings_table("hard"),
+SECTIONS: dict[str, Callable[[Namespace], Table]] = {
+    "issue": lambda options: settings_table("issue", options),
+    "hard": lambda options: settings_table("hard", options),
     "correlation": correlation_table,
     "cost": cost_table,
 }
+PEERS = ()
+SETTINGS = {
+    "full": {"sections": list(SECTIONS), "seeds": None, "threads": 1, "costs": COSTS},
+    "short": {"seeds": 1, "costs": COSTS[:2]},
+    "quick": {"sections": ["cost"], "costs": [{"n_tasks": 30, "n_samples": 300}]},
+}
 
 
-def main() -> None:
-    """Print the sections named on the command line, or all."""
-    torch.set_num_threads(1)
-    print(
-        f"Python {platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}, "
-        f"scikit-learn {sklearn.__version__}, torch {torch.__version__}, one thread"
-    )
-    for name in sys.argv[1:] or SECTIONS:
-        print(f"\n[{name}]")
-        for line in SECTIONS[name]():
-            print(line, flush=True)
+def add_options(parser: ArgumentParser) -> None:
+    """Of the command line."""
+    parser.add_argument("sections", nargs="*", help=", ".join(SECTIONS))
+    parser.add_argument("--seeds", type=int, help="at most so many a setting")
+
+
+def tables(options: Namespace) -> Iterator[tuple]:
+    """The sections named on the command line, or all."""
+    for name in options.sections:
+        yield name, *SECTIONS[name](options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

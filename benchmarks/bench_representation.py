@@ -5,14 +5,11 @@ n_components and encoder. Step: encoder "mlp" 128-128, 100 tasks, 1000 rows, aga
 with a dense linear head trained beside the encoder.
 """
 
-import argparse
-import time
-
 import numpy as np
 import torch
 from torch import nn
 
-from benchmarks._common import print_table, versions
+from benchmarks._common import command, seconds
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.metrics import linear_recovery_score, mean_corrcoef_score
@@ -20,18 +17,39 @@ from sklearn_sparsedis.nn import Encoder, HeadProblem, MLPNetwork
 from sklearn_sparsedis.tasks import TaskBatch
 from sklearn_sparsedis.training import BilevelObjective
 
+WARM = 20
+PEERS = ()
+SETTINGS = {
+    "full": {
+        "seeds": 5,
+        "mixing": ["linear", "mlp"],
+        "penalty": ["l1", "l2"],
+        "fit": {},
+        "rounds": 200,
+    },
+    "short": {"seeds": 1},
+    "quick": {
+        "seeds": 1,
+        "mixing": ["linear"],
+        "penalty": ["l1"],
+        "fit": {"max_iter": 2},
+        "rounds": WARM + 10,
+    },
+}
 
-def recovery(mixing, penalty, seed):
+
+def recovery(mixing, penalty, seed, settings):
     """MCC, R and seconds of one fit."""
     data = make_sparse_multitask(4000, 200, mixing=mixing, random_state=seed)
-    start = time.perf_counter()
-    model = SparseDisentangledRepresentation(6, encoder=mixing, penalty=penalty, random_state=seed)
-    Z = model.fit(data.X, data.Y).transform(data.X)
-    seconds = time.perf_counter() - start
-    return mean_corrcoef_score(data.Z, Z), linear_recovery_score(data.Z, Z), seconds
+    model = SparseDisentangledRepresentation(
+        6, encoder=mixing, penalty=penalty, random_state=seed, **settings
+    )
+    found = []
+    spent = seconds(lambda: found.append(model.fit(data.X, data.Y).transform(data.X)))
+    return mean_corrcoef_score(data.Z, found[0]), linear_recovery_score(data.Z, found[0]), spent
 
 
-def step_ratios(n_rounds=200):
+def step_ratios(n_rounds):
     """Ratio of a sparse step to a dense step, one a round, after a warm start."""
     torch.manual_seed(0)
     X, Y = torch.randn(1000, 20), torch.randn(1000, 100)
@@ -53,41 +71,52 @@ def step_ratios(n_rounds=200):
         optimizer = torch.optim.AdamW(parameters, 1e-3)
 
         def step():
-            start = time.perf_counter()
             optimizer.zero_grad()
             loss().backward()
             optimizer.step()
-            return time.perf_counter() - start
 
         return step
 
     ours, theirs = stepper(*bilevel()), stepper(*dense())
     for _ in range(n_rounds):
-        ratios.append(ours() / theirs())
-    return np.array(ratios[20:])
+        ratios.append(seconds(ours) / seconds(theirs))
+    return np.array(ratios[WARM:])
 
 
-def main():
-    """Print the recovery table and the median ratio of steps."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--mixing", nargs="*", default=["linear", "mlp"])
-    parser.add_argument("--penalty", nargs="*", default=["l1", "l2"])
-    options = parser.parse_args()
-    print(versions())
-    rows = []
+def recovery_rows(options):
+    """A row a mixing and penalty."""
     for mixing in options.mixing:
         for penalty in options.penalty:
-            found = np.array([recovery(mixing, penalty, seed) for seed in range(options.seeds)])
-            mcc, r, seconds = np.median(found, axis=0)
-            worst = found[:, 0].min()
-            rows.append(
-                (mixing, penalty, f"{mcc:.4f}", f"{worst:.4f}", f"{r:.4f}", f"{seconds:.0f}")
+            found = np.array(
+                [recovery(mixing, penalty, seed, options.fit) for seed in range(options.seeds)]
             )
-    print_table(("mixing", "penalty", "median MCC", "worst MCC", "median R", "s a fit"), rows)
-    ratios = step_ratios()
-    print(f"bilevel step / dense step: median {np.median(ratios):.2f} over {len(ratios)} rounds")
+            mcc, r, spent = np.median(found, axis=0)
+            worst = found[:, 0].min()
+            yield mixing, penalty, f"{mcc:.4f}", f"{worst:.4f}", f"{r:.4f}", f"{spent:.0f}"
+
+
+def step_rows(options):
+    """One row."""
+    ratios = step_ratios(options.rounds)
+    low, high = np.quantile(ratios, (0.1, 0.9))
+    yield f"{np.median(ratios):.2f}", f"{low:.1f} to {high:.1f}", len(ratios)
+
+
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--mixing", nargs="*")
+    parser.add_argument("--penalty", nargs="*")
+    parser.add_argument("--rounds", type=int, help="of the steps")
+
+
+def tables(options):
+    """Recovery, and the ratio of steps."""
+    header = ("mixing", "penalty", "median MCC", "worst MCC", "median R", "s a fit")
+    yield "Recovery", header, recovery_rows(options)
+    header = ("median", "0.1 to 0.9 quantile", "rounds")
+    yield "Bilevel step / dense step", header, step_rows(options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

@@ -12,11 +12,7 @@ memory above that before it. The pages of a memory map count, though the system 
 Slopes are those of log seconds on log size. `--threads` sets the threads of torch and BLAS.
 """
 
-import argparse
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -24,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks._common import print_table, versions
+from benchmarks._common import command, in_child
 
 N_LATENTS, N_FEATURES, CHUNK = 10, 20, 50_000
 HEADS = [(T, share) for share in (0.05, 0.1) for T in (1000, 10_000, 100_000, 1_000_000)]
@@ -40,6 +36,16 @@ ROTATIONS = [
     ("long", 10_000, 100),
     ("long", 5_000_000, 50_000),
 ]
+PEERS = ()
+SETTINGS = {
+    "full": {"threads": os.cpu_count(), "only": None, "heads": HEADS, "rotations": ROTATIONS},
+    # a tenth of the sizes at most
+    "short": {
+        "heads": [case for case in HEADS if case[0] <= 100_000],
+        "rotations": [case for case in ROTATIONS if case[1] <= 100_000],
+    },
+    "quick": {"only": "rotation", "rotations": [("long", 2000, 20)]},
+}
 
 
 def resident(what):
@@ -155,14 +161,10 @@ def padding(layout, Y, task):
     return float(1 - filled / slots)
 
 
-def in_child(threads, question, *arguments):
-    """Measure in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.bench_scale", "--child", question]
-    command += [json.dumps(arguments)]
-    variables = dict(os.environ)
-    variables.update({k: str(threads) for k in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")})
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+def in_own_process(function, threads, *arguments):
+    """Measure with so many threads of torch and BLAS."""
+    variables = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    return in_child(function, *arguments, **variables)
 
 
 def slope(sizes, seconds):
@@ -170,54 +172,41 @@ def slope(sizes, seconds):
     return np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+def head_rows(options):
+    """A row a number of tasks, with the slope from the first on."""
+    times = {}
+    for T, share in options.heads:
+        found = in_own_process(heads, options.threads, T, share)
+        pairs = times.setdefault(share, [])
+        pairs.append((T, found["s"]))
+        exponent = f"{slope(*zip(*pairs, strict=True)):.2f}" if len(pairs) > 1 else "-"
+        cost = (f"{found['s']:.2f}", f"{found['MB']:.0f}")
+        yield T, share, *cost, f"{found['gap']:.1e}", exponent
+
+
+def rotation_rows(options):
+    """A row a fit."""
+    for layout, n, T in options.rotations:
+        found = in_own_process(rotation, options.threads, layout, n, T)
+        share = f"{found['padding']:.1%}" if "padding" in found else "-"
+        cost = (f"{found['s']:.1f}", f"{found['MB']:.0f}")
+        yield layout, f"{n:,}", f"{T:,}", *cost, share, f"{found['MCC']:.4f}"
+
+
+def add_options(parser):
+    """Of the command line."""
     parser.add_argument("--only", choices=["heads", "rotation"])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the sizes at most")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        question, arguments = options.child
-        print(json.dumps({"heads": heads, "rotation": rotation}[question](*json.loads(arguments))))
-        return
-    print(versions(), f"{options.threads} threads\n")
+
+
+def tables(options):
+    """Heads and rotation."""
     if options.only != "rotation":
-        measure_heads(options)
+        header = ("T", "alpha / alpha_max", "s", "MB", "largest gap", "slope in T up to here")
+        yield "Heads", header, head_rows(options)
     if options.only != "heads":
-        measure_rotation(options)
-
-
-def measure_heads(options):
-    """Table and slopes of heads."""
-    limit = 100_000 if options.quick else 10**9
-    rows, times = [], {}
-    for T, share in HEADS:
-        if limit < T:
-            continue
-        found = in_child(options.threads, "heads", T, share)
-        rows.append((T, share, f"{found['s']:.2f}", f"{found['MB']:.0f}", f"{found['gap']:.1e}"))
-        times.setdefault(share, []).append((T, found["s"]))
-    print_table(("T", "alpha / alpha_max", "s", "MB", "largest gap"), rows)
-    for share, pairs in times.items():
-        print(f"slope in T at {share}: {slope(*zip(*pairs, strict=True)):.2f}")
-    print()
-
-
-def measure_rotation(options):
-    """Table of fits."""
-
-    def rows():
-        for layout, n, T in ROTATIONS:
-            if options.quick and n > 100_000:
-                continue
-            found = in_child(options.threads, "rotation", layout, n, T)
-            share = f"{found['padding']:.1%}" if "padding" in found else "-"
-            cost = (f"{found['s']:.1f}", f"{found['MB']:.0f}")
-            yield layout, f"{n:,}", f"{T:,}", *cost, share, f"{found['MCC']:.4f}"
-
-    print_table(("layout", "rows", "tasks", "s", "MB", "padding", "MCC"), rows())
+        header = ("layout", "rows", "tasks", "s", "MB", "padding", "MCC")
+        yield "Rotation", header, rotation_rows(options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

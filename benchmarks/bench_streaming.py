@@ -8,24 +8,27 @@ image.
 """
 
 import resource
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from benchmarks._common import print_table, versions
+from benchmarks._common import command, in_child, require
 from sklearn_sparsedis.datasets import load_shapes3d, make_shapes3d
 from sklearn_sparsedis.datasets._factor_files import _SHAPES3D_VALUES
 
-LENGTHS = (5_000, 20_000, 80_000)
 BATCH = 256
+PEERS = ("h5py",)
+SETTINGS = {
+    "full": {"lengths": [5_000, 20_000, 80_000]},
+    "short": {},
+    "quick": {"lengths": [500]},
+}
 
 
 def write(path, n):
     """A file of n images."""
+    h5py = require("h5py")
     data = make_shapes3d(500, random_state=0)
     labels = [values[f] for values, f in zip(_SHAPES3D_VALUES, data.factors.T, strict=True)]
     with h5py.File(path, "w") as file:
@@ -44,7 +47,7 @@ def resident():
 
 
 def stream(path):
-    """Read all images, a batch at a time, and print the growth of memory: opening, reading."""
+    """Read all images, a batch at a time; growth of memory in MB: opening, reading."""
     before = resident()
     data = load_shapes3d(path)
     opened = most = resident()
@@ -53,25 +56,27 @@ def stream(path):
         most = max(most, resident())
         del batch
     data.file.close()
-    print(f"{opened - before:.0f} {most - opened:.0f}")
+    return opened - before, most - opened
 
 
-def main():
-    """Print a table, or stream a file that is given."""
-    if len(sys.argv) > 1:
-        stream(sys.argv[1])
-        return
-    print(versions("h5py"))
-    rows = []
+def length_rows(options):
+    """A row a length."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "3dshapes.h5")
-        for n in LENGTHS:
+        for n in options.lengths:
             write(path, n)
-            command = [sys.executable, "-m", "benchmarks.bench_streaming", str(path)]
-            found = subprocess.run(command, check=True, capture_output=True, text=True)
-            rows.append((n, *found.stdout.split()))
-    print_table(("images", "opening, MB", "reading, MB"), rows)
+            yield n, *(f"{x:.0f}" for x in in_child(stream, str(path)))
+
+
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("--lengths", nargs="*", type=int)
+
+
+def tables(options):
+    """One."""
+    yield "Memory", ("images", "opening, MB", "reading, MB"), length_rows(options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)

@@ -5,8 +5,6 @@ RidgeCV, MultiTask-free LassoCV (one a target) and MLPRegressor with early stopp
 scikit-learn's defaults otherwise.
 """
 
-import argparse
-import time
 import warnings
 
 import numpy as np
@@ -18,70 +16,83 @@ from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks._common import SHARED, print_table, versions
+from benchmarks._common import command, data, seconds
 from sklearn_sparsedis import SparseDisentangledRepresentation
 
 N_TARGETS = {"wq": 14, "oes97": 16, "enb": 2}
+PEERS = ()
+SETTINGS = {
+    "full": {"seeds": 2, "tables": list(N_TARGETS), "only": None, "folds": 5, "ours": {}},
+    "short": {"seeds": 1, "tables": ["wq"]},
+    "quick": {
+        "seeds": 1,
+        "tables": ["enb"],
+        "only": ["RidgeCV", "ours"],
+        "folds": 2,
+        "ours": {"max_iter": 5},
+    },
+}
 
 
 def load_table(name):
     """Features and targets of one of the multi-target tables."""
-    rows, _ = arff.loadarff(SHARED / "data" / "mulan_mtr" / f"{name}.arff")
+    rows, _ = arff.loadarff(data("mulan_mtr", f"{name}.arff"))
     values = np.array([[float(v) for v in row] for row in rows])
     return values[:, : -N_TARGETS[name]], values[:, -N_TARGETS[name] :]
 
 
-def models(seed):
+def models(seed, ours):
     """Name and estimator of everything that is compared."""
     return {
         "RidgeCV": RidgeCV(np.logspace(-3, 5, 33)),
         "LassoCV": MultiOutputRegressor(LassoCV(cv=5, random_state=seed)),
         "MLPRegressor": MLPRegressor(early_stopping=True, max_iter=1000, random_state=seed),
         "MLPRegressor, no early stopping": MLPRegressor(max_iter=1000, random_state=seed),
-        "ours": SparseDisentangledRepresentation(random_state=seed),
+        "ours": SparseDisentangledRepresentation(random_state=seed, **ours),
     }
 
 
-def score_folds(make, X, Y, seed):
-    """R^2 of each fold, share of zero weights, seconds a fit."""
-    scores, zeros, seconds = [], [], []
-    for train, test in KFold(5, shuffle=True, random_state=seed).split(X):
+def score_folds(make, X, Y, seed, folds):
+    """Mean R^2 of the folds, share of zero weights, seconds a fit."""
+    scores, zeros, times = [], [], []
+    for train, test in KFold(folds, shuffle=True, random_state=seed).split(X):
         scale_x, scale_y = StandardScaler().fit(X[train]), StandardScaler().fit(Y[train])
-        start = time.perf_counter()
-        model = make().fit(scale_x.transform(X[train]), scale_y.transform(Y[train]))
-        seconds.append(time.perf_counter() - start)
+        model = make()
+        times.append(seconds(model.fit, scale_x.transform(X[train]), scale_y.transform(Y[train])))
         predicted = model.predict(scale_x.transform(X[test]))
         scores.append(r2_score(scale_y.transform(Y[test]), predicted))
         if hasattr(model, "support_"):
             zeros.append(1 - model.support_.mean())
-    return np.mean(scores), np.mean(zeros) if zeros else np.nan, np.mean(seconds)
+    return np.mean(scores), np.mean(zeros) if zeros else np.nan, np.mean(times)
 
 
-def main():
-    """Print one row a table and model."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--tables", nargs="*", default=list(N_TARGETS))
-    parser.add_argument("--only", nargs="*", help="names of models")
-    options = parser.parse_args()
-    print(versions())
-    rows = []
+def score_rows(options):
+    """One row a table and model."""
     for table in options.tables:
         X, Y = load_table(table)
-        for name in options.only or models(0):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # peers that stop at their limit
-                found = [
-                    score_folds(lambda n=name, s=s: models(s)[n], X, Y, s)
-                    for s in range(options.seeds)
-                ]
-            score, zeros, seconds = np.mean(found, axis=0)
+        for name in options.only or models(0, options.ours):
+            found = [
+                score_folds(lambda n=name, s=s: models(s, options.ours)[n], X, Y, s, options.folds)
+                for s in range(options.seeds)
+            ]
+            score, zeros, spent = np.mean(found, axis=0)
             spread = np.std([f[0] for f in found])
-            rows.append(
-                (table, name, f"{score:.4f}", f"{spread:.4f}", f"{zeros:.2f}", f"{seconds:.1f}")
-            )
-    print_table(("table", "model", "mean R2", "sd over seeds", "zeros", "s a fit"), rows)
+            yield table, name, f"{score:.4f}", f"{spread:.4f}", f"{zeros:.2f}", f"{spent:.1f}"
+
+
+def add_options(parser):
+    """Of the command line."""
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--tables", nargs="*", choices=list(N_TARGETS))
+    parser.add_argument("--only", nargs="*", help="names of models")
+
+
+def tables(options):
+    """One."""
+    warnings.simplefilter("ignore")  # peers that stop at their limit
+    header = ("table", "model", "mean R2", "sd over seeds", "zeros", "s a fit")
+    yield "Cross-validation", header, score_rows(options)
 
 
 if __name__ == "__main__":
-    main()
+    command(__spec__.name)
