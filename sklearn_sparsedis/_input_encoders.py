@@ -81,8 +81,13 @@ def _read_moments(X: FileRows, row_weights: Tensor | None) -> tuple[Tensor, Tens
         for i in range(0, len(X), size):
             yield weight[i : i + size], X[i : min(i + size, len(X))].double()
 
-    mean = torch.stack([w @ x for w, x in chunks()]).sum(0)
-    var = torch.stack([w @ (x - mean).square() for w, x in chunks()]).sum(0)
+    # in place: small results that are kept between large buffers break up the memory
+    mean = weight.new_zeros(X.shape[1])
+    for w, x in chunks():
+        mean.addmv_(x.T, w)
+    var = torch.zeros_like(mean)
+    for w, x in chunks():
+        var.addmv_(x.sub_(mean).square_().T, w)
     return mean, var
 
 

@@ -19,7 +19,7 @@ from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbac
 from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from sklearn.utils import Tags, check_array, column_or_1d
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
+from torch import Tensor, nn
 
 from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._fit_tasks import end_fit, fit_tasks, new_attributes
@@ -41,7 +41,7 @@ from sklearn_sparsedis._validation import (
 )
 from sklearn_sparsedis.metrics import nan_r2_score
 from sklearn_sparsedis.nn import Encoder
-from sklearn_sparsedis.training import rows_at_once
+from sklearn_sparsedis.training import encode
 
 __all__ = ["SparseDisentangledRepresentation"]
 
@@ -469,12 +469,12 @@ class SparseDisentangledRepresentation(
         encoder: Any = self.encoder_
         if device.type != "cpu":  # the fitted model stays on the CPU
             encoder = copy.deepcopy(encoder).to(device)
+
+        def convert(part: NDArray[Any]) -> Tensor:
+            return encoder(to_tensor(part).to(encoder.mean)).cpu()
+
         with torch.no_grad():
-            size = rows_at_once(X.shape[1])
-            bounds = range(0, len(X), size)
-            parts = (to_tensor(X[i : min(i + size, len(X))]).to(encoder.mean) for i in bounds)
-            components = torch.cat([encoder(part).cpu() for part in parts])
-        return components.numpy().astype(X.dtype, copy=False)
+            return encode(convert, X).numpy().astype(X.dtype, copy=False)
 
     def predict(self, X: ArrayLike, *, task_id: ArrayLike | None = None) -> NDArray[Any]:
         """Targets of rows: the conditional mean, for a logistic task the probability of 1.

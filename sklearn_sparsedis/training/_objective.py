@@ -221,14 +221,25 @@ class BilevelObjective(nn.Module):
         return self.ranks.join(encode(network, X, self.ranks.part(n)), n)
 
 
-def encode(
-    network: Callable[[Tensor], Tensor], X: Tensor | FileRows, part: slice = slice(None)
-) -> Tensor:
-    """Apply a network to rows, or part of them, a chunk at a time."""
+def encode(network: Callable[[Any], Tensor], X: Any, part: slice = slice(None)) -> Tensor:
+    """Apply a network to rows, or part of them, a chunk at a time.
+
+    Parameters
+    ----------
+    network : callable
+        Of what a slice of X is.
+    X : Tensor, FileRows or other table of shape (n, d)
+    part : slice, optional
+    """
     start, stop, _ = part.indices(len(X))
     size = rows_at_once(X.shape[1])
-    bounds = range(start, max(stop, start + 1), size)
-    return torch.cat([network(X[i : min(i + size, stop)]) for i in bounds])
+    first = network(X[start : min(start + size, stop)])
+    # in place: small results that are kept between large buffers break up the memory
+    full = first.new_empty(max(stop - start, 0), *first.shape[1:])
+    full[:size] = first
+    for i in range(start + size, stop, size):
+        full[i - start : i - start + size] = network(X[i : min(i + size, stop)])
+    return full
 
 
 def rows_at_once(n_features: int) -> int:
