@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
-from sklearn_sparsedis._checkpoints import agree, check_callbacks, open_record, skorch_callbacks
+from sklearn_sparsedis._checkpoints import agree, open_record, skorch_callbacks
 from sklearn_sparsedis._input_encoders import users_network
+from sklearn_sparsedis._parameters import check_training
 from sklearn_sparsedis._validation import (
-    LARGEST_RATE,
     check_choice,
     check_device,
     check_integer,
     check_real,
-    check_sizes,
     draw_seed,
     to_tensor,
 )
@@ -37,7 +36,6 @@ from sklearn_sparsedis.nn import (
 )
 from sklearn_sparsedis.tasks import EpisodeBatches, EpisodeSampler, feasible_sizes, quarter_turns
 from sklearn_sparsedis.training import (
-    OPTIMIZERS,
     EpisodeObjective,
     HeldOutEpisodes,
     MetaTrainingPlan,
@@ -81,12 +79,7 @@ class FittedMetaEncoder:
 def check_meta_parameters(estimator: Any) -> None:
     """Raise for a parameter that is not in its domain."""
     p = estimator
-    check_integer("n_components", p.n_components, 1)
-    if isinstance(p.encoder, str) or not (isinstance(p.encoder, nn.Module) or callable(p.encoder)):
-        also = ", an nn.Module, or a callable (n_features_in, n_components) -> nn.Module"
-        check_choice("encoder", p.encoder, EPISODE_ENCODERS, also)
-    check_sizes("hidden_layer_sizes", p.hidden_layer_sizes)
-    check_sizes("input_shape", p.input_shape, none="square grey images")
+    check_training(p, EPISODE_ENCODERS, patience=f"{PATIENCE} evaluations")
     check_choice("head", p.head, EPISODE_HEADS)
     check_real("group_reg", p.group_reg, 0, np.inf, closed="left")
     check_real("l2_reg", p.l2_reg, 0, np.inf, closed="neither")
@@ -95,18 +88,6 @@ def check_meta_parameters(estimator: Any) -> None:
     check_integer("n_query", p.n_query, 1)
     check_integer("episodes_per_batch", p.episodes_per_batch, 1)
     check_real("label_smoothing", p.label_smoothing, 0, 1, closed="left")
-    check_integer("max_iter", p.max_iter, 0)
-    check_integer("n_init", p.n_init, 1)
-    check_real("learning_rate", p.learning_rate, 0, LARGEST_RATE, closed="right")
-    check_choice("optimizer", p.optimizer, OPTIMIZERS)
-    check_real("weight_decay", p.weight_decay, 0, LARGEST_RATE)
-    if p.early_stopping not in (True, False, "auto"):
-        raise ValueError(f'early_stopping must be True, False or "auto", got {p.early_stopping!r}.')
-    check_real("validation_fraction", p.validation_fraction, 0, 1, closed="neither")
-    check_integer("n_iter_no_change", p.n_iter_no_change, 1, none=f"{PATIENCE} evaluations")
-    check_real("tol", p.tol, 0, np.inf, closed="neither")
-    check_callbacks(p.callbacks)
-    check_device(p.device)
 
 
 def few_shot_head(estimator: Any, kind: str | None = None) -> FewShotHead:

@@ -1,5 +1,6 @@
-"""Domains of SparseDisentangledRepresentation's parameters."""
+"""Domains of the parameters of trained estimators."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -18,21 +19,16 @@ from sklearn_sparsedis._validation import (
 from sklearn_sparsedis.nn import ENCODERS
 from sklearn_sparsedis.training import OPTIMIZERS
 
-__all__ = ["check_parameters"]
+__all__ = ["check_parameters", "check_training"]
 
 # penalties of deviations from a common head
 COMMON_PENALTIES = ("l1", "l2")
 
 
 def check_parameters(estimator: Any) -> None:
-    """Raise for a parameter that is not in its domain."""
+    """Raise for a parameter of SparseDisentangledRepresentation that is not in its domain."""
     p = estimator
-    check_integer("n_components", p.n_components, 1)
-    if isinstance(p.encoder, str) or not (isinstance(p.encoder, nn.Module) or callable(p.encoder)):
-        also = ", an nn.Module, or a callable (n_features_in, n_components) -> nn.Module"
-        check_choice("encoder", p.encoder, ENCODERS, also)
-    check_sizes("hidden_layer_sizes", p.hidden_layer_sizes)
-    check_sizes("input_shape", p.input_shape, none="square grey images")
+    check_training(p, ENCODERS, patience="a third of the evaluations")
     check_choice("penalty", p.penalty, TRAINED_THROUGH)
     if not isinstance(p.common_head, bool | np.bool_):
         raise TypeError(f"common_head must be True or False, got {p.common_head!r}.")
@@ -47,9 +43,29 @@ def check_parameters(estimator: Any) -> None:
     relative = p.alpha_mode == "relative"
     check_real("alpha", p.alpha, 0, 1 if relative else np.inf)
     check_real("query_fraction", p.query_fraction, 0, 1, closed="neither", none="the same rows")
-    check_integer("max_iter", p.max_iter, 0)
     check_integer("batch_size", p.batch_size, 2)
     check_integer("tasks_per_batch", p.tasks_per_batch, 1, none="all tasks")
+
+
+def check_training(estimator: Any, encoders: Collection[str], *, patience: str) -> None:
+    """Raise for a parameter that the trained estimators share and that is not in its domain.
+
+    Parameters
+    ----------
+    estimator : estimator
+    encoders : collection of str
+        Names of its own networks.
+    patience : str
+        What n_iter_no_change=None stands for.
+    """
+    p = estimator
+    check_integer("n_components", p.n_components, 1)
+    if isinstance(p.encoder, str) or not (isinstance(p.encoder, nn.Module) or callable(p.encoder)):
+        also = ", an nn.Module, or a callable (n_features_in, n_components) -> nn.Module"
+        check_choice("encoder", p.encoder, encoders, also)
+    check_sizes("hidden_layer_sizes", p.hidden_layer_sizes)
+    check_sizes("input_shape", p.input_shape, none="square grey images")
+    check_integer("max_iter", p.max_iter, 0)
     check_real("learning_rate", p.learning_rate, 0, LARGEST_RATE, closed="right")
     check_choice("optimizer", p.optimizer, OPTIMIZERS)
     check_real("weight_decay", p.weight_decay, 0, LARGEST_RATE)
@@ -57,7 +73,7 @@ def check_parameters(estimator: Any) -> None:
     if p.early_stopping not in (True, False, "auto"):
         raise ValueError(f'early_stopping must be True, False or "auto", got {p.early_stopping!r}.')
     check_real("validation_fraction", p.validation_fraction, 0, 1, closed="neither")
-    check_integer("n_iter_no_change", p.n_iter_no_change, 1, none="a third of the evaluations")
+    check_integer("n_iter_no_change", p.n_iter_no_change, 1, none=patience)
     check_real("tol", p.tol, 0, np.inf, closed="neither")
     check_callbacks(p.callbacks)
     check_device(p.device)
