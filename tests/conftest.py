@@ -16,7 +16,12 @@ def shared():
     return SHARED
 
 
+def pytest_configure():
+    # the suite runs in parallel worker processes; before the fixtures of modules train models
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
-def _two_threads():
-    # the suite runs in parallel worker processes
+def _one_thread():
+    # whatever the test before has set
     torch.set_num_threads(1)
