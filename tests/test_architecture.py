@@ -1,6 +1,7 @@
 """The layers of the package: who may import whom, and what stays out of the light ones."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -78,9 +79,42 @@ def test_imports_follow_the_layers(path):
             assert parts[0] in THIRD_PARTIES[layer], f"{layer} imports {name}"
 
 
-def test_matplotlib_is_imported_by_plots_only():
-    code = f"import sys, {PACKAGE}; assert 'matplotlib' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def _loaded_by(statement):
+    """Modules that a statement loads beyond torch and an estimator of scikit-learn."""
+    code = (
+        "import sys, torch, sklearn.linear_model; before = set(sys.modules); "
+        f"{statement}; print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
+
+
+def test_the_package_loads_its_parts_when_they_are_asked_for():
+    assert _loaded_by(f"import {PACKAGE}") == {PACKAGE, f"{PACKAGE}._version"}
+
+
+@pytest.mark.parametrize("name", ["GroupLassoSVC", "SparseRotation"])
+def test_estimators_without_training_load_no_training_loop(name):
+    loaded = _loaded_by(f"from {PACKAGE} import {name}")
+    assert f"{PACKAGE}.solvers" in loaded
+    assert not loaded & {"skorch", "safetensors", "tqdm", f"{PACKAGE}.training"}
+
+
+def test_optional_and_heavy_modules_wait_until_they_are_used():
+    loaded = _loaded_by(f"from {PACKAGE} import *")
+    assert "skorch" in loaded
+    optional = {"matplotlib", "pandas", "polars", "h5py", "PIL", "dask", "distributed"}
+    heavy = {"torch._dynamo", "sympy", "scipy.stats", "sklearn.ensemble", "sklearn.tree"}
+    assert not loaded & (optional | heavy)
+
+
+def test_names_of_the_package_are_found():
+    package = importlib.import_module(PACKAGE)
+    subpackages = {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"exceptions"}
+    assert set(dir(package)) >= set(package.__all__) | subpackages
+    assert all(hasattr(package, name) for name in subpackages)
+    with pytest.raises(AttributeError, match="'sklearn_sparsedis' has no attribute 'Sparse'"):
+        package.Sparse  # noqa: B018
 
 
 def test_all_is_sorted_and_resolves():
