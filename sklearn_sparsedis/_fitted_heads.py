@@ -12,9 +12,12 @@ from torch import Tensor
 from sklearn_sparsedis._losses import calibrate_intercepts, one_kind
 from sklearn_sparsedis._output_tasks import common_scale, join_supports
 from sklearn_sparsedis._sparsest_heads import SparsestBasis, solve_sparsest_heads
-from sklearn_sparsedis._validation import Targets, to_tensor
+from sklearn_sparsedis._targets import Targets
+from sklearn_sparsedis._validation import to_tensor
 from sklearn_sparsedis.implicit import LEAST_SQUARES
 from sklearn_sparsedis.nn import CommonHead, HeadProblem
+from sklearn_sparsedis.tasks import ObservedTargets
+from sklearn_sparsedis.training import observed_predictions, solve_heads
 
 __all__ = ["TRAINED_THROUGH", "FittedHeads", "fit_heads", "head_problem", "standardise"]
 
@@ -48,32 +51,30 @@ def head_problem(p: Any, scale: Tensor) -> HeadProblem:
 
 def standardise(
     targets: Targets, *, jointly: bool = False
-) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Targets with mean zero and variance one per task, zero where missing; and their moments.
+) -> tuple[Targets, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Targets with mean zero and variance one per task; and their moments.
 
     Labels stay as they are. Jointly, mean and variance are those of all targets together.
     """
-    values, weights = targets.values, targets.weights
-    full = np.ones(len(values)) if weights is None else weights
-    full = np.broadcast_to(full.reshape(len(values), -1), values.shape)
-    total, axis = (full.sum(), None) if jointly else (full.sum(0), 0)
-    mean = np.broadcast_to((full * values).sum(axis) / total, values.shape[1])
-    centred = values - mean
+    values = targets.array
+    mean = targets.mean(values, jointly=jointly)
+    centred = values - targets.at(mean)
     with np.errstate(over="ignore"):
-        var = np.broadcast_to((full * centred**2).sum(axis) / total, values.shape[1])
+        var = targets.mean(centred**2, jointly=jointly)
     if not np.isfinite(var).all():
         raise ValueError(
             "Y has values too large for their squares to be represented: divide Y by a constant."
         )
     floor = (1e2 * np.finfo(np.float64).eps * np.abs(mean)) ** 2 + np.finfo(np.float64).tiny
     scale = np.where(var > floor, np.sqrt(var), 1.0)
-    standard = np.where(full > 0, centred / scale, 0.0) * (var > floor)
-    if targets.binary is None:
-        return standard, (mean, scale)
-    binary = np.array(targets.binary)
-    labels = np.where(full > 0, values, 0.0)
-    moments = np.where(binary, 0.0, mean), np.where(binary, 1.0, scale)
-    return np.where(binary, labels, standard), moments
+    standard = centred / targets.at(scale) * targets.at(var > floor)
+    if targets.weights is not None:
+        standard[targets.weights == 0] = 0.0
+    if targets.binary is not None:
+        binary = np.array(targets.binary)
+        mean, scale = np.where(binary, 0.0, mean), np.where(binary, 1.0, scale)
+        standard = np.where(targets.at(binary), values, standard)
+    return targets.with_array(standard), (mean, scale)
 
 
 def fit_heads(
@@ -97,25 +98,19 @@ def fit_heads(
         and not given.
     """
     if common is None:
-        values, (mean, scale) = standardise(targets, jointly=bool(estimator.common_head))
+        standard, (mean, scale) = standardise(targets, jointly=bool(estimator.common_head))
     else:
-        values, (mean, scale) = _residual_units(targets, common)
-    unit = common_scale(scale, values, targets)
-    weights = None if targets.weights is None else to_tensor(targets.weights)
+        standard, (mean, scale) = _residual_units(targets, common)
+    unit = common_scale(scale, standard)
     components = to_tensor(Z.astype(np.float64))
+    table = standard.table(components, torch.float64)
     if estimator.penalty == "l0":
-        heads = solve_sparsest_heads(components, to_tensor(values), weights, basis)
+        heads = solve_sparsest_heads(components, table, basis)
     else:
         problem = head_problem(estimator, to_tensor(unit))
         if common is not None:
             problem = replace(problem, common=_in_units(common, mean[0], scale[0]))
-        heads = problem.solve(
-            components,
-            to_tensor(values),
-            weights,
-            binary=targets.binary,
-            task_of_output=targets.task_of_output,
-        )
+        heads = solve_heads(problem, components, table)
     if estimator.penalty not in ("l1", "mcp"):
         unit = np.ones_like(scale)
     coef = heads.coef.numpy() * scale[:, None]
@@ -125,9 +120,9 @@ def fit_heads(
     if targets.binary is not None:
         binary, single = np.array(targets.binary), one_kind(targets)
         if estimator.class_weight is not None:  # for probabilities, all labels count the same
-            tasks = np.flatnonzero(binary & ~single)
-            scores = components.numpy() @ coef[tasks].T + intercept[tasks]
-            intercept[tasks] += calibrate_intercepts(scores, targets, tasks)
+            intercept = intercept + calibrate_intercepts(
+                predictions(components, targets, coef, intercept), targets
+            )
     if common is None and heads.common is not None:
         common = _from_units(heads.common, float(mean[0]), float(scale[0]))
     return FittedHeads(
@@ -147,16 +142,27 @@ def fit_heads(
     )
 
 
+def predictions(
+    Z: Tensor, targets: Targets, coef: NDArray[np.float64], intercept: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Of heads on components, where the targets are: an array like that of the targets."""
+    if isinstance(targets.values, ObservedTargets):
+        where = targets.values.row, targets.values.task
+        heads = torch.from_numpy(coef), torch.from_numpy(intercept)
+        return observed_predictions(Z, *where, *heads).numpy()
+    return Z.numpy() @ coef.T + intercept
+
+
 def _residual_units(
     targets: Targets, common: Bunch
-) -> tuple[NDArray[np.float64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+) -> tuple[Targets, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Targets in units of the noise about a common head."""
-    n_tasks = targets.values.shape[1]
+    n_tasks = targets.shape[1]
     mean, scale = np.full(n_tasks, common.intercept), np.full(n_tasks, common.noise**0.5)
-    labelled = (
-        True if targets.weights is None else targets.weights.reshape(len(targets.values), -1) > 0
-    )
-    return np.where(labelled, (targets.values - mean) / scale, 0.0), (mean, scale)
+    standard = (targets.array - targets.at(mean)) / targets.at(scale)
+    if targets.weights is not None:
+        standard[targets.weights == 0] = 0.0
+    return targets.with_array(standard), (mean, scale)
 
 
 def _from_units(common: CommonHead, mean: float, scale: float) -> Bunch:

@@ -21,7 +21,8 @@ from sklearn_sparsedis._sparsest_heads import (
     find_sparsest_basis,
     missing_directions,
 )
-from sklearn_sparsedis._validation import Targets, check_device, draw_seed, to_tensor
+from sklearn_sparsedis._targets import Targets
+from sklearn_sparsedis._validation import check_device, draw_seed
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.tasks import TaskTable
 from sklearn_sparsedis.training import (
@@ -72,12 +73,11 @@ def fit_encoder(
     The callbacks in `watching` are told of all trainings, beside the estimator's own.
     """
     p = estimator
-    values, _ = standardise(targets, jointly=bool(p.common_head))
-    weights = None if targets.weights is None else to_tensor(targets.weights)
-    Y = to_tensor(values.astype(X.dtype))
-    table = TaskTable(rows_of(X), Y, weights, targets.binary, targets.task_of_output)
+    standard, _ = standardise(targets, jointly=bool(p.common_head))
+    x = rows_of(X)
+    table = standard.table(x, x.dtype)
     device = check_device(p.device)
-    arrays = {"X": X, "Y": targets.values, "sample_weight": targets.weights}
+    arrays = {"X": X, **targets.arrays()}
     drawn = agree(p, arrays, draw_seed(p.random_state))
     seeds = np.random.RandomState(drawn).randint(2**31 - 1, size=p.n_init)
     record = None
@@ -88,14 +88,14 @@ def fit_encoder(
     plan = replace(plan, record=record)
     fitted: list[tuple[float, FittedEncoder]] = []
     for seed in seeds.tolist() if started is None else seeds[:1].tolist():
-        fitted.append(_run(p, table, started, plan, seed, hold_out=not one_epoch))
+        fitted.append(_run(p, table, targets, started, plan, seed, hold_out=not one_epoch))
     if p.penalty == "mcp" and started is None and not one_epoch:
         best = min(fitted, key=lambda pair: pair[0])[1]
         fitted.append(_from_sparsest_basis(p, table, targets, best, plan, int(seeds[0])))
     best = min(fitted, key=lambda pair: pair[0])[1]
     if p.penalty != "l0":
         return best
-    basis = _rotate(best.encoder, table, targets, device, int(seeds[0]), started)
+    basis = _rotate(best.encoder, table, device, int(seeds[0]), started)
     return replace(best, basis=basis)
 
 
@@ -109,9 +109,9 @@ def _from_sparsest_basis(
 ) -> tuple[float, FittedEncoder]:
     """Go on under a penalty with local minima, from the basis in which the heads are sparsest."""
     turned = copy.deepcopy(before.encoder)
-    _rotate(turned, table, targets, plan.device, seed, None)
+    _rotate(turned, table, plan.device, seed, None)
     plan = replace(plan, max_iter=round(CONTINUED * plan.max_iter), anneal=False)
-    loss, after = _run(p, table, turned, plan, seed, hold_out=True)
+    loss, after = _run(p, table, targets, turned, plan, seed, hold_out=True)
     run = TrainingRun(
         before.run.losses + after.run.losses,
         before.run.held_out_losses + after.run.held_out_losses,
@@ -123,7 +123,6 @@ def _from_sparsest_basis(
 def _rotate(
     encoder: Encoder,
     table: TaskTable,
-    targets: Targets,
     device: torch.device,
     seed: int,
     started: Encoder | None,
@@ -134,31 +133,30 @@ def _rotate(
     """
     with torch.no_grad():
         raw = encode(encoder.raw, table.X)
-    found = find_sparsest_basis(raw, table.Y, targets, device=device, seed=seed)
+    found = find_sparsest_basis(raw, table, device=device, seed=seed)
     if found.basis.problems and started is not None and started.rotation is not None:
         return None
     encoder.rotate(found.matrix)
     encoder.calibrate(raw.double() @ found.matrix.T, table.row_weights)
-    weights = None if targets.weights is None else to_tensor(targets.weights)
-    missing = _missing(table, raw, weights)
+    missing = _missing(table, raw)
     if missing is None:
         return found
     basis = replace(found.basis, problems=(*found.basis.problems, missing))
     return replace(found, basis=basis)
 
 
-def _missing(table: TaskTable, raw: Tensor, weights: Tensor | None) -> str | None:
+def _missing(table: TaskTable, raw: Tensor) -> str | None:
     """What the components lack; of a table in a file some rows tell."""
     if isinstance(table.X, Tensor):
-        return missing_directions(table.X, raw, table.Y, weights)
+        return missing_directions(table, raw)
     chosen = torch.arange(0, len(raw), -(-len(raw) // MAX_ROWS_READ))
-    weights = None if weights is None else weights[chosen]
-    return missing_directions(table.X[chosen], raw[chosen], table.Y[chosen], weights)
+    return missing_directions(table.rows(chosen), raw[chosen])
 
 
 def _run(
     p: Any,
     table: TaskTable,
+    targets: Targets,
     started: Encoder | None,
     plan: TrainingPlan,
     seed: int,
@@ -171,16 +169,16 @@ def _run(
         held_out = _held_out(p, table, seed) if hold_out else None
         if held_out is not None and held_out.any():
             part = table.part(~held_out)
-            objective = _objective(p, part, started, seed)
+            objective = _objective(p, part, targets, started, seed)
             run = train(objective, part, plan, seed=seed, held_out=table.part(held_out))
             loss = min(run.held_out_losses)
             if len(table.X) < MIN_ROWS_TO_SPARE:
                 # callbacks have seen the training that chose the number of steps
                 plan = replace(plan, callbacks=())
-                objective = _objective(p, table, started, seed)
+                objective = _objective(p, table, targets, started, seed)
                 train(objective, table, plan, seed=seed, n_steps=run.best_step)
         else:
-            objective = _objective(p, table, started, seed)
+            objective = _objective(p, table, targets, started, seed)
             run = train(objective, table, plan, seed=seed)
             loss = np.nan
     objective.eval()
@@ -194,10 +192,7 @@ def _run(
 
 def ready_encoder(encoder: Encoder, X: NDArray[Any] | Rows, targets: Targets) -> Encoder:
     """Copy, on the CPU, of an encoder in training, normalised on all rows."""
-    weights = targets.weights
-    if weights is not None and weights.ndim == 2:
-        weights = weights.mean(1)
-    rows = None if weights is None else to_tensor(weights)
+    rows = targets.row_weights
     ready = copy.deepcopy(encoder).to("cpu").eval()
     with torch.no_grad():
         ready.calibrate(encode(ready.raw, rows_of(X)), rows)
@@ -240,10 +235,12 @@ def _held_out(p: Any, table: TaskTable, seed: int) -> Tensor | None:
     return split_rows(table, p.validation_fraction, KEPT_LABELS, seed)
 
 
-def _objective(p: Any, table: TaskTable, started: Encoder | None, seed: int) -> BilevelObjective:
+def _objective(
+    p: Any, table: TaskTable, targets: Targets, started: Encoder | None, seed: int
+) -> BilevelObjective:
     encoder = new_encoder(p, table, seed) if started is None else copy.deepcopy(started)
     for parameter in encoder.parameters():
         parameter.requires_grad_(True)
     problem = head_problem(p, torch.ones((), dtype=torch.float64))
-    weight = task_weights(table.Y, table.weights, table.binary, balanced=problem.balanced)
+    weight = task_weights(targets, balanced=problem.balanced)
     return BilevelObjective(encoder, problem, table.Y.shape[1], p.n_components, weight)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor
 
-from sklearn_sparsedis._validation import Targets
-from sklearn_sparsedis.functional import bernoulli_entropy, row_shares
+from sklearn_sparsedis._targets import Targets
+from sklearn_sparsedis.functional import bernoulli_entropy
 from sklearn_sparsedis.implicit import LOGISTIC
 
 __all__ = [
@@ -41,15 +41,14 @@ def mark_labels(targets: Targets, estimator: Any, loss: Losses | None = None) ->
         Instead of it.
     """
     wanted = _wanted(estimator.loss if loss is None else loss, targets)
-    labelled = _labelled(targets)
-    binary_values = ~(labelled & (targets.values != 0) & (targets.values != 1)).any(0)
-    both = (labelled & (targets.values == 1)).any(0) & (labelled & (targets.values == 0)).any(0)
+    Y = targets.array
+    binary_values = ~targets.any((Y != 0) & (Y != 1))
+    both = targets.any(Y == 1) & targets.any(Y == 0)
     logistic = (wanted == "logistic") | ((wanted == "auto") & binary_values & both)
     wrong = np.flatnonzero(logistic & ~binary_values)
     if len(wrong):
         t = wrong[0]
-        seen = np.unique(targets.values[labelled[:, t], t])
-        other = seen[(seen != 0) & (seen != 1)][0]
+        other = _other_value(targets, t)
         raise ValueError(
             f"Y: the loss 'logistic' needs labels 0 and 1, but task {targets.tasks[t]} has the "
             f"value {other:g} ({len(wrong)} of {len(wanted)} tasks have such values). Encode its "
@@ -101,60 +100,55 @@ def _wanted(loss: Losses, targets: Targets) -> NDArray[np.str_]:
     return np.array(losses, dtype=np.str_)
 
 
-def _labelled(targets: Targets) -> NDArray[np.bool_]:
-    """Where there is a label that counts, in the shape of the values."""
-    if targets.weights is None:
-        return np.ones(targets.values.shape, dtype=bool)
-    weights = targets.weights.reshape(len(targets.values), -1)
-    return np.broadcast_to(weights > 0, targets.values.shape)
+def _other_value(targets: Targets, task: int) -> float:
+    """The smallest value of a task's labels that is neither 0 nor 1."""
+    Y = targets.array
+    others = (Y != 0) & (Y != 1) & (targets.at(np.arange(targets.shape[1])) == task)
+    if targets.weights is not None:
+        others &= targets.weights[:, None] > 0
+    return float(Y[others].min())
 
 
 def one_kind(targets: Targets) -> NDArray[np.bool_]:
     """Which tasks have labels of one kind only."""
-    labelled = _labelled(targets)
-    ones, zeros = labelled & (targets.values == 1), labelled & (targets.values == 0)
-    return np.array(targets.binary, dtype=bool) & ~(ones.any(0) & zeros.any(0))
+    ones, zeros = targets.any(targets.array == 1), targets.any(targets.array == 0)
+    return np.array(targets.binary, dtype=bool) & ~(ones & zeros)
 
 
-def task_weights(
-    Y: Tensor, weights: Tensor | None, binary: tuple[bool, ...] | None, *, balanced: bool
-) -> Tensor | None:
+def task_weights(targets: Targets, *, balanced: bool) -> Tensor | None:
     """Weights of the tasks' losses under which that of each task's best constant is one half.
 
     It is for standardised values; a task of labels of one kind gets the weight zero.
     """
-    if binary is None:
+    if targets.binary is None:
         return None
-    y = Y.double().T
-    share = row_shares(y, weights.T if weights is not None and weights.ndim == 2 else weights)
-    rate = (share * y).sum(-1).clamp(0, 1)
+    rate = torch.from_numpy(targets.mean(targets.array)).clamp(0, 1)
     constant = bernoulli_entropy(torch.full_like(rate, 0.5) if balanced else rate)
     of_labels = torch.where((rate > 0) & (rate < 1), 0.5 / constant, 0.0)
-    return torch.where(torch.tensor(binary, device=Y.device), of_labels, 1.0)
+    return torch.where(torch.tensor(targets.binary), of_labels, 1.0)
 
 
-def calibrate_intercepts(
-    scores: NDArray[np.float64], targets: Targets, tasks: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def calibrate_intercepts(scores: NDArray[np.float64], targets: Targets) -> NDArray[np.float64]:
     """Changes of intercepts under which tasks' mean probabilities are their mean labels.
 
     Parameters
     ----------
-    scores : ndarray of shape (n, len(tasks))
+    scores : ndarray like `targets.array`
         Log-odds before.
     targets : Targets
-    tasks : ndarray of int
-        Columns of the targets, with labels of both kinds.
+
+    Returns
+    -------
+    change : ndarray of shape (n_tasks,)
+        Zero for tasks that do not have labels of both kinds, or have values.
     """
-    weights = np.ones(targets.values.shape) if targets.weights is None else targets.weights
-    full = np.broadcast_to(weights.reshape(len(scores), -1), targets.values.shape)[:, tasks]
-    share = full / full.sum(0)
-    rate = (share * targets.values[:, tasks]).sum(0)
-    change = np.zeros(len(tasks))
+    counted = np.array(targets.binary, dtype=bool) & ~one_kind(targets)
+    rate = targets.mean(targets.array)
+    change = np.zeros(targets.shape[1])
     for _ in range(CALIBRATION_STEPS):
-        p = expit(scores + change)
-        slope = np.maximum((share * p * (1 - p)).sum(0), np.finfo(np.float64).tiny)
-        step = np.clip((rate - (share * p).sum(0)) / slope, -1, 1)
+        p = expit(scores + targets.at(change))
+        slope = np.maximum(targets.mean(p * (1 - p)), np.finfo(np.float64).tiny)
+        step = np.where(counted, np.clip((rate - targets.mean(p)) / slope, -1, 1), 0.0)
         change += step
         if (np.abs(step) < 1e-12).all():
             break

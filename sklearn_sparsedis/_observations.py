@@ -122,18 +122,6 @@ def _long(Y: Any, task_id: ArrayLike, n_samples: int) -> Observations:
     return Observations(csr_array((y, codes, before), shape=shape), tasks, before)
 
 
-def with_nan(Y: Any, n_samples: int, task_id: ArrayLike | None = None) -> Any:
-    """A sparse Y as an array with NaN where there is no entry; other targets as they are."""
-    if not issparse(Y):
-        return Y
-    if task_id is not None:
-        return _long(Y, task_id, n_samples)
-    table = check_sparse_targets(Y, n_samples).tocoo()
-    values = np.full(table.shape, np.nan)
-    values[table.coords] = table.data
-    return values
-
-
 def check_sparse_targets(Y: Any, n_samples: int) -> csr_array:
     """Validate a sparse Y, in which an explicit entry, also of zero, is an observation.
 

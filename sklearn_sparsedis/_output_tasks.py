@@ -5,9 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_sparsedis._validation import Targets, check_label_counts
+from sklearn_sparsedis._targets import Targets, check_label_counts
+from sklearn_sparsedis.tasks import ObservedTargets
 
 __all__ = ["common_scale", "join_supports", "name_tasks"]
 
@@ -57,14 +59,13 @@ def name_tasks(
             "in a task with several outputs: give it the loss 'squared_error', or a task of its "
             "own in task_of_output."
         )
-    weights = _shared_weights(targets, numbers, shared)
-    check_label_counts(targets.values, weights, targets.tasks)
-    return replace(targets, weights=weights, task_of_output=tuple(numbers.tolist()))
+    targets = check_label_counts(_on_complete_rows(targets, numbers, shared))
+    return replace(targets, task_of_output=tuple(numbers.tolist()))
 
 
 def _numbers(given: Any, targets: Targets) -> NDArray[np.int64]:
     """Task of each column as a number, in the order of their first columns."""
-    n_outputs = targets.values.shape[1]
+    n_outputs = targets.shape[1]
     if targets.layout == "long":
         raise ValueError(
             "task_of_output names the tasks of columns of Y, but task_id already names those of "
@@ -88,38 +89,38 @@ def _numbers(given: Any, targets: Targets) -> NDArray[np.int64]:
     return np.array([numbers[name] for name in names], dtype=np.int64)
 
 
-def _shared_weights(
+def _on_complete_rows(
     targets: Targets, numbers: NDArray[np.int64], shared: NDArray[np.bool_]
-) -> NDArray[np.float64] | None:
-    """Weights of labels, zero on rows that lack an output of the task."""
-    weights = targets.weights
-    if weights is None or weights.ndim == 1:
-        return weights
-    weights = weights.copy()
-    for task in np.unique(numbers[shared]):
-        columns = np.flatnonzero(numbers == task)
-        of_task = weights[:, columns]
-        complete = (of_task > 0).all(1)
-        if (of_task[complete] != of_task[complete, :1]).any():
-            raise ValueError(
-                "sample_weight must be the same for all outputs of a task: on some rows those of "
-                f"output {targets.tasks[columns[0]]} and of others of its task differ."
-            )
-        weights[:, columns] = np.where(complete, of_task[:, 0], 0.0)[:, None]
-    return weights
+) -> Targets:
+    """Without labels of outputs on rows that lack another output of the task."""
+    Y = targets.values
+    if not isinstance(Y, ObservedTargets):
+        return targets
+    column = Y.task.numpy()
+    place = numbers[column] * Y.n_rows + Y.row.numpy()
+    _, first, back, n_there = np.unique(
+        place, return_index=True, return_inverse=True, return_counts=True
+    )
+    complete = n_there[back] == np.bincount(numbers)[numbers[column]]
+    weight = Y.weight.numpy()
+    differ = complete & (weight != weight[first][back])
+    if differ.any():
+        raise ValueError(
+            "sample_weight must be the same for all outputs of a task: on some rows those of "
+            f"output {targets.tasks[column[differ][0]]} and of others of its task differ."
+        )
+    return replace(targets, values=Y.where(torch.from_numpy(complete | ~shared[column])))
 
 
-def common_scale(
-    scale: NDArray[np.float64], values: NDArray[np.float64], targets: Targets
-) -> NDArray[np.float64]:
+def common_scale(scale: NDArray[np.float64], targets: Targets) -> NDArray[np.float64]:
     """Unit of a task's penalty, the root mean square of its outputs' scales; one a column.
 
-    Outputs that do not vary, whose standardised `values` are zero, do not count.
+    Outputs that do not vary, whose standardised targets are zero, do not count.
     """
     if targets.task_of_output is None:
         return scale
     numbers = np.array(targets.task_of_output)
-    counted = values.any(0)
+    counted = targets.any(targets.array != 0)
     squares = np.bincount(numbers, counted * scale**2)
     counts = np.bincount(numbers, counted.astype(float))
     common = np.sqrt(squares / np.maximum(counts, 1))[numbers]

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from scipy.special import expit
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
@@ -17,7 +18,7 @@ from sklearn.base import (
 )
 from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
-from sklearn.utils import Tags, check_array, column_or_1d
+from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -26,22 +27,20 @@ from sklearn_sparsedis._fit_tasks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis._fitted_heads import FittedHeads, fit_heads
 from sklearn_sparsedis._fitting import fit_encoder, ready_encoder
 from sklearn_sparsedis._losses import mark_labels
-from sklearn_sparsedis._observations import with_nan
 from sklearn_sparsedis._output_tasks import name_tasks
 from sklearn_sparsedis._parameters import check_parameters
 from sklearn_sparsedis._rows import Rows, check_rows, read_or_stay
+from sklearn_sparsedis._targets import Targets, check_observed, check_targets, observed_r2
 from sklearn_sparsedis._validation import (
-    Targets,
     check_device,
     check_magnitude,
-    check_targets,
     find_tasks,
     to_tensor,
     unchanged_on_failure,
 )
 from sklearn_sparsedis.metrics import nan_r2_score
 from sklearn_sparsedis.nn import Encoder
-from sklearn_sparsedis.training import encode
+from sklearn_sparsedis.training import encode, observed_predictions
 
 __all__ = ["SparseDisentangledRepresentation"]
 
@@ -369,7 +368,6 @@ class SparseDisentangledRepresentation(
         rows = read_or_stay(check_rows(self, X, reset=reset, min_samples=2))
         if isinstance(rows, np.ndarray):  # rows in a file are checked when they are read
             check_magnitude("X", rows)
-        Y = with_nan(Y, len(rows), task_id)
         targets = check_targets(
             Y,
             len(rows),
@@ -491,12 +489,13 @@ class SparseDisentangledRepresentation(
             One-dimensional with `task_id`, or when fit was given a one-dimensional Y of one task.
         """
         rows = self._check_X(X)
-        predicted = self._predict_all(rows)
         if task_id is not None:
-            columns = find_tasks(task_id, self.tasks_, len(rows))
-            predicted = predicted[np.arange(len(rows)), columns]
-        elif self._layout != "wide" and len(self.tasks_) == 1:
-            predicted = predicted[:, 0]
+            columns = torch.from_numpy(find_tasks(task_id, self.tasks_, len(rows)))
+            predicted = self._predict_some(rows, torch.arange(len(rows)), columns)
+        else:
+            predicted = self._predict_all(rows)
+            if self._layout != "wide" and len(self.tasks_) == 1:
+                predicted = predicted[:, 0]
         return predicted.astype(rows.dtype, copy=False)
 
     def _predict_all(self, X: NDArray[Any] | Rows) -> NDArray[np.float64]:
@@ -504,6 +503,17 @@ class SparseDisentangledRepresentation(
         logistic = self.losses_ == "logistic"
         if logistic.any():
             predicted[:, logistic] = expit(predicted[:, logistic])
+        return predicted
+
+    def _predict_some(
+        self, X: NDArray[Any] | Rows, row: Tensor, task: Tensor
+    ) -> NDArray[np.float64]:
+        """Predictions of some tasks on some rows, one of each, without a table of all tasks."""
+        Z = torch.from_numpy(self._transform(X).astype(np.float64))
+        heads = torch.from_numpy(self.coef_), torch.from_numpy(self.intercept_)
+        predicted: NDArray[np.float64] = observed_predictions(Z, row, task, *heads).numpy()
+        logistic = (self.losses_ == "logistic")[task.numpy()]
+        predicted[logistic] = expit(predicted[logistic])
         return predicted
 
     def score(
@@ -535,23 +545,20 @@ class SparseDisentangledRepresentation(
                 "task_id: which task each row of Y belongs to is not known otherwise. Under "
                 "metadata routing, request it with set_score_request(task_id=True)."
             )
-        predicted = self._predict_all(rows)
         Y = y if Y is None else Y
         if Y is None:
             raise ValueError("score requires y to be passed, but the target y is None.")
-        Y = with_nan(Y, len(rows), task_id)
-        true = check_array(Y, ensure_2d=False, ensure_all_finite="allow-nan", input_name="Y")
-        if task_id is not None:
-            columns = find_tasks(task_id, self.tasks_, len(rows))
-            wide = np.full(predicted.shape, np.nan)
-            wide[np.arange(len(rows)), columns] = column_or_1d(true)
-            true = wide
-        scores = nan_r2_score(
-            true.reshape(len(true), -1),
-            predicted,
-            sample_weight=sample_weight,
-            multioutput="raw_values",
-        )
+        if issparse(Y) or task_id is not None:
+            observed, _ = check_observed(Y, len(rows), task_id, sample_weight, self.tasks_)
+            scores = observed_r2(observed, self._predict_some(rows, observed.row, observed.task))
+        else:
+            true = check_array(Y, ensure_2d=False, ensure_all_finite="allow-nan", input_name="Y")
+            scores = nan_r2_score(
+                true.reshape(len(true), -1),
+                self._predict_all(rows),
+                sample_weight=sample_weight,
+                multioutput="raw_values",
+            )
         if np.isnan(scores).all():
             warnings.warn(
                 "R^2 is not defined with fewer than two labels in every task.",
@@ -588,7 +595,6 @@ class SparseDisentangledRepresentation(
             A fitted copy that shares `encoder_` with this one, which does not change.
         """
         rows = self._check_X(X)
-        Y = with_nan(Y, len(rows), task_id)
         targets = check_targets(
             Y, len(rows), task_id=task_id, sample_weight=sample_weight, caller=type(self).__name__
         )

@@ -1,6 +1,6 @@
 """penalty="l0": the basis of components in which the heads are sparsest, and its heads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,17 +9,19 @@ from sklearn.utils import Bunch
 from torch import Tensor
 
 from sklearn_sparsedis._head_basis import HeadBasis, find_head_basis, head_spectrum
-from sklearn_sparsedis._validation import Targets, to_tensor
 from sklearn_sparsedis.functional import GramStatistics, centred_gram
 from sklearn_sparsedis.nn import Heads, column_moments
 from sklearn_sparsedis.solvers import SolveResult, least_squares_on, select_support
+from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
+from sklearn_sparsedis.training import observed_gram, observed_predictions
 
 __all__ = ["SparsestBasis", "find_sparsest_basis", "solve_sparsest_heads"]
 
 # share of the targets' variance that a direction must explain for the user to be told
 _WORTH_SAYING = 0.01
-# of the search for what they miss; two seconds
+# of the search for what they miss; two seconds, and a quarter of a gigabyte
 _MOST_PRODUCTS = 2e10
+_MOST_MOMENTS = 2**25
 # variances of components below this share of the largest are rounding of a constant
 _RANK_TOL = {torch.float32: 1e-9, torch.float64: 1e-12}
 
@@ -57,7 +59,7 @@ class SparsestBasis:
 
 
 def find_sparsest_basis(
-    Z: Tensor, values: Tensor, targets: Targets, *, device: torch.device, seed: int
+    Z: Tensor, table: TaskTable, *, device: torch.device, seed: int
 ) -> SparsestBasis:
     """Find the basis of components Z (n, m) in which the tasks' least-squares heads are sparsest.
 
@@ -65,19 +67,16 @@ def find_sparsest_basis(
     ----------
     Z : Tensor of shape (n, m)
         Outputs of an encoder, in their own dtype.
-    values : Tensor of shape (n, n_tasks)
-        Standardised targets, zero where missing.
-    targets : Targets
-        Their weights.
+    table : TaskTable
+        With standardised targets.
     device : torch.device
         Where the search runs.
     seed : int
         Of its random starts.
     """
-    weights = None if targets.weights is None else to_tensor(targets.weights)
-    white, rank = _whitening(Z, weights)
-    statistics = _statistics(Z.double() @ white[:, :rank], values, weights)
-    coef, stderr = _heads(statistics, _n_rows(weights, values))
+    white, rank = _whitening(Z, table.row_weights)
+    statistics = _statistics(Z.double() @ white[:, :rank], table)
+    coef, stderr = _heads(statistics, _n_rows(table))
     m = Z.shape[1]
     basis = find_head_basis(coef.numpy(), stderr.numpy(), m, n_init=None, device=device, seed=seed)
     rotation = torch.eye(m, dtype=torch.float64)
@@ -93,7 +92,7 @@ def find_sparsest_basis(
     )
 
 
-def missing_directions(X: Tensor, Z: Tensor, values: Tensor, weights: Tensor | None) -> str | None:
+def missing_directions(table: TaskTable, Z: Tensor) -> str | None:
     """Say whether rows X explain targets in ways that their components Z do not.
 
     What least-squares heads on the components leave is regressed on X. Directions of X that several
@@ -102,13 +101,10 @@ def missing_directions(X: Tensor, Z: Tensor, values: Tensor, weights: Tensor | N
 
     Parameters
     ----------
-    X : Tensor of shape (n, d)
-        Rows.
+    table : TaskTable
+        Rows in memory, and standardised targets.
     Z : Tensor of shape (n, m)
         Components.
-    values : Tensor of shape (n, T)
-        Standardised targets, zero where missing.
-    weights : Tensor of shape (n,) or (n, T), optional
 
     Returns
     -------
@@ -116,21 +112,22 @@ def missing_directions(X: Tensor, Z: Tensor, values: Tensor, weights: Tensor | N
         The problem in words; None where there is none, or where n is below 2 d or the products cost
         too much to find out.
     """
+    X = table.X
+    assert isinstance(X, Tensor)  # for mypy
     n, d = X.shape
-    per_task = weights is not None and weights.ndim == 2
-    if n < 2 * d or n * d**2 * (values.shape[1] if per_task else 1) > _MOST_PRODUCTS:
+    each = isinstance(table.Y, ObservedTargets)
+    products = len(table.Y.row) if isinstance(table.Y, ObservedTargets) else n
+    moments = d**2 * (table.Y.shape[1] if each else 1)
+    if n < 2 * d or products * d**2 > _MOST_PRODUCTS or moments > _MOST_MOMENTS:
         return None
-    residual = values.double()
     for rows in (Z, X):
-        white, rank = _whitening(rows, weights)
+        white, rank = _whitening(rows, table.row_weights)
         features = rows.double() @ white[:, :rank]
-        statistics = _statistics(features, residual, weights)
-        coef, stderr = _heads(statistics, _n_rows(weights, residual))
+        statistics = _statistics(features, table)
+        coef, stderr = _heads(statistics, _n_rows(table))
         if rows is Z:
             intercept = statistics.y_mean - (coef * statistics.z_mean).sum(-1)
-            residual = residual - features @ coef.T - intercept
-            if weights is not None:
-                residual = torch.where(weights.reshape(n, -1) > 0, residual, 0.0)
+            table = _residuals(table, features, coef, intercept)
     known = torch.isfinite(stderr)
     if not known.any():
         return None
@@ -147,9 +144,20 @@ def missing_directions(X: Tensor, Z: Tensor, values: Tensor, weights: Tensor | N
     )
 
 
-def _whitening(Z: Tensor, weights: Tensor | None) -> tuple[Tensor, int]:
+def _residuals(table: TaskTable, Z: Tensor, coef: Tensor, intercept: Tensor) -> TaskTable:
+    """What heads on components leave of the targets."""
+    Y = table.Y
+    if isinstance(Y, ObservedTargets):
+        left = Y.value.double() - observed_predictions(Z, Y.row, Y.task, coef, intercept)
+        return table._replace(Y=replace(Y, value=left))
+    left = Y.double() - Z @ coef.T - intercept
+    if table.weights is not None:
+        left = torch.where(table.weights[:, None] > 0, left, 0.0)
+    return table._replace(Y=left)
+
+
+def _whitening(Z: Tensor, rows: Tensor | None) -> tuple[Tensor, int]:
     """Map to components of unit covariance, its columns past the rank keeping what is constant."""
-    rows = weights.mean(1) if weights is not None and weights.ndim == 2 else weights
     exact = Z.double()
     mean, std = column_moments(exact, rows)
     share = torch.ones(len(Z), dtype=torch.float64) if rows is None else rows
@@ -164,17 +172,19 @@ def _whitening(Z: Tensor, weights: Tensor | None) -> tuple[Tensor, int]:
     return (white @ vectors.T if rank == len(kept) else white), rank
 
 
-def _statistics(Z: Tensor, values: Tensor, weights: Tensor | None) -> GramStatistics:
-    per_task = weights.T if weights is not None and weights.ndim == 2 else weights
-    return centred_gram(Z, values.double().T, per_task)
+def _statistics(Z: Tensor, table: TaskTable) -> GramStatistics:
+    if isinstance(table.Y, ObservedTargets):
+        return observed_gram(Z, table.Y)
+    return centred_gram(Z, table.Y.double().T, table.weights)
 
 
-def _n_rows(weights: Tensor | None, values: Tensor) -> Tensor:
+def _n_rows(table: TaskTable) -> Tensor:
     """Rows of each task; a weight above one counts as so many, one below as no fraction."""
-    if weights is None:
-        return torch.full(values.shape[1:], float(len(values)), dtype=torch.float64)
-    weights = weights.reshape(len(values), -1).expand_as(values)
-    return weights.sum(0).maximum((weights > 0).sum(0).double())
+    Y, weights = table.Y, table.weights
+    if isinstance(Y, ObservedTargets):
+        return Y.total(Y.weight).maximum(Y.count)
+    n_rows = len(Y) if weights is None else float(weights.sum().maximum((weights > 0).sum()))
+    return torch.full(Y.shape[1:], float(n_rows), dtype=torch.float64)
 
 
 def _heads(statistics: GramStatistics, n_rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,26 +218,20 @@ def _signs(coef: Tensor, rotation: Tensor, matrix: Tensor) -> Tensor:
     return torch.where(largest < 0, -1.0, 1.0).double()
 
 
-def solve_sparsest_heads(
-    Z: Tensor,
-    values: Tensor,
-    weights: Tensor | None,
-    basis: SparsestBasis | None,
-) -> Heads:
+def solve_sparsest_heads(Z: Tensor, table: TaskTable, basis: SparsestBasis | None) -> Heads:
     """Least-squares heads on supports: those found with the basis, or chosen for each task.
 
     Parameters
     ----------
     Z : Tensor of shape (n, m)
         Components.
-    values : Tensor of shape (n, T)
-        Targets, zero where missing.
-    weights : Tensor of shape (n,) or (n, T), optional
+    table : TaskTable
+        With the targets.
     basis : SparsestBasis, optional
         Whose supports count where they were found; those of other tasks `select_support` chooses.
     """
-    gram, corr, y_sq, z_mean, y_mean = _statistics(Z.double(), values, weights)
-    chosen = select_support(gram, corr, y_sq, _n_rows(weights, values))
+    gram, corr, y_sq, z_mean, y_mean = _statistics(Z.double(), table)
+    chosen = select_support(gram, corr, y_sq, _n_rows(table))
     if basis is not None:
         found, support = torch.from_numpy(basis.found), torch.from_numpy(basis.support)
         chosen = torch.where(found[:, None], support, chosen)

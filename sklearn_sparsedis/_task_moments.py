@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sklearn_sparsedis._observations import Observations
 from sklearn_sparsedis._rows import CHUNK, Rows
 from sklearn_sparsedis._validation import check_magnitude
+from sklearn_sparsedis.tasks import similar_sizes
 
 # numbers in the moments of the tasks that are treated in one pass: 128 MB
 _HELD = 16_777_216
-# groups of rows join a batch if they have at least this share of the rows of its largest
-_FILLED = 0.9
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _add_rows(
     tasks, first, count = np.unique(task, return_index=True, return_counts=True)
     values = np.empty((len(row), Z.shape[1] + 1))
     values[:, :-1], values[:, -1] = Z[row], y
-    for group in similar_sizes(count):
+    for group in (positions.numpy() for positions in similar_sizes(torch.from_numpy(count))):
         n = count[group]
         slot = np.arange(n.max())
         filled = (slot < n[:, None])[:, :, None]
@@ -108,28 +108,6 @@ def _add_rows(
         padded -= mean[:, None]
         padded *= filled
         moments.add(tasks[group], n, mean, padded.transpose(0, 2, 1) @ padded)
-
-
-def similar_sizes(count: NDArray[np.integer[Any]]) -> list[NDArray[np.intp]]:
-    """Groups in batches of similar sizes, which leave little of a rectangle empty.
-
-    Parameters
-    ----------
-    count : ndarray of shape (G,)
-        Positive sizes of the groups.
-
-    Returns
-    -------
-    list of ndarray
-        Positions in `count`; in each batch the smallest has nine tenths of the largest or more.
-    """
-    order = np.argsort(-count, kind="stable")
-    sizes, batches, start = -count[order], [], 0
-    while start < len(order):
-        stop = int(np.searchsorted(sizes, _FILLED * sizes[start], side="right"))
-        batches.append(order[start:stop])
-        start = stop
-    return batches
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,13 @@ import copy
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_array, check_random_state, column_or_1d
+from sklearn.utils import check_random_state, column_or_1d
 from torch import Tensor
 
 LARGEST_INTEGER = 2**31 - 1
@@ -141,92 +140,6 @@ def unchanged_on_failure(estimator: object) -> Iterator[None]:
         raise
 
 
-@dataclass(frozen=True)
-class Targets:
-    """Targets of all tasks on all rows.
-
-    Attributes
-    ----------
-    values : ndarray of shape (n, n_tasks)
-        float64; zero where `weights` says that there is no label.
-    weights : None, ndarray of shape (n,) or ndarray of shape (n, n_tasks)
-        Nonnegative weights of rows or labels; None stands for all ones.
-    tasks : ndarray of shape (n_tasks,)
-        Name of each task.
-    layout : {"flat", "wide", "long"}
-        How the caller gave them: one column as (n,), a column a task, or a task id a row.
-    binary : None or tuple of bool, one a task
-        Which tasks have labels 0 and 1 with a logistic loss; None stands for none.
-    task_of_output : None or tuple of int, one a column
-        Which columns are outputs of one task and share their support; above, a task is a column.
-        These have the same weights.
-    """
-
-    values: NDArray[np.float64]
-    weights: NDArray[np.float64] | None
-    tasks: NDArray[Any]
-    layout: str
-    binary: tuple[bool, ...] | None = None
-    task_of_output: tuple[int, ...] | None = None
-
-
-def check_targets(
-    Y: ArrayLike | None,
-    n_samples: int,
-    *,
-    task_id: ArrayLike | None = None,
-    sample_weight: ArrayLike | None = None,
-    caller: str,
-) -> Targets:
-    """Targets in the wide or the long layout, with missing labels as weights of zero.
-
-    Parameters
-    ----------
-    Y : array-like of shape (n,) or (n, n_tasks)
-        NaN where a task was not observed on a row.
-    n_samples : int
-        Rows of X.
-    task_id : array-like of shape (n,), optional
-        Task of each row, in the long layout.
-    sample_weight : array-like of shape (n,) or (n, n_tasks), optional
-        Weights of rows or of labels.
-    caller : str
-        Name of the estimator, for messages.
-    """
-    if Y is None:
-        raise ValueError(f"{caller} requires y to be passed, but the target y is None.")
-    names = getattr(Y, "columns", None)
-    values = check_array(
-        Y,
-        dtype=np.float64,
-        ensure_2d=False,
-        ensure_all_finite="allow-nan",
-        allow_nd=True,
-        input_name="Y",
-        copy=True,
-    )
-    if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] == 0):
-        raise ValueError(
-            f"Y must have shape (n_samples,) or (n_samples, n_tasks), got {values.shape}."
-        )
-    if len(values) != n_samples:
-        raise ValueError(
-            f"X and Y have inconsistent numbers of samples: X has {n_samples} rows, Y has "
-            f"{len(values)}."
-        )
-    weights = _check_weights(sample_weight, n_samples, values.shape)
-    if task_id is not None:
-        values, weights, tasks = _widen(values, weights, check_task_id(task_id, n_samples))
-        layout = "long"
-    else:
-        layout = "flat" if values.ndim == 1 else "wide"
-        values = values.reshape(n_samples, -1)
-        tasks = np.arange(values.shape[1]) if names is None else np.asarray(names, dtype=object)
-    values, weights = _mask_missing(values, weights)
-    check_label_counts(values, weights, tasks)
-    return Targets(values, weights, tasks, layout)
-
-
 def check_task_id(task_id: ArrayLike, n_samples: int) -> NDArray[Any]:
     """Task of each row as an array of shape (n,) of integers or strings."""
     ids = column_or_1d(np.asarray(task_id))
@@ -265,85 +178,15 @@ def find_tasks(task_id: ArrayLike, tasks: NDArray[Any], n_samples: int) -> NDArr
     return np.array([columns[i] for i in ids.tolist()], dtype=np.int64)
 
 
-def _check_weights(
-    sample_weight: ArrayLike | None, n_samples: int, shape: tuple[int, ...]
-) -> NDArray[np.float64] | None:
-    if sample_weight is None:
-        return None
-    weights = check_array(
-        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight", copy=True
-    )
-    if weights.shape not in ((n_samples,), shape):
-        raise ValueError(
-            f"sample_weight must have shape ({n_samples},) or that of Y, {shape}; got "
-            f"sample_weight.shape == {weights.shape}."
-        )
-    if (weights < 0).any() or not (weights > 0).any():
-        raise ValueError(
-            "sample_weight must be nonnegative with at least one weight that is not zero."
-        )
-    if weights.ndim == 2 and weights.shape[1] == 1:
-        weights = weights[:, 0]
-    return None if (weights == 1).all() else weights
-
-
-def _widen(
-    values: NDArray[np.float64], weights: NDArray[np.float64] | None, ids: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, NDArray[Any]]:
-    if values.ndim != 1:
-        raise ValueError(
-            f"Y must have shape (n_samples,) when task_id is given, got {values.shape}: each row "
-            "belongs to one task."
-        )
-    tasks, columns = np.unique(ids, return_inverse=True)
-    wide = np.full((len(values), len(tasks)), np.nan)
-    wide[np.arange(len(values)), columns] = values
-    return wide, weights, tasks
-
-
-def _mask_missing(
-    values: NDArray[np.float64], weights: NDArray[np.float64] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    missing = np.isnan(values)
-    if not missing.any():
-        return values, weights
-    if values.shape[1] == 1:
-        row_weights = np.ones(len(values)) if weights is None else weights
-        return np.nan_to_num(values), np.where(missing[:, 0], 0.0, row_weights)
-    full = np.ones(len(values)) if weights is None else weights
-    full = np.where(missing, 0.0, full if full.ndim == 2 else full[:, None])
-    return np.nan_to_num(values), full
-
-
-def check_label_counts(
-    values: NDArray[np.float64], weights: NDArray[np.float64] | None, tasks: NDArray[Any]
-) -> None:
-    """Raise for tasks without labels."""
-    if weights is None:
-        counts = np.full(len(tasks), len(values))
-    else:
-        counts = np.broadcast_to((weights > 0).sum(0), len(tasks))
-    empty = np.flatnonzero(counts == 0)
-    if len(empty):
-        named = ", ".join(str(tasks[t]) for t in empty[:5])
-        raise ValueError(
-            f"Y: each task needs at least one row with a label of positive weight; {len(empty)} of "
-            f"{len(tasks)} tasks have none: {named}. Remove these tasks or add labels."
-        )
-
-
 __all__ = [
     "LARGEST_RATE",
-    "Targets",
     "check_choice",
     "check_device",
     "check_integer",
-    "check_label_counts",
     "check_magnitude",
     "check_real",
     "check_sizes",
     "check_sortable",
-    "check_targets",
     "check_task_id",
     "draw_seed",
     "find_tasks",

@@ -10,7 +10,7 @@ from sklearn_sparsedis import SparseRotation, _rows, _task_moments
 from sklearn_sparsedis._observations import group_by_task
 from sklearn_sparsedis._rows import check_rows
 from sklearn_sparsedis._task_heads import fit_heads, refit_from_rows, shared_heads, whiten
-from sklearn_sparsedis._task_moments import SharedMoments, similar_sizes
+from sklearn_sparsedis._task_moments import SharedMoments
 from tests.sparse_heads import make_tasks
 
 
@@ -84,16 +84,6 @@ def same_up_to_the_search(found, expected, F):
     np.testing.assert_allclose(
         found.coef_ @ found.rotation_, expected.coef_ @ expected.rotation_, atol=2e-3
     )
-
-
-def test_batches_of_similar_sizes_waste_little():
-    count = np.random.default_rng(0).poisson(np.geomspace(1, 1000, 500)) + 1
-    batches = similar_sizes(count)
-    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(500))
-    padded = sum(len(batch) * count[batch].max() for batch in batches)
-    assert all(count[batch].min() >= 0.9 * count[batch].max() for batch in batches)
-    assert padded <= count.sum() / 0.9
-    assert len(batches) < 70
 
 
 @pytest.mark.parametrize("pieces", [2, 4])

@@ -19,6 +19,7 @@ from sklearn_sparsedis.nn._episode_heads import (
     EpisodeHeads,
     FewShotHead,
 )
+from sklearn_sparsedis.nn._head_parts import merge_heads
 from sklearn_sparsedis.nn._heads import GAMMA, HeadProblem, Heads, HeadTargets
 from sklearn_sparsedis.nn._image_encoders import (
     EPISODE_ENCODERS,
@@ -51,4 +52,5 @@ __all__ = [
     "column_scale",
     "image_shape",
     "linear_path",
+    "merge_heads",
 ]

@@ -13,6 +13,7 @@ __all__ = [
     "HeadTargets",
     "Heads",
     "merge_heads",
+    "own_rows",
     "per_task",
     "sides",
     "some_columns",
@@ -49,8 +50,17 @@ class Heads:
     common: CommonHead | None = None
 
     def predict(self, Z: Tensor) -> Tensor:
-        """Targets of all tasks, shape (n, T); the log-odds of label 1 where targets are labels."""
-        return Z.to(self.coef.dtype) @ self.coef.T + self.intercept
+        """Targets of all tasks, shape (n, T); the log-odds of label 1 where targets are labels.
+
+        Parameters
+        ----------
+        Z : Tensor of shape (n, m) or (T, n, m)
+            Rows of all tasks, or of each.
+        """
+        Z = Z.to(self.coef.dtype)
+        if Z.ndim == 3:
+            return (Z @ self.coef[..., None])[..., 0].T + self.intercept
+        return Z @ self.coef.T + self.intercept
 
 
 def per_task(weights: Tensor | None) -> Tensor | None:
@@ -61,6 +71,11 @@ def per_task(weights: Tensor | None) -> Tensor | None:
 def some_columns(weights: Tensor | None, tasks: Tensor) -> Tensor | None:
     """Weights of rows or labels for some tasks."""
     return weights[:, tasks] if weights is not None and weights.ndim == 2 else weights
+
+
+def own_rows(Z: Tensor, tasks: Tensor) -> Tensor:
+    """Rows of some tasks, where every task has rows of its own."""
+    return Z if Z.ndim == 2 else Z.index_select(0, tasks)
 
 
 def some_rows(start: Tensor | None, tasks: Tensor) -> Tensor | None:
@@ -84,7 +99,7 @@ def some_targets(Y: Tensor | HeadTargets, tasks: Tensor) -> Tensor | HeadTargets
 
 
 def merge_heads(heads: list[Heads], order: Tensor) -> Heads:
-    """Heads one after the other, then in an order; without a common head."""
+    """Heads one after the other, then in an order, or some of them; without a common head."""
 
     def join(parts: list[Tensor]) -> Tensor:
         return torch.cat(parts).index_select(0, order)

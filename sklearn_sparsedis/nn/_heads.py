@@ -25,6 +25,7 @@ from sklearn_sparsedis.nn._head_parts import (
     Heads,
     HeadTargets,
     merge_heads,
+    own_rows,
     per_task,
     sides,
     some_columns,
@@ -102,8 +103,8 @@ class HeadProblem:
 
         Parameters
         ----------
-        Z : Tensor of shape (n, m)
-            Components.
+        Z : Tensor of shape (n, m) or (T, n, m)
+            Components of rows that tasks share, or that each task has for itself.
         Y : Tensor of shape (n, T), or what `centre` gives for it
             Targets, zero where missing.
         weights : Tensor of shape (n,) or (n, T), optional
@@ -127,9 +128,9 @@ class HeadProblem:
         # from the host's memory, which is no synchronisation
         parts = {kind: torch.tensor(columns).to(device) for kind, columns in kinds.items()}
         heads = [
-            self._part(tasks)._solve_kind(
+            self.part(tasks)._solve_kind(
                 kind,
-                Z,
+                own_rows(Z, tasks),
                 some_targets(Y, tasks),
                 some_columns(weights, tasks),
                 some_rows(coef_init, tasks),
@@ -227,7 +228,9 @@ class HeadProblem:
             Z.double(), Y.double().T if isinstance(Y, Tensor) else Y, per_task(weights)
         )
         if self.common is not False:
-            return self._solve_deviations(stats, per_task(weights), len(Z), coef_init)
+            weight, corr = per_task(weights), stats.corr
+            n_labels = count_labels(weight, len(Z), len(corr), corr)
+            return self.solve_deviations(stats, n_labels, task_shares(weight, corr), coef_init)
         fit, alpha_max = self._solve_statistics(*stats[:3], coef_init)
         intercept = stats.y_mean - (fit.coef * stats.z_mean).sum(-1)
         return Heads(fit.coef, intercept, fit.loss, alpha_max, fit.result)
@@ -259,15 +262,22 @@ class HeadProblem:
         )
         return fit, alpha_max
 
-    def _solve_deviations(
-        self, stats: GramStatistics, weights: Tensor | None, n_rows: int, coef_init: Tensor | None
+    def solve_deviations(
+        self, stats: GramStatistics, n_labels: Tensor, share: Tensor, coef_init: Tensor | None
     ) -> Heads:
-        """Heads as a common one and deviations from it."""
-        corr = stats.corr
-        n_labels = count_labels(weights, n_rows, len(corr), corr)
+        """Heads as a common one and deviations from it.
+
+        Parameters
+        ----------
+        stats : GramStatistics
+            Of T tasks.
+        n_labels, share : Tensor of shape (T,)
+            As in `fit_common_head`.
+        coef_init : Tensor of shape (T, m), optional
+        """
         common = self.common
         if not isinstance(common, CommonHead):
-            common = fit_common_head(stats, n_labels, task_shares(weights, corr))
+            common = fit_common_head(stats, n_labels, share)
         left = fit_deviations(stats, common, n_labels)
         start = None if coef_init is None else coef_init - common.coef.detach()
         least = common.least_alpha(self.penalty, n_labels)
@@ -293,7 +303,7 @@ class HeadProblem:
             Y.double().T if isinstance(Y, Tensor) else Y,
             per_task(weights),
             task_of_output,
-            lambda unit, first: self._part(first)._strength(unit),
+            lambda unit, first: self.part(first)._strength(unit),
             coef_init,
             tol=self.tol,
             max_iter=self.max_iter,
@@ -325,7 +335,7 @@ class HeadProblem:
         )
         return Heads(fit.coef, fit.intercept, fit.loss, unit, fit.result)
 
-    def _part(self, tasks: Tensor) -> "HeadProblem":
+    def part(self, tasks: Tensor) -> "HeadProblem":
         """The problem of some tasks."""
         if isinstance(self.alpha, Tensor) and self.alpha.ndim:
             return replace(self, alpha=self.alpha.index_select(0, tasks))

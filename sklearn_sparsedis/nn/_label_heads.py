@@ -33,7 +33,7 @@ def fit_label_heads(
     Parameters
     ----------
     penalty : {"l1", "l2"}
-    Z : Tensor of shape (n, m)
+    Z : Tensor of shape (n, m) or (T, n, m)
     y : Tensor of shape (T, n)
         Labels 0 and 1.
     weight : Tensor of shape (n,) or (T, n), optional
@@ -67,8 +67,10 @@ LABEL_UNITS: dict[str, Callable[..., Tensor]] = {"l1": logistic_alpha_max, "l2":
 
 def _packed(Z: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """Each task's own rows, where all tasks have labels on few rows."""
-    if weight is None or weight.ndim == 1 or weight.device.type != "cpu" or not len(y):
+    shared = weight is None or weight.ndim == 1
+    if Z.ndim == 3 or shared or Z.device.type != "cpu" or not len(y):
         return Z, y, weight
+    assert weight is not None  # for mypy
     labelled = weight > 0
     longest = max(1, int(labelled.sum(1).max()))
     if longest > PACKED_SHARE * y.shape[1]:

@@ -10,6 +10,7 @@ from sklearn_sparsedis.tasks._episodes import (
     quarter_turns,
 )
 from sklearn_sparsedis.tasks._file_rows import FileRows
+from sklearn_sparsedis.tasks._observed import ObservedTargets, Pack, similar_sizes
 
 __all__ = [
     "EpisodeBatch",
@@ -17,9 +18,12 @@ __all__ = [
     "EpisodeSampler",
     "Episodes",
     "FileRows",
+    "ObservedTargets",
+    "Pack",
     "TaskBatch",
     "TaskBatches",
     "TaskTable",
     "feasible_sizes",
     "quarter_turns",
+    "similar_sizes",
 ]

@@ -7,8 +7,14 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.tasks._file_rows import FileRows
+from sklearn_sparsedis.tasks._observed import ObservedTargets
 
 __all__ = ["TaskBatch", "TaskBatches", "TaskTable"]
+
+# batches of tasks that are drawn together and sorted by size, at most
+TOGETHER = 20
+# and so few of all tasks that each is drawn as often as its labels say
+DRAWN = 0.1
 
 
 class TaskTable(NamedTuple):
@@ -17,10 +23,10 @@ class TaskTable(NamedTuple):
     Attributes
     ----------
     X : Tensor or FileRows of shape (n, n_features)
-    Y : Tensor of shape (n, n_tasks)
-        Zero where there is no label.
-    weights : None or Tensor of shape (n,) or (n, n_tasks)
-        Weights of rows or labels; a missing label has weight zero.
+    Y : Tensor or ObservedTargets of shape (n, n_tasks)
+        The latter where labels are missing or have weights of their own.
+    weights : None or Tensor of shape (n,)
+        Weights of rows; None with ObservedTargets, which have theirs.
     binary : None or tuple of bool, one a task
         Which targets are labels 0 and 1 with a logistic loss; None stands for none. The host has to
         know.
@@ -29,34 +35,48 @@ class TaskTable(NamedTuple):
     """
 
     X: Tensor | FileRows
-    Y: Tensor
+    Y: Tensor | ObservedTargets
     weights: Tensor | None
     binary: tuple[bool, ...] | None = None
     task_of_output: tuple[int, ...] | None = None
 
     def rows(self, index: Tensor) -> "TaskTable":
         """Part of the rows, read into memory."""
-        weights = None if self.weights is None else self.weights[index]
-        return self._replace(X=self.X[index], Y=self.Y[index], weights=weights)
+        return self._targets(index)._replace(X=self.X[index.to(self.X.device)])
 
     def part(self, index: Tensor) -> "TaskTable":
         """Part of the rows; those in a file stay there."""
         if isinstance(self.X, Tensor):
             return self.rows(index)
+        return self._targets(index)._replace(X=self.X.view(index))
+
+    def of_tasks(self, tasks: Tensor) -> "TaskTable":
+        """Part of the tasks of ObservedTargets, with the rows they were observed on."""
+        assert isinstance(self.Y, ObservedTargets)  # for mypy
+        Y = self.Y.of_tasks(tasks)
+        binary = self.binary and tuple(self.binary[t] for t in tasks.tolist())
+        return self._replace(Y=Y, binary=binary).part(Y.row.unique())
+
+    def _targets(self, index: Tensor) -> "TaskTable":
+        if isinstance(self.Y, ObservedTargets):
+            return self._replace(Y=self.Y.of_rows(index.cpu()))
         weights = None if self.weights is None else self.weights[index]
-        return self._replace(X=self.X.view(index), Y=self.Y[index], weights=weights)
+        return self._replace(Y=self.Y[index], weights=weights)
 
     def to(self, device: torch.device) -> "TaskTable":
-        """The same rows on a device."""
+        """The same rows on a device, where batches of ObservedTargets follow them."""
+        X = self.X.to(device)
+        if isinstance(self.Y, ObservedTargets):
+            return self._replace(X=X)
         weights = None if self.weights is None else self.weights.to(device)
-        return self._replace(X=self.X.to(device), Y=self.Y.to(device), weights=weights)
+        return self._replace(X=X, Y=self.Y.to(device), weights=weights)
 
     @property
     def row_weights(self) -> Tensor | None:
         """Weight of each row, shape (n,): the mean weight of its labels."""
-        if self.weights is None or self.weights.ndim == 1:
-            return self.weights
-        return self.weights.mean(1)
+        if isinstance(self.Y, ObservedTargets):
+            return self.Y.row_weights.to(self.X.device)
+        return self.weights
 
 
 class TaskBatch(NamedTuple):
@@ -64,13 +84,20 @@ class TaskBatch(NamedTuple):
 
     Attributes
     ----------
-    X, Y, weights : as in TaskTable, for some rows and tasks
+    X : Tensor of shape (n, n_features)
+    Y : Tensor of shape (n, n_tasks_in_batch)
+        Zero where there is no label.
+    weights : None or Tensor of shape (n,) or (n, n_tasks_in_batch)
+        Weights of rows or labels; a missing label has weight zero.
     tasks : Tensor of int64, shape (n_tasks_in_batch,)
         Which columns of the table the columns of Y are.
     n_support : int
         The heads are fitted on the first `n_support` rows and judged on the others; on all rows
         for both when it equals their number.
     binary, task_of_output : as in TaskTable, for these tasks
+    rows : None or Tensor of int64, shape (k, n_tasks_in_batch)
+        Where every task has rows of its own: which of the n rows they are. Then Y and weights, and
+        `n_support`, are those of the k places.
     """
 
     X: Tensor
@@ -80,17 +107,34 @@ class TaskBatch(NamedTuple):
     n_support: int
     binary: tuple[bool, ...] | None = None
     task_of_output: tuple[int, ...] | None = None
+    rows: Tensor | None = None
+
+    @property
+    def row_weights(self) -> Tensor | None:
+        """Weight of each row, shape (n,): the mean weight of its labels."""
+        weights = self.weights
+        if weights is None or weights.ndim == 1:
+            return weights
+        if self.rows is None:
+            return weights.mean(1)
+        total = weights.new_zeros(len(self.X)).index_add_(0, self.rows.flatten(), weights.flatten())
+        return total / weights.shape[1]
 
 
 class TaskBatches:
-    """Passes over the rows, cut into epochs of `n_batches`.
+    """Passes over the rows, or over tasks, cut into epochs of `n_batches`.
+
+    Where some tasks of many are drawn and labels are missing, each task of a batch comes with rows
+    that it was observed on, since rows that were drawn without regard to it would hold few. Tasks
+    of nearly as many rows are put together, so that little of the rectangles is empty.
 
     Parameters
     ----------
     table : TaskTable
         All rows and tasks.
     batch_size : int
-        Rows a batch. The whole table, in its own order, when it has no more rows than that.
+        Rows that each task of a batch sees at most. The whole table, in its own order, when it has
+        no more rows than that.
     tasks_per_batch : int or None
         Tasks a batch, drawn without replacement, those with more labels more often; all when None.
     query_fraction : float or None
@@ -121,6 +165,7 @@ class TaskBatches:
             members.setdefault(task, []).append(column)
         self.members = list(members.values())
         self.n_tasks = len(self.members)
+        self.most_rows = batch_size
         self.batch_size = min(batch_size, self.n_rows)
         self.tasks_per_batch = min(tasks_per_batch or self.n_tasks, self.n_tasks)
         self.query_fraction = query_fraction
@@ -131,13 +176,20 @@ class TaskBatches:
         self.generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.int64)
         self._chances = self._count_labels()
+        self._whole: tuple[Tensor, Tensor, Tensor | None] | None = None
+
+    @property
+    def by_task(self) -> bool:
+        """Whether the tasks of a batch have rows of their own."""
+        some = self.tasks_per_batch < self.n_tasks and self.table.task_of_output is None
+        return some and isinstance(self.table.Y, ObservedTargets)
 
     def _count_labels(self) -> Tensor | None:
         """Labels of each task, where they differ: a task teaches as much as it has labels."""
-        weights = self.table.weights
-        if weights is None or weights.ndim == 1 or self.tasks_per_batch == self.n_tasks:
+        Y = self.table.Y
+        if not isinstance(Y, ObservedTargets) or self.tasks_per_batch == self.n_tasks:
             return None
-        labels = (weights > 0).sum(0).double().cpu()
+        labels = Y.count.double()
         chances = torch.stack([labels[columns].mean() for columns in self.members])
         return None if (chances == chances[0]).all() else chances
 
@@ -148,7 +200,7 @@ class TaskBatches:
         for _ in range(len(self)):
             self.n_left -= 1
             self.n_drawn += 1
-            yield self._draw()
+            yield self._draw_tasks() if self.by_task else self._draw()
         self.n_drawn = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -178,23 +230,71 @@ class TaskBatches:
         index, self._order = self._order[: self.batch_size], self._order[self.batch_size :]
         return index.to(self.table.X.device)
 
-    def _next_tasks(self) -> list[int]:
+    def _some_tasks(self, n: int) -> Tensor:
         if self._chances is None:
-            return self._permutation(self.n_tasks)[: self.tasks_per_batch].tolist()
-        drawn = torch.multinomial(self._chances, self.tasks_per_batch, generator=self.generator)
-        return drawn.tolist()
+            return self._permutation(self.n_tasks)[:n]
+        return torch.multinomial(self._chances, n, generator=self.generator)
+
+    def _next_tasks(self) -> Tensor:
+        """Tasks of nearly as many rows, from those of several batches in a random order."""
+        if not len(self._order):
+            n_batches = int(DRAWN * self.n_tasks / self.tasks_per_batch)
+            n_batches = min(max(n_batches, 1), TOGETHER)
+            tasks = self._some_tasks(n_batches * self.tasks_per_batch)
+            assert isinstance(self.table.Y, ObservedTargets)  # for mypy
+            size = self.table.Y.count[tasks].clamp_max(self.most_rows)
+            batches = tasks[size.argsort(stable=True)].view(n_batches, -1)
+            self._order = batches[self._permutation(n_batches)].flatten()
+        first, self._order = self._order.tensor_split([self.tasks_per_batch])
+        return first
+
+    def _draw_tasks(self) -> TaskBatch:
+        """Tasks with rows that they were observed on."""
+        X, Y, _, binary, _ = self.table
+        assert isinstance(Y, ObservedTargets)  # for mypy
+        tasks = self._next_tasks()
+        pack, n_support = Y.pack(tasks, self.most_rows, self.generator), None
+        if self.query_fraction is not None:
+            pack, n_support = pack.split(self.query_fraction, self.generator)
+        needed, places = pack.row.unique(return_inverse=True)
+        device = X.device
+        return TaskBatch(
+            X[needed.to(device)],
+            pack.value.T.to(device),
+            pack.weight.T.to(device),
+            tasks.to(device),
+            n_support or pack.row.shape[1],
+            binary and tuple(binary[t] for t in tasks.tolist()),
+            rows=places.T.to(device),
+        )
+
+    def _rectangles(self, table: TaskTable) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Rows, targets and weights in memory."""
+        assert isinstance(table.X, Tensor)  # for mypy
+        if not isinstance(table.Y, ObservedTargets):
+            return table.X, table.Y, table.weights
+        Y, weights = table.Y.dense()
+        return table.X, Y.to(table.X.device), weights.to(table.X.device)
+
+    def _all_rows(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The whole table, in rectangles that are made once."""
+        if self._whole is None:
+            table = self.table
+            if isinstance(table.X, FileRows):  # few enough for a batch
+                table = table.rows(torch.arange(self.n_rows))
+            self._whole = self._rectangles(table)
+        return self._whole
 
     def _draw(self) -> TaskBatch:
         index = self._next_rows()
-        if index is None and isinstance(self.table.X, FileRows):  # few enough for a batch
-            self.table = self.table.rows(torch.arange(self.n_rows, device=self.table.Y.device))
-        X, Y, weights, binary, task_of_output = (
-            self.table if index is None else self.table.rows(index)
+        X, Y, weights = (
+            self._all_rows() if index is None else self._rectangles(self.table.rows(index))
         )
-        assert isinstance(X, Tensor)  # for mypy
+        binary, task_of_output = self.table.binary, self.table.task_of_output
         tasks = torch.arange(Y.shape[1])
         if self.tasks_per_batch < self.n_tasks:
-            columns = [column for task in self._next_tasks() for column in self.members[task]]
+            drawn = self._some_tasks(self.tasks_per_batch).tolist()
+            columns = [column for task in drawn for column in self.members[task]]
             binary = binary and tuple(binary[c] for c in columns)
             task_of_output = task_of_output and tuple(task_of_output[c] for c in columns)
             tasks = torch.tensor(columns).to(Y.device)

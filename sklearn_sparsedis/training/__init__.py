@@ -15,6 +15,11 @@ from sklearn_sparsedis.training._objective import BilevelObjective, encode, rows
 from sklearn_sparsedis.training._ranks import Ranks
 from sklearn_sparsedis.training._start import start_linear_path
 from sklearn_sparsedis.training._state import TrainingRun
+from sklearn_sparsedis.training._table_heads import (
+    observed_gram,
+    observed_predictions,
+    solve_heads,
+)
 from sklearn_sparsedis.training._train import TrainingPlan, split_rows, train
 
 __all__ = [
@@ -36,7 +41,10 @@ __all__ = [
     "encode_rows",
     "fit_episodes",
     "meta_train",
+    "observed_gram",
+    "observed_predictions",
     "rows_at_once",
+    "solve_heads",
     "split_rows",
     "start_linear_path",
     "train",

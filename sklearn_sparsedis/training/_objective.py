@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sklearn_sparsedis.nn import GAMMA, Encoder, HeadProblem, Heads, HeadTargets
 from sklearn_sparsedis.tasks import FileRows, TaskBatch, TaskTable
 from sklearn_sparsedis.training._ranks import Ranks
+from sklearn_sparsedis.training._table_heads import judge_heads, solve_heads
 
 __all__ = ["BilevelObjective", "encode", "rows_at_once"]
 
@@ -103,8 +104,7 @@ class BilevelObjective(nn.Module):
         Ranks encode a part of the rows each, and then solve the heads of a part of the tasks on all
         of them.
         """
-        table = TaskTable(batch.X, batch.Y, batch.weights)
-        Z = self.encoder.normalise(self._raw(batch.X), table.row_weights)
+        Z = self.encoder.normalise(self._raw(batch.X), batch.row_weights)
         own, targets = self._own(batch)
         heads, losses = self._solve(Z, own, targets)
         self._remember(batch, heads)
@@ -137,8 +137,9 @@ class BilevelObjective(nn.Module):
                 weights=weights[:, part] if weights is not None and weights.ndim == 2 else weights,
                 tasks=batch.tasks[part],
                 binary=None if binary is None else binary[part],
+                rows=None if batch.rows is None else batch.rows[:, part],
             )
-        if own.weights is not None or own.binary is not None or own.n_support < len(own.X):
+        if own.weights is not None or own.binary is not None or own.n_support < len(own.Y):
             return own, own.Y[: own.n_support]
         self._whole = batch.Y, own, self.problem.centre(own.Y)
         return self._whole[1:]
@@ -148,9 +149,15 @@ class BilevelObjective(nn.Module):
     ) -> tuple[Heads, Tensor]:
         """Heads fitted on the support rows of a batch, and their losses on the others."""
         k, weights = batch.n_support, batch.weights
-        whole = k == len(Z)
+        whole = k == len(batch.Y)
+        support = Z
+        if batch.rows is not None:
+            rows = batch.rows.T
+            support, Z = Z[rows[:, :k]], Z if whole else Z[rows[:, k:]]
+        elif not whole:
+            support, Z = Z[:k], Z[k:]
         heads = self.training_problem.solve(
-            Z if whole else Z[:k],
+            support,
             targets,
             weights if whole or weights is None else weights[:k],
             self.coef.index_select(0, batch.tasks),
@@ -161,7 +168,7 @@ class BilevelObjective(nn.Module):
         if whole:
             return heads, heads.loss
         query = None if weights is None else weights[k:]
-        losses = self.training_problem.judge(heads, Z[k:], batch.Y[k:], query, binary=batch.binary)
+        losses = self.training_problem.judge(heads, Z, batch.Y[k:], query, binary=batch.binary)
         return heads, losses
 
     def _remember(self, batch: TaskBatch, heads: Heads) -> None:
@@ -186,34 +193,43 @@ class BilevelObjective(nn.Module):
         return weight * losses
 
     @torch.no_grad()
-    def fit_heads(self, table: TaskTable) -> Heads:
-        """Heads on all rows given, after taking the output normalisation from these rows."""
+    def fit_heads(self, table: TaskTable, tasks: Tensor | None = None) -> Heads:
+        """Heads on all rows given, after taking the output normalisation from these rows.
+
+        Parameters
+        ----------
+        table : TaskTable
+        tasks : Tensor of int64, optional
+            Which tasks the table has; all by default.
+        """
         raw = self._encode(self.encoder.raw, table.X)
         self.encoder.calibrate(raw, table.row_weights)
         Z = (raw - self.encoder.mean) / self.encoder.std
-        heads = self.problem.solve(
-            Z,
-            table.Y,
-            table.weights,
-            self.coef,
-            intercept_init=self.intercept,
-            binary=table.binary,
-            task_of_output=table.task_of_output,
-        )
-        self.coef.copy_(heads.coef)
-        self.intercept.copy_(heads.intercept)
+        chosen = slice(None) if tasks is None else tasks
+        heads = solve_heads(self.problem, Z, table, self.coef[chosen], self.intercept[chosen])
+        self.coef[chosen] = heads.coef
+        self.intercept[chosen] = heads.intercept
         return heads
 
     @torch.no_grad()
-    def held_out_loss(self, train: TaskTable, held_out: TaskTable) -> float:
-        """Mean over tasks of the loss on held-out rows, in units of that of the constant."""
+    def held_out_loss(
+        self, train: TaskTable, held_out: TaskTable, tasks: Tensor | None = None
+    ) -> float:
+        """Mean over tasks of the loss on held-out rows, in units of that of the constant.
+
+        Parameters
+        ----------
+        train, held_out : TaskTable
+        tasks : Tensor of int64, optional
+            Which tasks they have; all by default.
+        """
         training = self.training
         self.eval()
-        heads = self.fit_heads(train)
+        heads = self.fit_heads(train, tasks)
         Z = self._encode(self.encoder, held_out.X)
-        losses = self.problem.judge(heads, Z, held_out.Y, held_out.weights, binary=held_out.binary)
+        losses = judge_heads(self.problem, heads, Z, held_out)
         self.train(training)
-        return 2 * float(self.mean_loss(losses))
+        return 2 * float(self.mean_loss(losses, tasks))
 
     def _encode(self, network: Callable[[Tensor], Tensor], X: Tensor | FileRows) -> Tensor:
         """As `encode`, by all ranks together."""

@@ -1,6 +1,7 @@
 """Where the linear path of an encoder starts: the best linear prediction of all tasks."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -8,13 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sklearn_sparsedis.nn import Encoder
-from sklearn_sparsedis.tasks import FileRows, TaskTable
+from sklearn_sparsedis.tasks import FileRows, ObservedTargets, TaskTable
 
 __all__ = ["start_linear_path"]
 
-# a start needs no more than this many rows or tasks
+# a start needs no more than this many rows, or tasks that each have rows of their own
 MAX_ROWS = 10_000
-MAX_GROUPS = 200
+MAX_TASKS = 200
 # penalties to choose from, in units of the features' variance
 ALPHAS = np.logspace(-6, 3, 37)
 
@@ -39,16 +40,12 @@ def start_linear_path(encoder: Encoder, table: TaskTable, seed: int) -> None:
     layer = encoder.network.linear
     assert isinstance(layer, nn.Linear)  # for mypy
     random = np.random.RandomState(seed)
-    chosen = None
-    if len(table.X) > MAX_ROWS:
-        chosen = random.choice(len(table.X), MAX_ROWS, replace=False)
-    elif isinstance(table.X, FileRows):
-        chosen = np.arange(len(table.X))
-    if chosen is not None:
-        table = table.rows(torch.from_numpy(chosen).to(table.X.device))
+    table = _sample(table, random)
     assert isinstance(table.X, Tensor)  # for mypy
     X = _array((table.X - encoder.center) / encoder.scale)
-    B = _ridge_coefficients(X, table, random)
+    problems = _observed(table) if isinstance(table.Y, ObservedTargets) else _shared(table)
+    coefs = [_ridge_gcv(X[rows], Y, weight) for rows, Y, weight in problems if len(weight) >= 2]
+    B = np.concatenate(coefs, axis=1) if coefs else np.zeros((X.shape[1], 1))
     weights = table.row_weights
     weight = np.ones(len(X)) if weights is None else _array(weights)
     A = _components(X, B, weight, layer.out_features, random)
@@ -60,24 +57,63 @@ def _array(tensor: Tensor) -> NDArray[np.float64]:
     return tensor.detach().double().cpu().numpy()
 
 
-def _ridge_coefficients(
-    X: NDArray[np.float64], table: TaskTable, random: np.random.RandomState
-) -> NDArray[np.float64]:
-    """Ridge coefficients, shape (n_features, tasks that have enough labels)."""
+def _sample(table: TaskTable, random: np.random.RandomState) -> TaskTable:
+    """A table in memory, of not too many rows, and tasks where each has rows of its own."""
+    if isinstance(table.Y, ObservedTargets) and table.Y.shape[1] > MAX_TASKS:
+        share = table.Y.count.double().numpy()
+        tasks = random.choice(len(share), MAX_TASKS, replace=False, p=share / share.sum())
+        table = table.of_tasks(torch.from_numpy(tasks))
+    if len(table.X) > MAX_ROWS:
+        chosen = random.choice(len(table.X), MAX_ROWS, replace=False)
+    elif isinstance(table.X, FileRows):
+        chosen = np.arange(len(table.X))
+    else:
+        return table
+    return table.rows(torch.from_numpy(chosen).to(table.X.device))
+
+
+# rows, targets on them (n, T), and the weights of the rows
+_Problem = tuple[NDArray[np.int64] | slice, NDArray[np.float64], NDArray[np.float64]]
+
+
+def _shared(table: TaskTable) -> Iterator[_Problem]:
+    """All tasks on all rows of weight, labels in units of their spread."""
+    assert isinstance(table.Y, Tensor)  # for mypy
     Y = _array(table.Y)
+    weight = np.ones(len(Y)) if table.weights is None else _array(table.weights)
+    rows = slice(None) if table.weights is None else np.flatnonzero(weight > 0)
+    Y, weight = Y[rows], weight[rows]
     if table.binary is not None:  # as the other targets
-        full = np.ones((len(Y), 1)) if table.weights is None else _array(table.weights)
-        share = np.broadcast_to(full.reshape(len(Y), -1), Y.shape)
-        share = share / share.sum(0)
-        spread = np.sqrt((share * (Y - (share * Y).sum(0)) ** 2).sum(0))
-        Y = Y / np.where(np.array(table.binary) & (spread > 0), spread, 1.0)
-    coefs = []
-    for tasks, weights in _groups(table.weights, Y.shape[1], random):
-        rows = slice(None) if weights is None else np.flatnonzero(weights > 0)
-        weight = np.ones(len(X)) if weights is None else weights[rows]
-        if len(weight) >= 2:
-            coefs.append(_ridge_gcv(X[rows], Y[rows][:, tasks], weight))
-    return np.concatenate(coefs, axis=1) if coefs else np.zeros((X.shape[1], 1))
+        Y = Y / np.where(table.binary, _spread(Y, weight), 1.0)
+    yield rows, Y, weight
+
+
+def _observed(table: TaskTable) -> Iterator[_Problem]:
+    """Tasks that were observed on the same rows, which one factorisation serves."""
+    Y = table.Y
+    assert isinstance(Y, ObservedTargets)
+    same: dict[bytes, list[int]] = {}
+    ends = list(pairwise(Y.start.tolist()))
+    row, value, weight = Y.row.numpy(), _array(Y.value), _array(Y.weight)
+    for task, (first, last) in enumerate(ends):
+        key = row[first:last].tobytes() + weight[first:last].tobytes()
+        same.setdefault(key, []).append(task)
+    for tasks in same.values():
+        first, last = ends[tasks[0]]
+        targets = np.stack([value[slice(*ends[task])] for task in tasks], axis=1)
+        if table.binary is not None:
+            binary = [table.binary[task] for task in tasks]
+            targets = targets / np.where(binary, _spread(targets, weight[first:last]), 1.0)
+        yield row[first:last], targets, weight[first:last]
+
+
+def _spread(Y: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation of each column; 1 for a constant one."""
+    if not len(weight):
+        return np.ones(Y.shape[1])
+    share = weight / weight.sum()
+    spread = np.sqrt(share @ (Y - share @ Y) ** 2)
+    return np.where(spread > 0, spread, 1.0)
 
 
 def _ridge_gcv(
@@ -103,18 +139,6 @@ def _ridge_gcv(
     criterion[usable] = left[usable] / freedom[usable, None] ** 2
     best = shrinkage[criterion.sum(1).argmin()] / np.where(singular > 0, singular, 1.0)
     return Vt.T @ (best[:, None] * projected)
-
-
-def _groups(
-    weights: Tensor | None, n_tasks: int, random: np.random.RandomState
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64] | None]]:
-    """Tasks that share the same row weights, which one factorisation serves."""
-    if weights is None or weights.ndim == 1:
-        yield np.arange(n_tasks), None if weights is None else _array(weights)
-        return
-    columns, group = np.unique(_array(weights), axis=1, return_inverse=True)
-    for g in random.permutation(columns.shape[1])[:MAX_GROUPS]:
-        yield np.flatnonzero(group == g), columns[:, g]
 
 
 def _components(

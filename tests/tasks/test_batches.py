@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sklearn_sparsedis.tasks import TaskBatches, TaskTable
+from sklearn_sparsedis.tasks import ObservedTargets, TaskBatches, TaskTable
 
 
 def table(n=10, n_tasks=5, weights=None):
@@ -24,13 +24,77 @@ def test_no_row_comes_twice_in_a_pass():
     assert sorted(rows.tolist()) == list(range(12))
 
 
+def sparse_table(weights):
+    """Tasks t with targets x + 100 t on the rows x that have a weight."""
+    n, n_tasks = weights.shape
+    rows = table(n, n_tasks)
+    return rows._replace(Y=ObservedTargets.of_table(rows.Y, weights))
+
+
 def test_rows_keep_their_targets_and_weights():
     weights = torch.arange(50).reshape(10, 5).float()
-    for batch in batches(table(weights=weights), tasks_per_batch=2):
+    for batch in batches(sparse_table(weights)):
         rows = batch.X[:, 0].long()
-        assert len(batch.tasks.unique()) == 2
-        assert torch.equal(batch.Y, batch.X + 100 * batch.tasks)
-        assert torch.equal(batch.weights, weights[rows][:, batch.tasks])
+        labelled = weights[rows] > 0
+        assert torch.equal(batch.Y[labelled], (batch.X + 100 * batch.tasks)[labelled])
+        assert torch.equal(batch.weights, weights[rows])
+        assert torch.equal(batch.row_weights, weights[rows].mean(1))
+
+
+@pytest.mark.parametrize("fraction", [None, 0.3])
+def test_tasks_that_are_drawn_come_with_rows_of_their_own(fraction):
+    g = torch.Generator().manual_seed(0)
+    weights = torch.rand(300, 60, generator=g) * (torch.rand(300, 60, generator=g) < 0.1)
+    options = {"tasks_per_batch": 4, "batch_size": 20, "n_batches": 40, "n_total": 40}
+    for batch in batches(sparse_table(weights), query_fraction=fraction, **options):
+        assert len(batch.tasks.unique()) == 4
+        x = batch.X[batch.rows, 0]
+        filled = batch.weights > 0
+        assert torch.equal(batch.weights[filled], weights[x.long(), batch.tasks][filled])
+        assert torch.equal(batch.Y[filled], (x + 100 * batch.tasks)[filled])
+        assert (batch.Y[~filled] == 0).all()
+        assert len(batch.X.unique()) == len(batch.X), "no row is encoded twice"
+        count = (weights[:, batch.tasks] > 0).sum(0)
+        assert torch.equal(filled.sum(0), count.clamp_max(20))
+        for task in range(4):
+            assert len(x[filled[:, task], task].unique()) == filled[:, task].sum()
+        total = torch.zeros(len(batch.X)).index_add_(
+            0, batch.rows.flatten(), batch.weights.flatten()
+        )
+        torch.testing.assert_close(batch.row_weights, total / 4)
+        if fraction is None:
+            assert batch.n_support == len(batch.Y)
+        else:
+            query = filled[batch.n_support :].sum(0)
+            assert torch.equal(query, (0.3 * count.clamp_max(20)).round().long())
+
+
+def test_tasks_of_a_size_come_together():
+    weights = torch.zeros(200, 2000)
+    for task in range(2000):
+        weights[: 2 + task % 150, task] = 1
+    rows = sparse_table(weights)
+    assert rows.Y.row_weights.sum() * 2000 == weights.sum()
+    drawn = list(batches(rows, tasks_per_batch=10, batch_size=99, n_batches=100, n_total=100))
+    share = [float((batch.weights > 0).double().mean()) for batch in drawn]
+    assert min(share) > 0.5
+    assert sum(share) / 100 > 0.9
+
+
+def test_a_sequence_of_drawn_tasks_goes_on_where_it_stood():
+    weights = (torch.rand(50, 100, generator=torch.Generator().manual_seed(1)) < 0.3).float()
+    options = {"tasks_per_batch": 2, "batch_size": 9, "n_batches": 9, "n_total": 9}
+    whole = list(batches(sparse_table(weights), **options))
+    again = batches(sparse_table(weights), **options)
+    iterator = iter(again)
+    for _ in range(4):
+        next(iterator)
+    state = again.state_dict()
+    resumed = batches(sparse_table(weights), **options, seed=5)
+    resumed.load_state_dict(state)
+    for one, other in zip(whole[4:], resumed, strict=True):
+        assert torch.equal(one.tasks, other.tasks)
+        assert torch.equal(one.Y, other.Y)
 
 
 def test_tasks_are_drawn_in_proportion_to_their_labels():
@@ -38,7 +102,7 @@ def test_tasks_are_drawn_in_proportion_to_their_labels():
     for task, labels in enumerate((60, 30, 20, 10)):
         weights[:labels, task] = 2.0 if task % 2 else 0.5
     drawn = batches(
-        table(60, 4, weights), tasks_per_batch=1, n_batches=6000, n_total=6000, batch_size=2
+        sparse_table(weights), tasks_per_batch=1, n_batches=6000, n_total=6000, batch_size=2
     )
     counts = torch.bincount(torch.cat([batch.tasks for batch in drawn]), minlength=4)
     expected = 6000 * torch.tensor([60, 30, 20, 10]) / 120

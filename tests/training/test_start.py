@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sklearn_sparsedis.nn import ENCODERS, Encoder
-from sklearn_sparsedis.tasks import TaskTable
+from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
 from sklearn_sparsedis.training import split_rows, start_linear_path
 
 
@@ -13,7 +13,10 @@ def started(X, Y, n_components, weights=None, seed=0):
     n_features = X.shape[1]
     network = ENCODERS["linear"](n_features, n_components).double()
     encoder = Encoder(network, X.mean(0), torch.ones(n_features).double(), n_components)
-    start_linear_path(encoder, TaskTable(X, Y, weights), seed)
+    table = TaskTable(X, Y, weights)
+    if weights is not None and weights.ndim == 2:
+        table = TaskTable(X, ObservedTargets.of_table(Y, weights), None)
+    start_linear_path(encoder, table, seed)
     return encoder(X).detach()
 
 
@@ -68,7 +71,8 @@ def test_split_leaves_every_task_its_labels():
     weights[:, 0] = 1
     weights[:4, 1] = 1
     weights[:20, 2] = 1
-    rows = TaskTable(torch.zeros(40, 1), torch.zeros(40, 3), weights)
+    Y = ObservedTargets.of_table(torch.zeros(40, 3), weights)
+    rows = TaskTable(torch.zeros(40, 1), Y, None)
     for seed in range(20):
         held_out = split_rows(rows, 0.5, 3, seed)
         assert 0 < held_out.sum() <= 20
