@@ -22,6 +22,7 @@ from sklearn_sparsedis.functional._group_lasso_svm import (
 )
 from sklearn_sparsedis.functional._lasso import (
     lasso_alpha_max,
+    lasso_certificate,
     lasso_duality_gap,
     lasso_objective,
     residual_square,
@@ -75,6 +76,7 @@ __all__ = [
     "group_lasso_svm_primal",
     "hinge_scores",
     "lasso_alpha_max",
+    "lasso_certificate",
     "lasso_duality_gap",
     "lasso_objective",
     "logistic_alpha_max",

@@ -1,8 +1,15 @@
 """The Lasso in terms of its Gram matrix: residual, objective, duality gap, alpha_max."""
 
+import torch
 from torch import Tensor
 
-__all__ = ["lasso_alpha_max", "lasso_duality_gap", "lasso_objective", "residual_square"]
+__all__ = [
+    "lasso_alpha_max",
+    "lasso_certificate",
+    "lasso_duality_gap",
+    "lasso_objective",
+    "residual_square",
+]
 
 
 def lasso_alpha_max(corr: Tensor) -> Tensor:
@@ -42,7 +49,35 @@ def lasso_duality_gap(residual_sq: Tensor, coef: Tensor, gradient: Tensor, alpha
     alpha : Tensor of shape (*batch,)
         Positive; at zero the dual's domain has no interior and the gap says nothing.
     """
+    overlap = torch.linalg.vecdot(coef, gradient)
+    return _gap(residual_sq, alpha * coef.abs().sum(-1), overlap, gradient, alpha)
+
+
+def lasso_certificate(
+    corr: Tensor, y_sq: Tensor, coef: Tensor, gradient: Tensor, alpha: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`lasso_objective` and `lasso_duality_gap` together, with what they share computed once.
+
+    Parameters
+    ----------
+    corr, coef, gradient : Tensor of shape (*batch, m)
+    y_sq, alpha : Tensor of shape (*batch,)
+        As above.
+
+    Returns
+    -------
+    objective, gap : Tensor of shape (*batch,)
+    """
+    overlap = torch.linalg.vecdot(coef, gradient)
+    residual_sq = (y_sq - torch.linalg.vecdot(coef, corr) - overlap).clamp_min(0)
+    penalty = alpha * coef.abs().sum(-1)
+    objective = torch.add(penalty, residual_sq, alpha=0.5)
+    return objective, _gap(residual_sq, penalty, overlap, gradient, alpha)
+
+
+def _gap(
+    residual_sq: Tensor, penalty: Tensor, overlap: Tensor, gradient: Tensor, alpha: Tensor
+) -> Tensor:
     scale = (alpha / gradient.abs().amax(-1)).clamp_max(1)
-    overlap = (coef * gradient).sum(-1)
-    gap = 0.5 * (1 - scale).square() * residual_sq + alpha * coef.abs().sum(-1) - scale * overlap
-    return gap.clamp_min(0)
+    gap = torch.addcmul(penalty, scale, overlap, value=-1)
+    return torch.addcmul(gap, (1 - scale).square(), residual_sq, value=0.5).clamp_min(0)

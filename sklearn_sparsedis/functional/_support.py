@@ -104,10 +104,10 @@ class RegularFactor(NamedTuple):
         )
         return torch.linalg.solve_triangular(self.cholesky.mT, half, upper=True)[:, :, 0]
 
-    def put(self, index: Tensor, other: "RegularFactor") -> "RegularFactor":
-        """With the problems at an index replaced."""
-        pairs = zip(self, other, strict=True)
-        return RegularFactor(*(mine.index_copy(0, index, theirs) for mine, theirs in pairs))
+    def put_(self, index: Tensor, other: "RegularFactor") -> None:
+        """Replace the problems at an index, in place."""
+        for mine, theirs in zip(self, other, strict=True):
+            mine.index_copy_(0, index, theirs)
 
 
 def factor_regular(gram: Tensor, support: Tensor) -> tuple[RegularFactor, Tensor]:
@@ -129,9 +129,9 @@ def factor_regular(gram: Tensor, support: Tensor) -> tuple[RegularFactor, Tensor
     system = inside[:, :, None] * inside[:, None, :] * gram
     system.diagonal(dim1=-2, dim2=-1).add_(1 - inside)
     cholesky, info = torch.linalg.cholesky_ex(system)
-    floor = SMALL_PIVOT * SHIFT[gram.dtype] * inside * diagonal
-    small = cholesky.diagonal(dim1=-2, dim2=-1).square() < floor
-    return RegularFactor(cholesky, inside), (info == 0) & ~small.any(-1)
+    floor = (SMALL_PIVOT * SHIFT[gram.dtype] * diagonal).sqrt() * inside
+    large = (cholesky.diagonal(dim1=-2, dim2=-1) >= floor).all(-1)
+    return RegularFactor(cholesky, inside), large & (info == 0)
 
 
 def gram_matvec(gram: Tensor, x: Tensor) -> Tensor:

@@ -104,7 +104,8 @@ def lasso_gram(
     # not the name of the output below: the closure would keep its graph alive
     solution = result.coef
     with torch.no_grad():
-        loss = result.objective - strength * solution.abs().sum(-1)
+        size = solution.abs().sum(-1)
+        loss = torch.addcmul(result.objective, strength, size, value=-1)
 
     def invert(grad: Tensor) -> Tensor:
         return _adjoint(gram, solution.reshape(grad.shape), grad, factor)

@@ -76,21 +76,27 @@ def solve_in_parts(
 def _solve(
     problem: LassoProblem, start: Tensor | None, tol: float, max_iter: int
 ) -> tuple[LassoState, Factor | None]:
-    n_iter = torch.zeros(len(problem.corr), dtype=torch.int64, device=problem.corr.device)
     if not max_iter:
         coef = torch.zeros_like(problem.corr) if start is None else start
-        return evaluate(problem, coef, n_iter), None
+        return evaluate(problem, coef, _count(problem, 0)), None
     if problem.corr.device.type == "cpu" and problem.corr.shape[1] <= PLAIN_VARIABLES:
+        n_iter = 0
         if start is None:
             start = sweep(problem, torch.zeros_like(problem.corr), problem.corr)
-            n_iter = n_iter + SWEEPS
+            n_iter = SWEEPS
         n_steps = min(PLAIN_STEPS, max_iter)
         return _solve_plainly(problem, start, n_iter, tol, max_iter, n_steps)
-    return _solve_safely(problem, start, n_iter, tol, max_iter)
+    return _solve_safely(problem, start, _count(problem, 0), tol, max_iter)
+
+
+def _count(problem: LassoProblem, n_iter: int) -> Tensor:
+    """Iterations that all problems have had."""
+    device = problem.corr.device
+    return torch.full((len(problem.corr),), n_iter, dtype=torch.int64, device=device)
 
 
 def _solve_plainly(
-    problem: LassoProblem, start: Tensor, n_iter: Tensor, tol: float, max_iter: int, n_steps: int
+    problem: LassoProblem, start: Tensor, n_iter: int, tol: float, max_iter: int, n_steps: int
 ) -> tuple[LassoState, Factor | None]:
     """Plain Newton steps, each of the problems that are left; for what they leave, the safe way.
 
@@ -98,21 +104,23 @@ def _solve_plainly(
     of the last one: for most problems one step is enough, for a few two.
     """
     if not n_steps:
-        return _solve_safely(problem, start, n_iter, tol, max_iter)
+        return _solve_safely(problem, start, _count(problem, n_iter), tol, max_iter)
     support, rhs = _guess(problem, start, problem.gradient(start))
     factor, regular = factor_regular(problem.gram, support)
-    trial = evaluate(problem, factor.solve(rhs), n_iter + 1)
+    trial = evaluate(problem, factor.solve(rhs), _count(problem, n_iter + 1))
     left = ~((trial.gap <= tol) & regular)
     if not any_true(left):
         return trial, factor
     index = torch.nonzero(left)[:, 0]
     start = torch.where(regular[:, None], trial.coef, start)[index]
     rest, their_factor = _solve_plainly(
-        problem.part(index), start, trial.n_iter[index], tol, max_iter - 1, n_steps - 1
+        problem.part(index), start, n_iter + 1, tol, max_iter - 1, n_steps - 1
     )
-    if isinstance(their_factor, RegularFactor):
-        return trial.put(index, rest), factor.put(index, their_factor)
-    return trial.put(index, rest), None
+    trial.put_(index, rest)
+    if not isinstance(their_factor, RegularFactor):
+        return trial, None
+    factor.put_(index, their_factor)
+    return trial, factor
 
 
 def _solve_safely(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import lasso_duality_gap, lasso_objective, residual_square
+from sklearn_sparsedis.functional import lasso_certificate
 
 __all__ = ["LassoProblem", "LassoState", "choose", "evaluate"]
 
@@ -42,6 +42,11 @@ class LassoState:
     def part(self, index: Tensor | slice) -> "LassoState":
         return LassoState(*(value[index] for value in vars(self).values()))
 
+    def put_(self, index: Tensor, other: "LassoState") -> None:
+        """As `put`, in place."""
+        for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True):
+            mine.index_copy_(0, index, theirs)
+
     def put(self, index: Tensor, other: "LassoState") -> "LassoState":
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return LassoState(*(mine.index_copy(0, index, theirs) for mine, theirs in pairs))
@@ -50,12 +55,10 @@ class LassoState:
 def evaluate(problem: LassoProblem, coef: Tensor, n_iter: Tensor) -> LassoState:
     """The iterate with its certificate."""
     gradient = problem.gradient(coef)
-    residual_sq = residual_square(problem.corr, problem.y_sq, coef, gradient)
-    objective = lasso_objective(residual_sq, coef, problem.alpha)
-    gap = lasso_duality_gap(residual_sq, coef, gradient, problem.alpha)
-    scale = objective.maximum(0.5e-3 * problem.y_sq)
-    gap = torch.where(scale > 0, gap / scale, gap)
-    return LassoState(coef, gradient, objective, gap, n_iter)
+    objective, gap = lasso_certificate(problem.corr, problem.y_sq, coef, gradient, problem.alpha)
+    # where both are zero so is the gap
+    scale = objective.maximum(0.5e-3 * problem.y_sq).clamp_min(torch.finfo(coef.dtype).tiny)
+    return LassoState(coef, gradient, objective, gap / scale, n_iter)
 
 
 def choose(choice: Tensor, one: LassoState, other: LassoState) -> LassoState:
