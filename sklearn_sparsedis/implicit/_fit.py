@@ -68,10 +68,11 @@ class FitFunction(torch.autograd.Function):
         batch, m = coef.shape[:-1], coef.shape[-1]
         w = coef.reshape(-1, m)
         G = gram if gram.ndim == 2 else gram.reshape(-1, m, m)
-        through = w.new_zeros(w.shape) if to_coef is None else to_coef.reshape(w.shape)
+        through = None if to_coef is None else to_coef.reshape(w.shape)
         if to_loss is not None:
             share = to_loss.reshape(-1, 1)
-            through = torch.addcmul(through, share, gram_matvec(G, w) - corr.reshape(w.shape))
+            by_loss = gram_matvec(G, w).sub_(corr.reshape(w.shape)).mul_(share)
+            through = by_loss if through is None else by_loss.add_(through)
         v = ctx.invert(through)
         to_alpha = -(v * ctx.slope(w)).sum(-1).reshape(batch) if ctx.needs_input_grad[3] else None
         to_corr, left = v, v
