@@ -64,6 +64,8 @@ class FitFunction(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, to_coef: Tensor | None, to_loss: Tensor | None) -> tuple[Any, ...]:
+        if to_coef is None and to_loss is None:
+            return (None,) * 8
         gram, corr, coef = ctx.saved_tensors
         batch, m = coef.shape[:-1], coef.shape[-1]
         w = coef.reshape(-1, m)
