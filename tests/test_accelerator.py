@@ -1,0 +1,125 @@
+"""Every kind of training step and solve of the estimators, on the accelerator that is not there."""
+
+import numpy as np
+import pytest
+import torch
+from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
+
+from sklearn_sparsedis import GroupLassoSVC, _group_lasso_svc
+from sklearn_sparsedis.nn import Encoder, HeadProblem, LinearNetwork
+from sklearn_sparsedis.tasks import TaskBatch, TaskBatches, TaskTable
+from sklearn_sparsedis.training import BilevelObjective
+
+N_ROWS, N_TASKS = 30, 9
+OUTPUTS = (0, 0, 1, 1, 2, 3, 4, 4, 4)
+MIXED = (True, False, True) * 3
+# what a table has besides rows and targets, and how batches are drawn
+TABLES = {
+    "plain": {},
+    "weights of rows": {"weights": (N_ROWS,)},
+    "weights of labels": {"weights": (N_ROWS, N_TASKS)},
+    "labels": {"binary": (True,) * N_TASKS},
+    "labels and values": {"binary": MIXED},
+    "outputs": {"task_of_output": OUTPUTS},
+}
+DRAWS = {
+    "all": {},
+    "rows": {"batch_size": 20},
+    "queries": {"query_fraction": 0.3},
+    "tasks": {"tasks_per_batch": 4},
+}
+# reads by the host in a solve of values (are there alphas of zero, are the gaps small enough), and
+# of labels
+READS = {"l1": 2, "l2": 0, "mcp": 1}
+READS_OF_LABELS = 1
+CASES = [
+    *(("l1", kind, draw) for kind in TABLES for draw in DRAWS if draw != "rows" or kind == "plain"),
+    *(("l2", kind, "all") for kind in TABLES),
+    *(("mcp", kind, "all") for kind in TABLES if "binary" not in TABLES[kind]),
+]
+
+
+def objective_of(penalty, **options):
+    with torch.device(ACCELERATOR):
+        encoder = Encoder(
+            LinearNetwork(8, 4), *(fake_cuda(8, dtype=torch.float32) for _ in range(2)), 4
+        )
+        problem = HeadProblem(penalty, 0.1, True, 1e-6, **options)
+        return BilevelObjective(encoder, problem, N_TASKS, 4)
+
+
+def table_of(weights=None, **rest):
+    X, Y = fake_cuda(N_ROWS, 8, dtype=torch.float32), fake_cuda(N_ROWS, N_TASKS)
+    return TaskTable(X, Y, None if weights is None else fake_cuda(*weights), **rest)
+
+
+def batches_of(table, **draw):
+    given = {"batch_size": N_ROWS, "tasks_per_batch": None, "query_fraction": None, **draw}
+    # from the second batch on that is the whole table, its targets are at hand
+    n = 1 if draw else 2
+    return TaskBatches(table, n_batches=n, n_total=n, seed=0, **given)
+
+
+def steps(objective, batches):
+    """Losses and gradients, a batch after the other; the reads of each."""
+    for batch in batches:
+        with SyncCounter(answer=False) as counter:
+            objective.zero_grad()
+            loss = objective(batch)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
+        assert loss.device.type == ACCELERATOR
+        assert all(p.grad.device.type == ACCELERATOR for p in objective.parameters())
+        assert objective.coef.device.type == ACCELERATOR
+        yield counter.count
+
+
+@pytest.mark.parametrize(("penalty", "kind", "draw"), CASES)
+def test_steps_stay_on_the_device(monkeypatch, penalty, kind, draw):
+    # the order of the tasks comes from the CPU, whose tensors have no values here either
+    monkeypatch.setattr(TaskBatches, "_some_tasks", lambda self, n: np.arange(n)[::-1])
+    labels = TABLES[kind].get("binary", (False,) * N_TASKS)
+    n_solves = 0 if all(labels) else 2 if kind == "outputs" and penalty == "l1" else 1
+    limit = READS_OF_LABELS * any(labels) + READS[penalty] * n_solves
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        objective = objective_of(penalty)
+        objective.anneal(1.0)
+        batches = batches_of(table_of(**TABLES[kind]), **DRAWS[draw])
+        for count in steps(objective, batches):
+            assert count <= limit
+
+
+@pytest.mark.parametrize("binary", [None, MIXED])
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+def test_steps_of_tasks_with_rows_of_their_own_stay_on_the_device(penalty, binary):
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        X, rows = fake_cuda(N_ROWS, 8, dtype=torch.float32), fake_cuda(7, N_TASKS).long()
+        Y, tasks = fake_cuda(7, N_TASKS), torch.arange(N_TASKS, device=ACCELERATOR)
+        limit = READS[penalty] + READS_OF_LABELS * (binary is not None)
+        for n_support in (7, 5):
+            batch = TaskBatch(X, Y, Y, tasks, n_support, binary, rows=rows)
+            for count in steps(objective_of(penalty), [batch]):
+                assert count <= limit
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+@pytest.mark.parametrize("kind", ["plain", "weights of rows", "weights of labels"])
+def test_steps_with_a_common_head_stay_on_the_device(penalty, kind):
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        objective = objective_of(penalty, common=True)
+        for count in steps(objective, batches_of(table_of(**TABLES[kind]))):
+            assert count <= READS[penalty]
+
+
+@pytest.mark.parametrize("mode", ["absolute", "relative"])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_group_lasso_svc_solves_on_the_device(monkeypatch, mode, fit_intercept):
+    device = torch.device(ACCELERATOR)
+    monkeypatch.setattr(_group_lasso_svc, "check_device", lambda device: device)
+    model = GroupLassoSVC(group_reg_mode=mode, fit_intercept=fit_intercept, device=device)
+    X, weight = np.zeros((20, 6)), np.ones(20)
+    with FakeTensorMode(allow_non_fake_inputs=True), SyncCounter(answer=False) as counter:
+        result, _ = model._solve(X, np.arange(20) % 3, weight, 3)
+        assert result.coef.device.type == ACCELERATOR
+    # domains of the arguments, one a block of iterations of the solver, and the bound
+    assert counter.count <= 4 + (mode == "relative")
