@@ -231,11 +231,15 @@ class HeadProblem:
             weight, corr = per_task(weights), stats.corr
             n_labels = count_labels(weight, len(Z), len(corr), corr)
             return self.solve_deviations(stats, n_labels, task_shares(weight, corr), coef_init)
-        fit, alpha_max = self._solve_statistics(*stats[:3], coef_init)
+        return self.solve_statistics(stats, coef_init)
+
+    def solve_statistics(self, stats: GramStatistics, coef_init: Tensor | None) -> Heads:
+        """Heads of T tasks with values from what least squares needs to know of their rows."""
+        fit, alpha_max = self._least_squares(*stats[:3], coef_init)
         intercept = stats.y_mean - (fit.coef * stats.z_mean).sum(-1)
         return Heads(fit.coef, intercept, fit.loss, alpha_max, fit.result)
 
-    def _solve_statistics(
+    def _least_squares(
         self,
         gram: Tensor,
         corr: Tensor,
@@ -281,7 +285,7 @@ class HeadProblem:
         left = fit_deviations(stats, common, n_labels)
         start = None if coef_init is None else coef_init - common.coef.detach()
         least = common.least_alpha(self.penalty, n_labels)
-        fit, alpha_max = self._solve_statistics(left.gram, left.corr, left.y_sq, start, least)
+        fit, alpha_max = self._least_squares(left.gram, left.corr, left.y_sq, start, least)
         off = left.mean - (fit.coef * stats.z_mean).sum(-1)
         coef = common.coef + fit.coef
         # the loss of the solver counts the penalty of the intercept as well

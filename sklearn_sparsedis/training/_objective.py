@@ -152,8 +152,7 @@ class BilevelObjective(nn.Module):
         whole = k == len(batch.Y)
         support = Z
         if batch.rows is not None:
-            rows = batch.rows.T
-            support, Z = Z[rows[:, :k]], Z if whole else Z[rows[:, k:]]
+            support, Z = own_rows(Z, batch.rows[:k]), own_rows(Z, batch.rows[k:])
         elif not whole:
             support, Z = Z[:k], Z[k:]
         heads = self.training_problem.solve(
@@ -261,3 +260,10 @@ def encode(network: Callable[[Any], Tensor], X: Any, part: slice = slice(None)) 
 def rows_at_once(n_features: int) -> int:
     """Rows that are encoded together outside training."""
     return max(1, min(CHUNK, CHUNK_VALUES // n_features))
+
+
+def own_rows(Z: Tensor, rows: Tensor) -> Tensor:
+    """Rows (T, k, m) of tasks that each have their own, from positions (k, T)."""
+    index = rows.T
+    # the gradient of selected rows costs less than that of an index
+    return Z.index_select(0, index.reshape(-1)).unflatten(0, index.shape)
