@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import GramStatistics, centred_gram
-from sklearn_sparsedis.nn import HeadProblem, Heads, merge_heads
+from sklearn_sparsedis.nn import HeadProblem, Heads, HeadStatistics, head_statistics, merge_heads
 from sklearn_sparsedis.tasks import ObservedTargets, Pack, TaskTable
 
 __all__ = ["judge_heads", "observed_gram", "observed_predictions", "solve_heads"]
@@ -107,15 +106,14 @@ def judge_heads(problem: HeadProblem, heads: Heads, Z: Tensor, table: TaskTable)
     return losses
 
 
-def observed_gram(Z: Tensor, Y: ObservedTargets) -> GramStatistics:
+def observed_gram(Z: Tensor, Y: ObservedTargets) -> HeadStatistics:
     """Statistics of all tasks, each on the rows where it was observed."""
     found, order = [], []
     for pack in _packs(Y, Z):
-        rows = Z[pack.row].double()
-        found.append(centred_gram(rows, pack.value.double(), pack.weight))
+        found.append(head_statistics(Z[pack.row], pack.value.T, pack.weight.T))
         order.append(pack.tasks)
     back = torch.cat(order).argsort()
-    return GramStatistics(*(torch.cat(parts)[back] for parts in zip(*found, strict=True)))
+    return HeadStatistics(*(torch.cat(parts)[back] for parts in zip(*found, strict=True)))
 
 
 def observed_predictions(
