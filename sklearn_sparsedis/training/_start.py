@@ -157,16 +157,19 @@ def _components(
     """Weights of the linear path, shape (n_components, n_features)."""
     share = weight / weight.sum()
     X = np.sqrt(share)[:, None] * (X - share @ X)
+    narrow = B
     if B.shape[1] > len(B):  # as many columns as features say the same of predictions
         spread, W = _right_vectors(B.T)
-        B = W * spread
-    singular, V = _directions(X @ B, n_components)
-    A = B @ V / singular
+        narrow = W * spread
+    singular, V = _right_vectors(X @ narrow, n_components)
+    A = narrow @ V / singular
+    A = A * _signs(B.T @ (X.T @ (X @ A)))
     if len(singular) < n_components:
         scores = X @ A
         left = X - scores @ (scores.T @ X)
-        spread, W = _directions(left, n_components - len(singular), float(np.linalg.norm(X)))
-        A = np.hstack([A, W / spread])
+        n_left = n_components - len(singular)
+        spread, W = _right_vectors(left, n_left, float(np.linalg.norm(X)))
+        A = np.hstack([A, W * _signs(W) / spread])
     A = np.hstack([A, np.zeros((len(A), n_components - A.shape[1]))])
     rotation, _ = np.linalg.qr(random.standard_normal((n_components, n_components)))
     return rotation @ A.T
@@ -190,10 +193,8 @@ def _right_vectors(
     return singular, vectors if tall else X.T @ vectors / singular
 
 
-def _directions(
-    X: NDArray[np.float64], n_directions: int, scale: float = 0.0
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Leading singular values above rounding at a scale, and right vectors of a fixed sign."""
-    singular, V = _right_vectors(X, n_directions, scale)
-    largest = np.abs(V).argmax(0)
-    return singular, V * np.sign(V[largest, np.arange(len(singular))])
+def _signs(V: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Signs that make the largest entry of each column positive."""
+    if not V.size:
+        return np.ones(V.shape[1])
+    return np.sign(V[np.abs(V).argmax(0), np.arange(V.shape[1])])
