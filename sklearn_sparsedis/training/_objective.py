@@ -201,14 +201,19 @@ class BilevelObjective(nn.Module):
         tasks : Tensor of int64, optional
             Which tasks the table has; all by default.
         """
-        raw = self._encode(self.encoder.raw, table.X)
-        self.encoder.calibrate(raw, table.row_weights)
-        Z = (raw - self.encoder.mean) / self.encoder.std
+        Z = self.calibrate(table)
         chosen = slice(None) if tasks is None else tasks
         heads = solve_heads(self.problem, Z, table, self.coef[chosen], self.intercept[chosen])
         self.coef[chosen] = heads.coef
         self.intercept[chosen] = heads.intercept
         return heads
+
+    @torch.no_grad()
+    def calibrate(self, table: TaskTable) -> Tensor:
+        """Take the output normalisation from these rows; their components."""
+        raw = self._encode(self.encoder.raw, table.X)
+        self.encoder.calibrate(raw, table.row_weights)
+        return (raw - self.encoder.mean) / self.encoder.std
 
     @torch.no_grad()
     def held_out_loss(
