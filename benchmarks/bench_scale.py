@@ -146,8 +146,11 @@ def rotation(layout, n, T):
 
 def padding(layout, Y, task):
     """Share of the batches' slots that stay empty, chunk by chunk as in a fit."""
-    from sklearn_sparsedis import _rows, _task_moments
+    import torch
+
+    from sklearn_sparsedis import _rows
     from sklearn_sparsedis._observations import group_by_task
+    from sklearn_sparsedis.tasks import similar_sizes
 
     n = len(Y) if layout == "long" else Y.shape[0]
     observed = group_by_task(Y, task, n)
@@ -157,7 +160,7 @@ def padding(layout, Y, task):
             1
         ]
         filled += count.sum()
-        slots += sum(len(b) * count[b].max() for b in _task_moments.similar_sizes(count))
+        slots += sum(len(b) * count[b].max() for b in similar_sizes(torch.from_numpy(count)))
     return float(1 - filled / slots)
 
 

@@ -182,11 +182,12 @@ def _run(
             run = train(objective, table, plan, seed=seed)
             loss = np.nan
     objective.eval()
-    heads = objective.fit_heads(table)
     if p.penalty == "mcp":  # many local minima: the objective tells them apart best
-        loss = float(heads.result.objective.mean())
-    elif np.isnan(loss):
-        loss = float(objective.mean_loss(heads.loss))
+        loss = float(objective.fit_heads(table).result.objective.mean())
+    elif np.isnan(loss) and p.n_init > 1:
+        loss = float(objective.mean_loss(objective.fit_heads(table).loss))
+    else:
+        objective.calibrate(table)
     return loss, FittedEncoder(objective.encoder, run)
 
 

@@ -119,9 +119,10 @@ class SparseDisentangledRepresentation(
     max_iter : int, default=1500
         Outer steps.
     batch_size : int, default=1024
-        Rows a step.
+        Rows a step; with `tasks_per_batch` and missing labels, rows a task of a step at most.
     tasks_per_batch : int or None, default=None
-        Tasks a step, drawn in proportion to their numbers of labels; all when None.
+        Tasks a step, drawn in proportion to their numbers of labels, where labels are missing with
+        rows on which each was observed; all when None.
     learning_rate : float, default=3e-3
         Falls to zero along a cosine; the linear path of "linear" and "mlp" has three times as much.
     optimizer : {"adam", "adamw", "sgd"}, default="adamw"

@@ -101,7 +101,7 @@ class Targets:
         if isinstance(values, ObservedTargets):
             Y = replace(values, value=values.value.to(dtype))
         else:
-            Y = to_tensor(values).to(dtype)
+            Y = torch.from_numpy(values).to(dtype)
         of_rows = None if weights is None else to_tensor(weights)
         return TaskTable(X, Y, of_rows, self.binary, self.task_of_output)
 

@@ -19,7 +19,7 @@ from sklearn_sparsedis.nn._episode_heads import (
     EpisodeHeads,
     FewShotHead,
 )
-from sklearn_sparsedis.nn._head_parts import merge_heads
+from sklearn_sparsedis.nn._head_parts import HeadStatistics, head_statistics, merge_heads
 from sklearn_sparsedis.nn._heads import GAMMA, HeadProblem, Heads, HeadTargets
 from sklearn_sparsedis.nn._image_encoders import (
     EPISODE_ENCODERS,
@@ -41,6 +41,7 @@ __all__ = [
     "FewShotHead",
     "GAMMA",
     "HeadProblem",
+    "HeadStatistics",
     "HeadTargets",
     "Heads",
     "LinearNetwork",
@@ -50,6 +51,7 @@ __all__ = [
     "build_network",
     "column_moments",
     "column_scale",
+    "head_statistics",
     "image_shape",
     "linear_path",
     "merge_heads",

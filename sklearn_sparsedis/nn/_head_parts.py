@@ -5,13 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import CentredTargets
+from sklearn_sparsedis.functional import CentredTargets, GramStatistics, centred_gram
 from sklearn_sparsedis.nn._common_head import CommonHead
 from sklearn_sparsedis.solvers import SolveResult
 
 __all__ = [
+    "HeadStatistics",
     "HeadTargets",
     "Heads",
+    "head_statistics",
     "merge_heads",
     "own_rows",
     "per_task",
@@ -22,6 +24,22 @@ __all__ = [
 ]
 
 HeadTargets = CentredTargets
+HeadStatistics = GramStatistics
+
+
+def head_statistics(
+    Z: Tensor, Y: Tensor | HeadTargets, weights: Tensor | None = None
+) -> HeadStatistics:
+    """What least squares needs to know of T tasks, in float64.
+
+    Parameters
+    ----------
+    Z : Tensor of shape (n, m) or (T, n, m)
+    Y : Tensor of shape (n, T), or what `HeadProblem.centre` gives for it
+    weights : Tensor of shape (n,) or (n, T), optional
+    """
+    targets = Y.double().T if isinstance(Y, Tensor) else Y
+    return centred_gram(Z.double(), targets, per_task(weights))
 
 
 @dataclass(frozen=True)

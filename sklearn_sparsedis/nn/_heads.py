@@ -6,12 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import (
-    GramStatistics,
-    centre_targets,
-    centred_gram,
-    lasso_alpha_max,
-)
+from sklearn_sparsedis.functional import centre_targets, lasso_alpha_max
 from sklearn_sparsedis.implicit import LEAST_SQUARES, LeastSquaresFit
 from sklearn_sparsedis.nn._common_head import (
     CommonHead,
@@ -23,7 +18,9 @@ from sklearn_sparsedis.nn._common_head import (
 from sklearn_sparsedis.nn._head_losses import balance_classes, mean_log_loss, squared_error
 from sklearn_sparsedis.nn._head_parts import (
     Heads,
+    HeadStatistics,
     HeadTargets,
+    head_statistics,
     merge_heads,
     own_rows,
     per_task,
@@ -224,18 +221,20 @@ class HeadProblem:
         weights: Tensor | None,
         coef_init: Tensor | None,
     ) -> Heads:
-        stats = centred_gram(
-            Z.double(), Y.double().T if isinstance(Y, Tensor) else Y, per_task(weights)
-        )
+        stats = head_statistics(Z, Y, weights)
         if self.common is not False:
             weight, corr = per_task(weights), stats.corr
             n_labels = count_labels(weight, len(Z), len(corr), corr)
             return self.solve_deviations(stats, n_labels, task_shares(weight, corr), coef_init)
-        fit, alpha_max = self._solve_statistics(*stats[:3], coef_init)
+        return self.solve_statistics(stats, coef_init)
+
+    def solve_statistics(self, stats: HeadStatistics, coef_init: Tensor | None) -> Heads:
+        """Heads of T tasks with values from what least squares needs to know of their rows."""
+        fit, alpha_max = self._least_squares(*stats[:3], coef_init)
         intercept = stats.y_mean - (fit.coef * stats.z_mean).sum(-1)
         return Heads(fit.coef, intercept, fit.loss, alpha_max, fit.result)
 
-    def _solve_statistics(
+    def _least_squares(
         self,
         gram: Tensor,
         corr: Tensor,
@@ -263,7 +262,7 @@ class HeadProblem:
         return fit, alpha_max
 
     def solve_deviations(
-        self, stats: GramStatistics, n_labels: Tensor, share: Tensor, coef_init: Tensor | None
+        self, stats: HeadStatistics, n_labels: Tensor, share: Tensor, coef_init: Tensor | None
     ) -> Heads:
         """Heads as a common one and deviations from it.
 
@@ -281,7 +280,7 @@ class HeadProblem:
         left = fit_deviations(stats, common, n_labels)
         start = None if coef_init is None else coef_init - common.coef.detach()
         least = common.least_alpha(self.penalty, n_labels)
-        fit, alpha_max = self._solve_statistics(left.gram, left.corr, left.y_sq, start, least)
+        fit, alpha_max = self._least_squares(left.gram, left.corr, left.y_sq, start, least)
         off = left.mean - (fit.coef * stats.z_mean).sum(-1)
         coef = common.coef + fit.coef
         # the loss of the solver counts the penalty of the intercept as well

@@ -161,10 +161,11 @@ class TaskBatches:
         self.table = table
         self.n_rows, n_columns = table.Y.shape
         members: dict[int, list[int]] = {}
-        for column, task in enumerate(table.task_of_output or range(n_columns)):
+        for column, task in enumerate(table.task_of_output or ()):
             members.setdefault(task, []).append(column)
+        # columns of tasks with several outputs; elsewhere a task is a column
         self.members = list(members.values())
-        self.n_tasks = len(self.members)
+        self.n_tasks = len(self.members) or n_columns
         self.most_rows = batch_size
         self.batch_size = min(batch_size, self.n_rows)
         self.tasks_per_batch = min(tasks_per_batch or self.n_tasks, self.n_tasks)
@@ -189,8 +190,9 @@ class TaskBatches:
         Y = self.table.Y
         if not isinstance(Y, ObservedTargets) or self.tasks_per_batch == self.n_tasks:
             return None
-        labels = Y.count.double()
-        chances = torch.stack([labels[columns].mean() for columns in self.members])
+        chances = Y.count.double()
+        if self.members:
+            chances = torch.stack([chances[columns].mean() for columns in self.members])
         return None if (chances == chances[0]).all() else chances
 
     def __len__(self) -> int:
@@ -293,8 +295,9 @@ class TaskBatches:
         binary, task_of_output = self.table.binary, self.table.task_of_output
         tasks = torch.arange(Y.shape[1])
         if self.tasks_per_batch < self.n_tasks:
-            drawn = self._some_tasks(self.tasks_per_batch).tolist()
-            columns = [column for task in drawn for column in self.members[task]]
+            columns = self._some_tasks(self.tasks_per_batch).tolist()
+            if self.members:
+                columns = [column for task in columns for column in self.members[task]]
             binary = binary and tuple(binary[c] for c in columns)
             task_of_output = task_of_output and tuple(task_of_output[c] for c in columns)
             tasks = torch.tensor(columns).to(Y.device)

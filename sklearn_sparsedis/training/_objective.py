@@ -152,8 +152,7 @@ class BilevelObjective(nn.Module):
         whole = k == len(batch.Y)
         support = Z
         if batch.rows is not None:
-            rows = batch.rows.T
-            support, Z = Z[rows[:, :k]], Z if whole else Z[rows[:, k:]]
+            support, Z = own_rows(Z, batch.rows[:k]), own_rows(Z, batch.rows[k:])
         elif not whole:
             support, Z = Z[:k], Z[k:]
         heads = self.training_problem.solve(
@@ -202,14 +201,19 @@ class BilevelObjective(nn.Module):
         tasks : Tensor of int64, optional
             Which tasks the table has; all by default.
         """
-        raw = self._encode(self.encoder.raw, table.X)
-        self.encoder.calibrate(raw, table.row_weights)
-        Z = (raw - self.encoder.mean) / self.encoder.std
+        Z = self.calibrate(table)
         chosen = slice(None) if tasks is None else tasks
         heads = solve_heads(self.problem, Z, table, self.coef[chosen], self.intercept[chosen])
         self.coef[chosen] = heads.coef
         self.intercept[chosen] = heads.intercept
         return heads
+
+    @torch.no_grad()
+    def calibrate(self, table: TaskTable) -> Tensor:
+        """Take the output normalisation from these rows; their components."""
+        raw = self._encode(self.encoder.raw, table.X)
+        self.encoder.calibrate(raw, table.row_weights)
+        return (raw - self.encoder.mean) / self.encoder.std
 
     @torch.no_grad()
     def held_out_loss(
@@ -261,3 +265,10 @@ def encode(network: Callable[[Any], Tensor], X: Any, part: slice = slice(None)) 
 def rows_at_once(n_features: int) -> int:
     """Rows that are encoded together outside training."""
     return max(1, min(CHUNK, CHUNK_VALUES // n_features))
+
+
+def own_rows(Z: Tensor, rows: Tensor) -> Tensor:
+    """Rows (T, k, m) of tasks that each have their own, from positions (k, T)."""
+    index = rows.T
+    # the gradient of selected rows costs less than that of an index
+    return Z.index_select(0, index.reshape(-1)).unflatten(0, index.shape)

@@ -16,6 +16,10 @@ __all__ = ["start_linear_path"]
 # a start needs no more than this many rows, or tasks that each have rows of their own
 MAX_ROWS = 10_000
 MAX_TASKS = 200
+# and no more rows than make so many products
+MAX_PRODUCTS = 4e10
+# singular values below this share of the largest are rounding
+SMALLEST = 1e-6
 # penalties to choose from, in units of the features' variance
 ALPHAS = np.logspace(-6, 3, 37)
 
@@ -63,10 +67,12 @@ def _sample(table: TaskTable, random: np.random.RandomState) -> TaskTable:
         share = table.Y.count.double().numpy()
         tasks = random.choice(len(share), MAX_TASKS, replace=False, p=share / share.sum())
         table = table.of_tasks(torch.from_numpy(tasks))
-    if len(table.X) > MAX_ROWS:
-        chosen = random.choice(len(table.X), MAX_ROWS, replace=False)
+    n, d = table.X.shape
+    most = min(MAX_ROWS, round(max(MAX_PRODUCTS / d**2, (MAX_PRODUCTS / d) ** 0.5)))
+    if n > most:
+        chosen = random.choice(n, most, replace=False)
     elif isinstance(table.X, FileRows):
-        chosen = np.arange(len(table.X))
+        chosen = np.arange(n)
     else:
         return table
     return table.rows(torch.from_numpy(chosen).to(table.X.device))
@@ -129,16 +135,16 @@ def _ridge_gcv(
     n_rows = max(weight.sum(), len(weight))
     X, Y = X - share @ X, Y - share @ Y
     root = np.sqrt(share)[:, None]
-    U, singular, Vt = np.linalg.svd(root * X, full_matrices=False)
-    projected = U.T @ (root * Y)
+    singular, V = _right_vectors(root * X)
+    projected = ((root * X) @ V).T @ (root * Y) / singular[:, None]
     shrinkage = singular**2 / (singular**2 + ALPHAS[:, None] + np.finfo(np.float64).tiny)
     left = ((root * Y) ** 2).sum(0) - (1 - (1 - shrinkage) ** 2) @ projected**2
     freedom = n_rows - 1 - shrinkage.sum(1)
     usable = freedom > 0.5
     criterion = np.full(left.shape, np.inf)
     criterion[usable] = left[usable] / freedom[usable, None] ** 2
-    best = shrinkage[criterion.sum(1).argmin()] / np.where(singular > 0, singular, 1.0)
-    return Vt.T @ (best[:, None] * projected)
+    best = shrinkage[criterion.sum(1).argmin()] / singular
+    return V @ (best[:, None] * projected)
 
 
 def _components(
@@ -151,25 +157,44 @@ def _components(
     """Weights of the linear path, shape (n_components, n_features)."""
     share = weight / weight.sum()
     X = np.sqrt(share)[:, None] * (X - share @ X)
-    singular, V = _directions(X @ B, n_components)
-    A = B @ V / singular
+    narrow = B
+    if B.shape[1] > len(B):  # as many columns as features say the same of predictions
+        spread, W = _right_vectors(B.T)
+        narrow = W * spread
+    singular, V = _right_vectors(X @ narrow, n_components)
+    A = narrow @ V / singular
+    A = A * _signs(B.T @ (X.T @ (X @ A)))
     if len(singular) < n_components:
         scores = X @ A
         left = X - scores @ (scores.T @ X)
-        spread, W = _directions(left, n_components - len(singular), float(np.linalg.norm(X)))
-        A = np.hstack([A, W / spread])
+        n_left = n_components - len(singular)
+        spread, W = _right_vectors(left, n_left, float(np.linalg.norm(X)))
+        A = np.hstack([A, W * _signs(W) / spread])
     A = np.hstack([A, np.zeros((len(A), n_components - A.shape[1]))])
     rotation, _ = np.linalg.qr(random.standard_normal((n_components, n_components)))
     return rotation @ A.T
 
 
-def _directions(
-    X: NDArray[np.float64], n_directions: int, scale: float = 0.0
+def _right_vectors(
+    X: NDArray[np.float64], n: int | None = None, scale: float = 0.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Leading singular values above rounding at a scale, and right vectors of a fixed sign."""
-    _, singular, Vt = np.linalg.svd(X, full_matrices=False)
-    floor = 1e-8 * max(scale, singular.max(initial=0.0))
-    rank = min(int((singular > floor).sum()), n_directions)
-    V = Vt[:rank].T
-    largest = np.abs(V).argmax(0)
-    return singular[:rank], V * np.sign(V[largest, np.arange(rank)])
+    """Singular values above rounding at a scale, and right vectors; the largest n, or all.
+
+    From the smaller matrix of products, which costs a tenth of a singular value decomposition. It
+    rounds squares, so that values below a millionth of the largest are lost.
+    """
+    tall = len(X) >= X.shape[1]
+    products = torch.from_numpy(X.T @ X if tall else X @ X.T)
+    squares, vectors = (x.numpy() for x in torch.linalg.eigh(products))  # faster than NumPy's
+    singular, vectors = np.sqrt(squares.clip(0))[::-1], vectors[:, ::-1]
+    rank = int((singular > SMALLEST * max(scale, singular.max(initial=0.0))).sum())
+    rank = rank if n is None else min(rank, n)
+    singular, vectors = singular[:rank], vectors[:, :rank]
+    return singular, vectors if tall else X.T @ vectors / singular
+
+
+def _signs(V: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Signs that make the largest entry of each column positive."""
+    if not V.size:
+        return np.ones(V.shape[1])
+    return np.sign(V[np.abs(V).argmax(0), np.arange(V.shape[1])])

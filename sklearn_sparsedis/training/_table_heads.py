@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import GramStatistics, centred_gram
-from sklearn_sparsedis.nn import HeadProblem, Heads, merge_heads
+from sklearn_sparsedis.nn import HeadProblem, Heads, HeadStatistics, head_statistics, merge_heads
 from sklearn_sparsedis.tasks import ObservedTargets, Pack, TaskTable
 
 __all__ = ["judge_heads", "observed_gram", "observed_predictions", "solve_heads"]
 
+# numbers in the Gram matrices that are held at a time: 128 MB
+HELD = 2**24
 # observations that are predicted together
 PREDICTED = 2**16
 
@@ -45,7 +46,7 @@ def solve_heads(
             n_labels, share = total.maximum(Y.count), total / total.sum()
             return problem.solve_deviations(stats, n_labels.to(corr), share.to(corr), coef_init)
         if table.task_of_output is None:
-            return _solve_packs(problem, Z, table, coef_init, intercept_init)
+            return _solve_observed(problem, Z, table, coef_init, intercept_init)
         Y, weights = (x.to(Z.device) for x in Y.dense())
     return problem.solve(
         Z,
@@ -58,31 +59,38 @@ def solve_heads(
     )
 
 
-def _solve_packs(
+def _solve_observed(
     problem: HeadProblem,
     Z: Tensor,
     table: TaskTable,
     coef_init: Tensor | None,
     intercept_init: Tensor | None,
 ) -> Heads:
+    """Heads of tasks with values from their statistics, of those with labels from their rows."""
+    Y = table.Y
+    assert isinstance(Y, ObservedTargets)  # for mypy
+    labels = torch.tensor(table.binary or (False,) * Y.shape[1])
     heads, order = [], []
-    assert isinstance(table.Y, ObservedTargets)  # for mypy
-    for pack in _packs(table.Y, Z):
-        part = problem.part(pack.tasks)
-        start = None if coef_init is None else coef_init[pack.tasks]
-        level = None if intercept_init is None else intercept_init[pack.tasks]
-        binary = _binary(table, pack)
-        solved = part.solve(
+    for tasks in (~labels).nonzero()[:, 0].split(max(1, HELD // Z.shape[1] ** 2)):
+        if len(tasks):
+            stats = observed_gram(Z, Y.of_tasks(tasks))
+            start = None if coef_init is None else coef_init[tasks]
+            heads.append(problem.part(tasks).solve_statistics(stats, start))
+            order.append(tasks)
+    labelled = labels.nonzero()[:, 0]
+    for pack in _packs(Y.of_tasks(labelled), Z) if len(labelled) else ():
+        tasks = labelled[pack.tasks]
+        solved = problem.part(tasks).solve(
             Z[pack.row],
             pack.value.T,
             pack.weight.T,
-            start,
-            intercept_init=level,
-            binary=binary,
+            None if coef_init is None else coef_init[tasks],
+            intercept_init=None if intercept_init is None else intercept_init[tasks],
+            binary=(True,) * len(tasks),
         )
         heads.append(solved)
-        order.append(pack.tasks)
-    return merge_heads(heads, torch.cat(order).argsort())
+        order.append(tasks)
+    return merge_heads(heads, torch.cat(order).argsort().to(Z.device))
 
 
 def judge_heads(problem: HeadProblem, heads: Heads, Z: Tensor, table: TaskTable) -> Tensor:
@@ -98,15 +106,14 @@ def judge_heads(problem: HeadProblem, heads: Heads, Z: Tensor, table: TaskTable)
     return losses
 
 
-def observed_gram(Z: Tensor, Y: ObservedTargets) -> GramStatistics:
+def observed_gram(Z: Tensor, Y: ObservedTargets) -> HeadStatistics:
     """Statistics of all tasks, each on the rows where it was observed."""
     found, order = [], []
     for pack in _packs(Y, Z):
-        rows = Z[pack.row].double()
-        found.append(centred_gram(rows, pack.value.double(), pack.weight))
+        found.append(head_statistics(Z[pack.row], pack.value.T, pack.weight.T))
         order.append(pack.tasks)
     back = torch.cat(order).argsort()
-    return GramStatistics(*(torch.cat(parts)[back] for parts in zip(*found, strict=True)))
+    return HeadStatistics(*(torch.cat(parts)[back] for parts in zip(*found, strict=True)))
 
 
 def observed_predictions(

@@ -24,7 +24,7 @@ N_EVALUATIONS = 50
 # rows, or labels of tasks with rows of their own, on which heads are fitted and judged in each of
 # them: their errors are far below those of the encoder, and the cost does not grow with the table
 MAX_ROWS = 5000
-MAX_LABELS = 100_000
+MAX_LABELS = 50_000
 # tasks that are judged even if they have more labels
 MIN_TASKS = 16
 
