@@ -60,9 +60,11 @@ def lasso_certificate(
 
     Parameters
     ----------
-    corr, coef, gradient : Tensor of shape (*batch, m)
-    y_sq, alpha : Tensor of shape (*batch,)
-        As above.
+    corr : Tensor of shape (*batch, m)
+    y_sq : Tensor of shape (*batch,)
+    coef, gradient : Tensor of shape (*batch, m)
+    alpha : Tensor of shape (*batch,)
+        As in `residual_square` and `lasso_duality_gap`.
 
     Returns
     -------
