@@ -1,6 +1,7 @@
 """Encoders, and heads that solve an inner problem."""
 
 from sklearn_sparsedis.nn._common_head import CommonHead
+from sklearn_sparsedis.nn._component_statistics import component_statistics, some_statistics
 from sklearn_sparsedis.nn._encoders import (
     ENCODERS,
     ConvNetwork,
@@ -19,7 +20,13 @@ from sklearn_sparsedis.nn._episode_heads import (
     EpisodeHeads,
     FewShotHead,
 )
-from sklearn_sparsedis.nn._heads import GAMMA, HeadProblem, Heads, HeadTargets
+from sklearn_sparsedis.nn._heads import (
+    GAMMA,
+    GramStatistics,
+    HeadProblem,
+    Heads,
+    HeadTargets,
+)
 from sklearn_sparsedis.nn._image_encoders import (
     EPISODE_ENCODERS,
     Conv4Network,
@@ -39,6 +46,7 @@ __all__ = [
     "EpisodeHeads",
     "FewShotHead",
     "GAMMA",
+    "GramStatistics",
     "HeadProblem",
     "HeadTargets",
     "Heads",
@@ -49,6 +57,8 @@ __all__ = [
     "build_network",
     "column_moments",
     "column_scale",
+    "component_statistics",
     "image_shape",
     "linear_path",
+    "some_statistics",
 ]

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import CentredTargets
+from sklearn_sparsedis.functional import CentredTargets, lasso_alpha_max
 from sklearn_sparsedis.nn._common_head import CommonHead
 from sklearn_sparsedis.solvers import SolveResult
 
 __all__ = [
+    "HEAD_UNITS",
     "HeadTargets",
     "Heads",
     "merge_heads",
@@ -18,6 +19,7 @@ __all__ = [
     "some_columns",
     "some_rows",
     "some_targets",
+    "tasks_first",
 ]
 
 HeadTargets = CentredTargets
@@ -56,6 +58,11 @@ class Heads:
 def per_task(weights: Tensor | None) -> Tensor | None:
     """Weights of rows (n,) or labels (n, T) with tasks first."""
     return weights.T if weights is not None and weights.ndim == 2 else weights
+
+
+def tasks_first(Y: Tensor | HeadTargets) -> Tensor | HeadTargets:
+    """Targets (n, T) in double precision with tasks first, as centred ones are already."""
+    return Y.double().T if isinstance(Y, Tensor) else Y
 
 
 def some_columns(weights: Tensor | None, tasks: Tensor) -> Tensor | None:
@@ -103,3 +110,14 @@ def merge_heads(heads: list[Heads], order: Tensor) -> Heads:
         join([part.alpha_max for part in heads]),
         result,
     )
+
+
+def _mean_variance(gram: Tensor, corr: Tensor) -> Tensor:
+    return gram.diagonal(dim1=-2, dim2=-1).mean(-1).expand(corr.shape[0])
+
+
+def _least_with_zero(gram: Tensor, corr: Tensor) -> Tensor:
+    return lasso_alpha_max(corr)
+
+
+HEAD_UNITS = {"l1": _least_with_zero, "l2": _mean_variance, "mcp": _least_with_zero}

@@ -1,17 +1,12 @@
 """Heads of all tasks on one representation: centred statistics, penalty, inner solve."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import (
-    GramStatistics,
-    centre_targets,
-    centred_gram,
-    lasso_alpha_max,
-)
+from sklearn_sparsedis.functional import GramStatistics, centre_targets, centred_gram
 from sklearn_sparsedis.implicit import LEAST_SQUARES, LeastSquaresFit
 from sklearn_sparsedis.nn._common_head import (
     CommonHead,
@@ -22,6 +17,7 @@ from sklearn_sparsedis.nn._common_head import (
 )
 from sklearn_sparsedis.nn._head_losses import balance_classes, mean_log_loss, squared_error
 from sklearn_sparsedis.nn._head_parts import (
+    HEAD_UNITS,
     Heads,
     HeadTargets,
     merge_heads,
@@ -30,12 +26,13 @@ from sklearn_sparsedis.nn._head_parts import (
     some_columns,
     some_rows,
     some_targets,
+    tasks_first,
 )
 from sklearn_sparsedis.nn._label_heads import fit_label_heads
 from sklearn_sparsedis.nn._shared_supports import fit_shared_supports, have_company
 from sklearn_sparsedis.solvers import GAMMA
 
-__all__ = ["GAMMA", "HeadProblem", "HeadTargets", "Heads"]
+__all__ = ["GAMMA", "GramStatistics", "HeadProblem", "HeadTargets", "Heads"]
 
 
 @dataclass(frozen=True)
@@ -97,6 +94,7 @@ class HeadProblem:
         intercept_init: Tensor | None = None,
         binary: tuple[bool, ...] | None = None,
         task_of_output: tuple[int, ...] | None = None,
+        statistics: Callable[..., GramStatistics] | None = None,
     ) -> Heads:
         """Solve for all tasks; differentiable in Z and Y.
 
@@ -118,11 +116,17 @@ class HeadProblem:
             Which targets are outputs of one task: with "l1" these share one support
             (`solvers.solve_multitask_lasso`), and must have the same weights and no labels. Below,
             a task is a target.
+        statistics : callable, optional
+            What stands for `functional.centred_gram` where Z is not what the heads are for, or not
+            all of it; not with labels.
         """
+        statistics = statistics or centred_gram
         kinds = self._kinds(binary, task_of_output)
         if len(kinds) < 2:
             kind = next(iter(kinds), "values")
-            return self._solve_kind(kind, Z, Y, weights, coef_init, intercept_init, task_of_output)
+            return self._solve_kind(
+                kind, Z, Y, weights, coef_init, intercept_init, task_of_output, statistics
+            )
         device = Z.device
         # from the host's memory, which is no synchronisation
         parts = {kind: torch.tensor(columns).to(device) for kind, columns in kinds.items()}
@@ -135,6 +139,7 @@ class HeadProblem:
                 some_rows(coef_init, tasks),
                 some_rows(intercept_init, tasks),
                 task_of_output and tuple(task_of_output[t] for t in kinds[kind]),
+                statistics,
             )
             for kind, tasks in parts.items()
         ]
@@ -164,14 +169,15 @@ class HeadProblem:
         coef_init: Tensor | None,
         intercept_init: Tensor | None,
         task_of_output: tuple[int, ...] | None,
+        statistics: Callable[..., GramStatistics],
     ) -> Heads:
         if kind == "values":
-            return self._solve_values(Z, Y, weights, coef_init)
+            return self._solve_values(Z, Y, weights, coef_init, statistics)
         if kind == "labels":
             assert isinstance(Y, Tensor)  # for mypy
             return self._solve_labels(Z, Y, weights, coef_init, intercept_init)
         assert task_of_output is not None
-        return self._solve_shared(Z, Y, weights, coef_init, task_of_output)
+        return self._solve_shared(Z, Y, weights, coef_init, task_of_output, statistics)
 
     def judge(
         self,
@@ -222,12 +228,12 @@ class HeadProblem:
         Y: Tensor | HeadTargets,
         weights: Tensor | None,
         coef_init: Tensor | None,
+        statistics: Callable[..., GramStatistics],
     ) -> Heads:
-        stats = centred_gram(
-            Z.double(), Y.double().T if isinstance(Y, Tensor) else Y, per_task(weights)
-        )
+        stats = statistics(Z.double(), tasks_first(Y), per_task(weights))
         if self.common is not False:
-            return self._solve_deviations(stats, per_task(weights), len(Z), coef_init)
+            n_rows = len(Y) if isinstance(Y, Tensor) else Y.y.shape[-1]
+            return self._solve_deviations(stats, per_task(weights), n_rows, coef_init)
         fit, alpha_max = self._solve_statistics(*stats[:3], coef_init)
         intercept = stats.y_mean - (fit.coef * stats.z_mean).sum(-1)
         return Heads(fit.coef, intercept, fit.loss, alpha_max, fit.result)
@@ -286,15 +292,17 @@ class HeadProblem:
         weights: Tensor | None,
         coef_init: Tensor | None,
         task_of_output: tuple[int, ...],
+        statistics: Callable[..., GramStatistics],
     ) -> Heads:
         """Heads of tasks with several outputs."""
         fit, intercept, alpha_max = fit_shared_supports(
             Z.double(),
-            Y.double().T if isinstance(Y, Tensor) else Y,
+            tasks_first(Y),
             per_task(weights),
             task_of_output,
             lambda unit, first: self._part(first)._strength(unit),
             coef_init,
+            statistics,
             tol=self.tol,
             max_iter=self.max_iter,
         )
@@ -334,14 +342,3 @@ class HeadProblem:
     def _strength(self, alpha_max: Tensor) -> Tensor:
         alpha = self.alpha * alpha_max if self.relative else alpha_max * 0 + self.alpha
         return alpha.maximum(self.floor * alpha_max) if self.floor else alpha
-
-
-def _mean_variance(gram: Tensor, corr: Tensor) -> Tensor:
-    return gram.diagonal(dim1=-2, dim2=-1).mean(-1).expand(corr.shape[0])
-
-
-def _least_with_zero(gram: Tensor, corr: Tensor) -> Tensor:
-    return lasso_alpha_max(corr)
-
-
-HEAD_UNITS = {"l1": _least_with_zero, "l2": _mean_variance, "mcp": _least_with_zero}

@@ -1,6 +1,6 @@
 """Batches of rows and tasks for one outer step each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -65,6 +65,7 @@ class TaskBatch(NamedTuple):
     Attributes
     ----------
     X, Y, weights : as in TaskTable, for some rows and tasks
+        Where processes share the rows out, X is this one's part.
     tasks : Tensor of int64, shape (n_tasks_in_batch,)
         Which columns of the table the columns of Y are.
     n_support : int
@@ -101,6 +102,9 @@ class TaskBatches:
         Batches in all iterations together.
     seed : int
         Seed of the order.
+    part : callable, optional
+        From the number of a batch's rows to the slice of those of which X is wanted; all by
+        default.
     """
 
     def __init__(
@@ -113,8 +117,11 @@ class TaskBatches:
         n_batches: int,
         n_total: int,
         seed: int,
+        part: Callable[[int], slice] = slice,
     ) -> None:
         self.table = table
+        self.part = part
+        self._whole: Tensor | None = None
         self.n_rows, n_columns = table.Y.shape
         members: dict[int, list[int]] = {}
         for column, task in enumerate(table.task_of_output or range(n_columns)):
@@ -184,14 +191,18 @@ class TaskBatches:
         drawn = torch.multinomial(self._chances, self.tasks_per_batch, generator=self.generator)
         return drawn.tolist()
 
+    def _rows(self, index: Tensor | None) -> tuple[Tensor, *tuple[Any, ...]]:
+        """The fields of the table for a batch's rows, all where there is no index."""
+        if index is None:
+            if self._whole is None:  # few enough for a batch, also where they lie in a file
+                self._whole = self.table.X[self.part(self.n_rows)]
+            return (self._whole, *self.table[1:])
+        Y, weights = self.table.Y[index], self.table.weights
+        X = self.table.X[index[self.part(len(index))]]
+        return X, Y, None if weights is None else weights[index], *self.table[3:]
+
     def _draw(self) -> TaskBatch:
-        index = self._next_rows()
-        if index is None and isinstance(self.table.X, FileRows):  # few enough for a batch
-            self.table = self.table.rows(torch.arange(self.n_rows, device=self.table.Y.device))
-        X, Y, weights, binary, task_of_output = (
-            self.table if index is None else self.table.rows(index)
-        )
-        assert isinstance(X, Tensor)  # for mypy
+        X, Y, weights, binary, task_of_output = self._rows(self._next_rows())
         tasks = torch.arange(Y.shape[1])
         if self.tasks_per_batch < self.n_tasks:
             columns = [column for task in self._next_tasks() for column in self.members[task]]
@@ -201,7 +212,7 @@ class TaskBatches:
             Y = Y[:, tasks]
             weights = weights[:, tasks] if weights is not None and weights.ndim == 2 else weights
         tasks = tasks.to(Y.device)
-        n_support = len(X)
+        n_support = len(Y)
         if self.query_fraction is not None:
-            n_support -= min(max(round(self.query_fraction * len(X)), 1), len(X) - 2)
+            n_support -= min(max(round(self.query_fraction * len(Y)), 1), len(Y) - 2)
         return TaskBatch(X, Y, weights, tasks, n_support, binary, task_of_output)

@@ -49,7 +49,8 @@ def test_tasks_are_drawn_in_proportion_to_their_labels():
 def test_a_table_no_larger_than_a_batch_comes_whole_and_as_it_is():
     rows = table()
     first, second = batches(rows, batch_size=99, n_batches=2, n_total=2)
-    assert first.X is rows.X
+    assert first.X.data_ptr() == rows.X.data_ptr()
+    assert torch.equal(first.X, rows.X)
     assert second.Y is rows.Y, "its targets are prepared once"
     assert first.n_support == 10
 
