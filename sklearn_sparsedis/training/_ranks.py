@@ -1,18 +1,22 @@
-"""Processes that train one model together, by torch.distributed."""
+"""Processes that fit one model together, by torch.distributed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sklearn_sparsedis.exceptions import RankError
 
-__all__ = ["Ranks"]
+__all__ = ["ALONE", "Ranks"]
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,15 @@ class Ranks:
     def _alike(self, alike: bool) -> int | None:
         return self.size if alike else None
 
+    def add(self, *arrays: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        """Sums of arrays over the ranks, in one message."""
+        if self.size == 1:
+            return arrays
+        flat = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
+        flat = _summed(flat.to("cuda" if dist.get_backend() == "nccl" else "cpu")).cpu()
+        parts = flat.split([array.size for array in arrays])
+        return tuple(x.numpy().reshape(a.shape) for x, a in zip(parts, arrays, strict=True))
+
     def add_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
         """Replace gradients by their sums over the ranks; and the sum of the losses."""
         if self.size == 1:
@@ -95,6 +108,24 @@ class Ranks:
             dist.broadcast_object_list(answer, src=0)
         if answer[1] is not None:
             raise answer[1]
+        return answer[0]
+
+    def each(self, action: Callable[[], Result]) -> Result:
+        """What an action, without messages, returns here; what it raises on any rank, on all."""
+        if self.size == 1:
+            return action()
+        answer: tuple[Result, ...] = ()
+        found: Exception | None = None
+        try:
+            answer = (action(),)
+        except Exception as error:
+            found = error
+        errors: list[Exception | None] = [None] * self.size
+        with _explained():
+            dist.all_gather_object(errors, found)
+        for raised in errors:
+            if raised is not None:
+                raise raised
         return answer[0]
 
     def require_same(self, what: Mapping[str, Any]) -> None:
@@ -128,6 +159,9 @@ class Ranks:
             for layer, kind in layers:
                 layer.__class__ = kind
 
+
+# one process by itself
+ALONE = Ranks()
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
