@@ -111,7 +111,7 @@ def fit(name, path=None, **changes):
         model.set_params(callbacks=[Checkpoint(path, every=7)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.fit(X, y, sample_weight=weights[0] if weights else None)
+        model.fit(X, y, **({"sample_weight": weights[0]} if weights else {}))
     names = ("coef_", "intercept_", "loss_curve_", "validation_loss_curve_", "n_iter_")
     arrays = {key: np.asarray(getattr(model, key)) for key in names}
     return {**arrays, "transformed": model.transform(X)}
