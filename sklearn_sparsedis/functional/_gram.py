@@ -132,6 +132,7 @@ def summed_gram(
     sample_weight: Tensor | None,
     part: Callable[[int], slice],
     total: Callable[[Tensor], Tensor],
+    origin: Tensor | None = None,
 ) -> GramStatistics:
     """`centred_gram` of features of which each of several processes has some rows.
 
@@ -146,10 +147,13 @@ def summed_gram(
         From the number of rows to the slice of those that are this process's.
     total : callable
         Sum of a vector over the processes, differentiable.
+    origin : Tensor of shape (m,), optional
+        Near the mean of Z, in units of its deviation.
 
     Notes
     -----
-    Two vectors are summed: the means, and the second moments about them. Differentiable in Z.
+    Two vectors are summed: the means, and the second moments about them; with an origin and centred
+    targets the second only. Differentiable in Z.
     """
     known = None if isinstance(y, Tensor) else y
     own = y if isinstance(y, Tensor) else y.y
@@ -158,10 +162,11 @@ def summed_gram(
     if sample_weight is not None:
         share = _normalised(sample_weight.to(Z.dtype))[..., rows]
     apart = share.ndim > 1
-    with torch.no_grad():
-        common = share.flatten(0, -2).mean(0) if apart else share
-        means = [common @ Z] if known else [common @ Z, (share * own).sum(-1)]
-        origin, *levels = _summed(means, total)
+    if known is None or origin is None:
+        with torch.no_grad():
+            common = share.flatten(0, -2).mean(0) if apart else share
+            means = [common @ Z] if known else [common @ Z, (share * own).sum(-1)]
+            origin, *levels = _summed(means, total)
     y_mean = known.mean if known else levels[0]
     own = own if known else own - y_mean[..., None]
     Z = Z - origin
@@ -169,8 +174,7 @@ def summed_gram(
     if not known and not apart:
         moments += ((own * own) @ share,)
     gram, corr, shift, *squares = _summed(moments, total)
-    if apart:
-        gram = gram - shift[..., :, None] * shift[..., None, :]
+    gram = gram - shift[..., :, None] * shift[..., None, :]
     y_sq = known.square if known else squares[0]
     return GramStatistics(gram, corr, y_sq, origin + shift, y_mean)
 

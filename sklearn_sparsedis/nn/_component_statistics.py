@@ -25,6 +25,7 @@ def component_statistics(
     *,
     part: Callable[[int], slice] | None = None,
     total: Callable[[Tensor], Tensor] | None = None,
+    near: bool = False,
     calibrate: bool = False,
 ) -> GramStatistics:
     """`functional.centred_gram` of raw outputs after their normalisation, without making it.
@@ -40,18 +41,23 @@ def component_statistics(
         Of rows, or of the labels of T tasks, of all of them for y of shape (T, n).
     part, total : callable, optional
         Where several processes share the rows: from the number of rows to the slice of this one's,
-        and the differentiable sum of a vector over the processes.
+        and the differentiable sum of a vector over the processes. Then the encoder remembers the
+        mean of the rows.
+    near : bool
+        Whether the mean that it remembers is near that of these rows.
     calibrate : bool
         Whether to keep the normalisation of these rows for good.
     """
     if part is None or total is None:
         stats = centred_gram(raw, y, weights)
     else:
-        stats = summed_gram(raw, y, weights, part, total)
+        origin = encoder.mean.double() if near else None
+        stats = summed_gram(raw, y, weights, part, total, origin)
     if encoder.training or calibrate:
         mean, std = _output_moments(stats, weights, encoder.mean.dtype)
+        if total is not None or calibrate:
+            encoder.mean.copy_(mean.detach())
     if calibrate:
-        encoder.mean.copy_(mean)
         encoder.std.copy_(std)
     if calibrate or not encoder.training:
         mean, std = encoder.mean.double(), encoder.std.double()

@@ -76,6 +76,7 @@ class BilevelObjective(nn.Module):
         self.training_problem = problem
         self.ranks = Ranks.joined()
         self._whole: tuple[Tensor, HeadTargets | None] | None = None
+        self._stepped = False
         # heads of the last step that saw each task: where the next solve starts
         coef = torch.zeros(n_tasks, n_components, dtype=torch.float64)
         self.register_buffer("coef", coef, persistent=False)
@@ -172,7 +173,10 @@ class BilevelObjective(nn.Module):
         ranks = self.ranks
         shared: dict[str, Any] = {}
         if ranks.size > 1:
-            shared = {"part": ranks.part, "total": partial(ranks.total, alike=not dealt)}
+            total = partial(ranks.total, alike=not dealt)
+            # from one step to the next the mean of the outputs hardly moves
+            shared = {"part": ranks.part, "total": total, "near": self._stepped}
+            self._stepped = True
         stats = component_statistics(self.encoder, *args, calibrate=calibrate, **shared)
         return some_statistics(stats, ranks.every()) if dealt else stats
 
