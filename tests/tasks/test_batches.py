@@ -71,3 +71,14 @@ def test_seeds_decide_the_order_and_leave_the_global_generator_alone():
 def test_epochs_share_out_the_steps():
     passes = batches(table(), n_batches=3, n_total=7)
     assert [len(list(passes)) for _ in range(4)] == [3, 3, 1, 0]
+
+
+@pytest.mark.parametrize("size", [4, 99])
+def test_processes_get_their_part_of_the_rows_and_all_targets(size):
+    parts = [lambda n: slice(0, n // 3), lambda n: slice(n // 3, n)]
+    pairs = zip(*(batches(table(), batch_size=size, part=part) for part in parts), strict=True)
+    for (first, second), whole in zip(pairs, batches(table(), batch_size=size), strict=True):
+        assert torch.equal(torch.cat([first.X, second.X]), whole.X)
+        for batch in (first, second):
+            assert torch.equal(batch.Y, whole.Y)
+            assert batch.n_support == whole.n_support
