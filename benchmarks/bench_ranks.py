@@ -24,7 +24,6 @@ CASES = {
 }
 # rows, tasks, share of the labels that are there
 ROTATIONS = {
-    "rotation, 400,000 rows, 100 tasks": (400_000, 100, 1.0),
     "rotation, 400,000 rows, 100 tasks, a third missing": (400_000, 100, 0.67),
 }
 TWO_RANKS = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
