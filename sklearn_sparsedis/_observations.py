@@ -10,6 +10,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from sklearn_sparsedis._rows import Rows, check_table
 from sklearn_sparsedis._validation import check_task_id
+from sklearn_sparsedis.training import ALONE, Ranks
 
 _FORMATS = ("coo", "csc", "csr")
 
@@ -37,14 +38,25 @@ class Observations:
         """Whether every task is observed on every row."""
         return isinstance(self.Y, Rows) and self.before[-1] == self.Y.shape[0] * self.Y.shape[1]
 
-    def chunks(self, size: int) -> list[slice]:
-        """All rows, in slices of at most `size` observations (more, if one row has more)."""
-        bounds, n_samples = [0], len(self.before) - 1
-        while bounds[-1] < n_samples:
+    def chunks(self, size: int, ranks: Ranks = ALONE) -> list[slice]:
+        """All rows, in slices of at most `size` observations (more, if one row has more).
+
+        Of several ranks each gets rows with its share of the observations.
+        """
+        part = ranks.part(int(self.before[-1]))
+        first, last = np.searchsorted(self.before, (part.start, part.stop)).tolist()
+        bounds = [first]
+        while bounds[-1] < last:
             start = bounds[-1]
             stop = int(np.searchsorted(self.before, self.before[start] + size, side="right")) - 1
-            bounds.append(max(stop, start + 1))
+            bounds.append(min(max(stop, start + 1), last))
         return [slice(*pair) for pair in zip(bounds[:-1], bounds[1:], strict=True)]
+
+    def arrays(self) -> dict[str, Rows | NDArray[Any]]:
+        """What was observed, by names."""
+        if isinstance(self.Y, Rows):
+            return {"Y": self.Y}
+        return {"Y": self.Y.data, "tasks of Y": self.Y.indices, "rows of Y": self.before}
 
     def on(
         self, rows: slice, tasks: slice
@@ -76,8 +88,12 @@ def _ends(rows: slice) -> slice:
     return slice(rows.start, rows.stop + 1)
 
 
-def group_by_task(Y: Any, task_id: ArrayLike | None, n_samples: int) -> Observations:
+def group_by_task(
+    Y: Any, task_id: ArrayLike | None, n_samples: int, ranks: Ranks = ALONE
+) -> Observations:
     """Validate targets in the wide (dense or sparse) or the long layout.
+
+    Of dense targets each of several ranks counts its part, so that a file is read once.
 
     Raises
     ------
@@ -94,17 +110,30 @@ def group_by_task(Y: Any, task_id: ArrayLike | None, n_samples: int) -> Observat
     else:
         table = check_table(Y, "y")
         check_consistent_length(np.empty(n_samples), np.empty(len(table)))
-        counts, per_task = np.zeros(n_samples, dtype=np.int64), np.zeros(table.shape[1], np.int64)
-        for rows, block in table.chunks():
-            observed = ~np.isnan(block)
-            counts[rows] = observed.sum(axis=1)
-            per_task += observed.sum(axis=0)
+        counts, per_task = _count(table, ranks)
         missing = "are NaN on every row"
     empty = np.flatnonzero(per_task == 0)
     if len(empty):
         raise ValueError(f"Targets {empty.tolist()} of Y {missing}; remove them.")
     before = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     return Observations(table, np.arange(table.shape[1]), before)
+
+
+def _count(table: Rows, ranks: Ranks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Observations of each row and of each task."""
+    n_samples, n_tasks = table.shape
+    ranks.require_same({"shape of Y": table.shape})
+    counts, per_task = np.zeros(n_samples), np.zeros(n_tasks)
+
+    def count() -> None:
+        for rows, block in table.chunks(part=ranks.part(n_samples)):
+            observed = ~np.isnan(block)
+            counts[rows] = observed.sum(axis=1)
+            per_task[:] += observed.sum(axis=0)
+
+    ranks.each(count)
+    in_all = ranks.add(counts, per_task)
+    return in_all[0].astype(np.int64), in_all[1].astype(np.int64)
 
 
 def _long(Y: Any, task_id: ArrayLike, n_samples: int) -> Observations:

@@ -73,17 +73,21 @@ class Rows:
         rows = self._read((positions, slice(None)), f"at {len(positions)} positions")
         return self._checked(rows, len(positions))[back]
 
-    def chunks(self, width: int | None = None) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """All rows in order, as pairs of a slice and its rows.
+    def chunks(
+        self, width: int | None = None, part: slice = slice(None)
+    ) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """All rows, or a part, in order, as pairs of a slice and its rows.
 
         Parameters
         ----------
         width : int, optional
             Numbers that a caller holds for each row; those of the row itself by default.
+        part : slice, optional
         """
         step = max(1, CHUNK // max(1, self.shape[1] if width is None else width))
-        for start in range(0, len(self), step):
-            rows = slice(start, min(start + step, len(self)))
+        first, last, _ = part.indices(len(self))
+        for start in range(first, last, step):
+            rows = slice(start, min(start + step, last))
             yield rows, self[rows]
 
     def _read(self, rows: Any, named: str) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsedis._base import StampedEstimator
+from sklearn_sparsedis._checkpoints import agree
 from sklearn_sparsedis._head_basis import HeadBasis, find_head_basis
 from sklearn_sparsedis._observations import Observations, group_by_task
 from sklearn_sparsedis._rows import Rows, check_rows
@@ -31,6 +32,7 @@ from sklearn_sparsedis._validation import (
     draw_seed,
     unchanged_on_failure,
 )
+from sklearn_sparsedis.training import Ranks
 
 
 class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedEstimator):
@@ -104,6 +106,10 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
     `solvers.solve_sparse_basis`). Tasks without enough rows for a head of their own are left out
     of the search and get a head on the components.
 
+    Where torch.distributed is initialised, all ranks call `fit` or `partial_fit` with the same
+    data: each reads a part of the rows, their moments are added, and all end with the same model.
+    The search is the same on every rank.
+
     References
     ----------
     .. [1] Lachapelle et al., "Synergies between Disentanglement and Sparsity: Generalization and
@@ -165,11 +171,12 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         self : SparseRotation
         """
         with unchanged_on_failure(self):
-            rows, observed = self._check(F, Y, task_id, reset=True, min_samples=2)
+            rows, observed, seed = self._check(F, Y, task_id, reset=True, min_samples=2)
             if isinstance(observed.Y, Rows) and observed.shared:
                 moments = SharedMoments.none(rows.shape[1], len(observed.tasks))
-                return self._fit_shared(moments.with_table(rows, observed.Y), observed.tasks)
-            return self._fit_apart(rows, observed)
+                moments = moments.with_table(rows, observed.Y, Ranks.joined())
+                return self._fit_shared(moments, observed.tasks, seed)
+            return self._fit_apart(rows, observed, seed)
 
     def partial_fit(self, F: ArrayLike, Y: ArrayLike) -> "SparseRotation":
         """Continue with more rows, on which all tasks were observed.
@@ -199,7 +206,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
                     "partial_fit from the start with a Y without NaN."
                 )
             least = 2 if first else 1
-            rows, observed = self._check(F, Y, None, reset=first, min_samples=least)
+            rows, observed, seed = self._check(F, Y, None, reset=first, min_samples=least)
             if not isinstance(observed.Y, Rows) or not observed.shared:
                 raise ValueError(
                     "partial_fit needs every task on every row: Y has missing values. Use fit."
@@ -213,11 +220,13 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
                     f"Y has {n_tasks} tasks, but earlier calls had {len(moments.level)}: all calls "
                     "of partial_fit must have the same tasks."
                 )
-            return self._fit_shared(moments.with_table(rows, observed.Y), observed.tasks)
+            moments = moments.with_table(rows, observed.Y, Ranks.joined())
+            return self._fit_shared(moments, observed.tasks, seed)
 
     def _check(
         self, F: ArrayLike, Y: Any, task_id: ArrayLike | None, *, reset: bool, min_samples: int
-    ) -> tuple[Rows, Observations]:
+    ) -> tuple[Rows, Observations, int]:
+        """Rows, targets and the seed of a fit, on which the ranks that share it agree."""
         if Y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
@@ -226,38 +235,43 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         self._check_n_components()
         check_integer("n_init", self.n_init, 1, none="a fixed budget of arithmetic")
         check_device(self.device)
-        return rows, group_by_task(Y, task_id, len(rows))
+        observed = group_by_task(Y, task_id, len(rows), Ranks.joined())
+        arrays = {"F": rows, **observed.arrays(), "names of tasks": observed.tasks.astype(str)}
+        return rows, observed, agree(self, arrays, draw_seed(self.random_state))
 
-    def _fit_shared(self, moments: SharedMoments, tasks: NDArray[Any]) -> "SparseRotation":
+    def _fit_shared(
+        self, moments: SharedMoments, tasks: NDArray[Any], seed: int
+    ) -> "SparseRotation":
         """Everything but the rows, for tasks that share them."""
         features = whiten(moments)
         heads = shared_heads(features, moments)
-        basis = self._find_basis(heads)
+        basis = self._find_basis(heads, seed)
         gram, cross = basis.rotation @ basis.rotation.T, heads.coef @ basis.rotation.T
         coef = refit_from_moments(gram, cross, basis.unused < 0.5)
         self._moments: dict[str, Any] | None = dict(vars(moments))
         self._store(features, basis, tasks, coef, heads.intercept)
         return self
 
-    def _fit_apart(self, rows: Rows, observed: Observations) -> "SparseRotation":
+    def _fit_apart(self, rows: Rows, observed: Observations, seed: int) -> "SparseRotation":
         """Fit tasks with rows of their own."""
-        features = whiten(SharedMoments.none(rows.shape[1], 0).with_table(rows))
-        heads = fit_heads(features, rows, observed)
-        basis = self._find_basis(heads)
+        ranks = Ranks.joined()
+        features = whiten(SharedMoments.none(rows.shape[1], 0).with_table(rows, ranks=ranks))
+        heads = fit_heads(features, rows, observed, ranks)
+        basis = self._find_basis(heads, seed)
         support = basis.unused < 0.5
-        refit = refit_from_rows(features, basis.rotation, rows, observed, support)
+        refit = refit_from_rows(features, basis.rotation, rows, observed, support, ranks)
         self._moments = None
         self._store(features, basis, observed.tasks, *refit)
         return self
 
-    def _find_basis(self, heads: TaskHeads) -> HeadBasis:
+    def _find_basis(self, heads: TaskHeads, seed: int) -> HeadBasis:
         basis = find_head_basis(
             heads.coef,
             np.sqrt((heads.stderr**2).mean(axis=1)),
             self.n_components,
             n_init=self.n_init,
             device=check_device(self.device),
-            seed=draw_seed(self.random_state),
+            seed=seed,
         )
         if basis.problems:
             warnings.warn(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn_sparsedis._observations import Observations
 from sklearn_sparsedis._rows import Rows
 from sklearn_sparsedis._task_moments import SharedMoments, task_moments
+from sklearn_sparsedis.training import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,14 @@ def shared_heads(features: Whitening, moments: SharedMoments) -> TaskHeads:
     return TaskHeads(coef, moments.level, np.repeat(np.sqrt(variance)[:, None], r, axis=1))
 
 
-def fit_heads(features: Whitening, F: Rows, observed: Observations) -> TaskHeads:
+def fit_heads(
+    features: Whitening, F: Rows, observed: Observations, ranks: Ranks = ALONE
+) -> TaskHeads:
     """Ordinary least-squares head of every task on the whitened features of its rows."""
     n_tasks, r = len(observed.tasks), features.rank
     coef, stderr = np.zeros((n_tasks, r)), np.full((n_tasks, r), np.inf)
     intercept = np.zeros(n_tasks)
-    for tasks, moments in task_moments(features, r, F, observed):
+    for tasks, moments in task_moments(features, r, F, observed, ranks):
         gram, cross = moments.scatter[:, :r, :r], moments.scatter[:, :r, r]
         solution, inverse, full = _least_squares(gram, cross)
         freedom = moments.count - r - 1
@@ -148,6 +151,7 @@ def refit_from_rows(
     F: Rows,
     observed: Observations,
     support: NDArray[Any],
+    ranks: Ranks = ALONE,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Least squares restricted to supports, each task on its rows; coef (T, m) and intercept (T,).
 
@@ -159,10 +163,12 @@ def refit_from_rows(
     F : Rows
     observed : Observations
     support : ndarray of bool, shape (T, m)
+    ranks : Ranks, optional
+        Each of which reads a part of the rows.
     """
     coef, intercept = np.zeros(support.shape), np.zeros(len(support))
     m = len(rotation)
-    passes = task_moments(lambda block: features(block) @ rotation.T, m, F, observed)
+    passes = task_moments(lambda block: features(block) @ rotation.T, m, F, observed, ranks)
     for tasks, moments in passes:
         mask = support[tasks]
         gram = np.where(mask[:, :, None] & mask[:, None, :], moments.scatter[:, :m, :m], 0.0)

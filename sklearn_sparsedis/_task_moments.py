@@ -12,6 +12,7 @@ from sklearn_sparsedis._observations import Observations
 from sklearn_sparsedis._rows import CHUNK, Rows
 from sklearn_sparsedis._validation import check_magnitude
 from sklearn_sparsedis.tasks import similar_sizes
+from sklearn_sparsedis.training import ALONE, Ranks
 
 # numbers in the moments of the tasks that are treated in one pass: 128 MB
 _HELD = 16_777_216
@@ -53,12 +54,24 @@ class TaskMoments:
         self.mean[tasks] += shift * (count / total)[:, None]
         self.count[tasks] = total
 
+    def over(self, ranks: Ranks) -> "TaskMoments":
+        """Of the rows of all ranks."""
+        if ranks.size == 1:
+            return self
+        n = self.count[:, None]
+        count, mean = ranks.add(self.count, n * self.mean)
+        mean = mean / np.maximum(count, 1)[:, None]
+        shift = self.mean - mean
+        about = self.scatter + n[:, :, None] * shift[:, :, None] * shift[:, None, :]
+        return TaskMoments(count, mean, *ranks.add(about))
+
 
 def task_moments(
     features: Callable[[NDArray[Any]], NDArray[np.float64]],
     n_features: int,
     F: Rows,
     observed: Observations,
+    ranks: Ranks = ALONE,
 ) -> Iterator[tuple[slice, TaskMoments]]:
     """Moments of all tasks, as many tasks at a time as have moments that fit into memory.
 
@@ -69,6 +82,8 @@ def task_moments(
     n_features : int
     F : Rows
     observed : Observations
+    ranks : Ranks, optional
+        Each of which reads a part of the rows.
 
     Yields
     ------
@@ -81,11 +96,15 @@ def task_moments(
         tasks = slice(start, min(start + step, n_tasks))
         T = tasks.stop - tasks.start
         moments = TaskMoments(np.zeros(T), np.zeros((T, size)), np.zeros((T, size, size)))
-        for rows in observed.chunks(max(1, CHUNK // size)):
-            row, task, y = observed.on(rows, tasks)
-            if len(row):
-                _add_rows(moments, features(F[rows]), row, task, y)
-        yield tasks, moments
+
+        def read(tasks: slice = tasks, moments: TaskMoments = moments) -> None:
+            for rows in observed.chunks(max(1, CHUNK // size), ranks):
+                row, task, y = observed.on(rows, tasks)
+                if len(row):
+                    _add_rows(moments, features(F[rows]), row, task, y)
+
+        ranks.each(read)
+        yield tasks, moments.over(ranks)
 
 
 def _add_rows(
@@ -139,33 +158,69 @@ class SharedMoments:
     eps: float = 0.0
 
     @classmethod
-    def none(cls, d: int, n_tasks: int) -> "SharedMoments":
+    def none(cls, d: int, n_tasks: int, eps: float = 0.0) -> "SharedMoments":
         """Of no rows."""
-        zeros = np.zeros
-        return cls(0, zeros(d), zeros(n_tasks), zeros((d, d)), zeros((n_tasks, d)), zeros(n_tasks))
+        scatter, cross = np.zeros((d, d)), np.zeros((n_tasks, d))
+        return cls(0, np.zeros(d), np.zeros(n_tasks), scatter, cross, np.zeros(n_tasks), eps)
 
-    def with_rows(self, F: NDArray[Any], Y: NDArray[Any]) -> "SharedMoments":
-        """Of these rows and more: F (n, d) and Y (n, T)."""
-        n, old = len(F), self.n_samples
+    @classmethod
+    def of(cls, F: NDArray[Any], Y: NDArray[Any]) -> "SharedMoments":
+        """Of rows F (n, d) and Y (n, T)."""
         mean, level = F.mean(axis=0, dtype=np.float64), Y.mean(axis=0, dtype=np.float64)
         features, targets = F - mean, Y - level
+        return cls(
+            n_samples=len(F),
+            mean=mean,
+            level=level,
+            scatter=features.T @ features,
+            cross=targets.T @ features,
+            square=np.einsum("nt,nt->t", targets, targets),
+            eps=float(np.finfo(F.dtype).eps),
+        )
+
+    def merged(self, more: "SharedMoments") -> "SharedMoments":
+        """Of the rows of both, of which there are some."""
+        old, n = self.n_samples, more.n_samples
         weight = old * n / (old + n)
-        shift, rise = mean - self.mean, level - self.level
+        shift, rise = more.mean - self.mean, more.level - self.level
         return SharedMoments(
             n_samples=old + n,
             mean=self.mean + shift * (n / (old + n)),
             level=self.level + rise * (n / (old + n)),
-            scatter=self.scatter + features.T @ features + weight * np.outer(shift, shift),
-            cross=self.cross + targets.T @ features + weight * np.outer(rise, shift),
-            square=self.square + np.einsum("nt,nt->t", targets, targets) + weight * rise**2,
-            eps=max(self.eps, float(np.finfo(F.dtype).eps)),
+            scatter=self.scatter + more.scatter + weight * np.outer(shift, shift),
+            cross=self.cross + more.cross + weight * np.outer(rise, shift),
+            square=self.square + more.square + weight * rise**2,
+            eps=max(self.eps, more.eps),
         )
 
-    def with_table(self, F: Rows, Y: Rows | None = None) -> "SharedMoments":
-        """Of these rows and those of tables, read in chunks; without targets if there are none."""
-        moments, width = self, F.shape[1] + (0 if Y is None else Y.shape[1])
-        for rows, block in F.chunks(width):
-            check_magnitude("F", block)
-            targets = np.empty((len(block), 0)) if Y is None else Y[rows]
-            moments = moments.with_rows(block, targets)
-        return moments
+    def over(self, ranks: Ranks) -> "SharedMoments":
+        """Of the rows of all ranks."""
+        if ranks.size == 1:
+            return self
+        n = self.n_samples
+        count, mean, level = ranks.add(np.array([float(n)]), n * self.mean, n * self.level)
+        mean, level = mean / count, level / count
+        shift, rise = self.mean - mean, self.level - level
+        scatter, cross, square = ranks.add(
+            self.scatter + n * np.outer(shift, shift),
+            self.cross + n * np.outer(rise, shift),
+            self.square + n * rise**2,
+        )
+        return SharedMoments(int(count[0]), mean, level, scatter, cross, square, self.eps)
+
+    def with_table(self, F: Rows, Y: Rows | None = None, ranks: Ranks = ALONE) -> "SharedMoments":
+        """Of these rows and those of tables, read in chunks; without targets if there are none.
+
+        Of several ranks each reads a part of the rows.
+        """
+        width = F.shape[1] + (0 if Y is None else Y.shape[1])
+
+        def read() -> SharedMoments:
+            more = SharedMoments.none(F.shape[1], len(self.level), float(np.finfo(F.dtype).eps))
+            for rows, block in F.chunks(width, ranks.part(len(F))):
+                check_magnitude("F", block)
+                targets = np.empty((len(block), 0)) if Y is None else Y[rows]
+                more = more.merged(SharedMoments.of(block, targets))
+            return more
+
+        return self.merged(ranks.each(read).over(ranks))

@@ -186,6 +186,7 @@ def test_a_step_of_tasks_with_their_own_rows_stays_on_the_device(n_support, bina
             n_support,
             binary,
             rows=torch.zeros(12, 9, dtype=torch.int64, device=ACCELERATOR),
+            n_needed=60,
         )
         loss = model(batch)
         loss.backward()

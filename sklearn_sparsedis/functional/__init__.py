@@ -12,6 +12,7 @@ from sklearn_sparsedis.functional._gram import (
     centre_targets,
     centred_gram,
     strength_like,
+    summed_gram,
 )
 from sklearn_sparsedis.functional._group_lasso_svm import (
     group_lasso_svm_coef,
@@ -94,5 +95,6 @@ __all__ = [
     "soft_threshold",
     "solve_support",
     "strength_like",
+    "summed_gram",
     "uniform_spread_bound",
 ]

@@ -1,5 +1,6 @@
 """The sufficient statistics of least squares."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -7,7 +8,14 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional._shared_gram import SharedGram
 
-__all__ = ["CentredTargets", "GramStatistics", "centre_targets", "centred_gram", "strength_like"]
+__all__ = [
+    "CentredTargets",
+    "GramStatistics",
+    "centre_targets",
+    "centred_gram",
+    "strength_like",
+    "summed_gram",
+]
 
 
 class GramStatistics(NamedTuple):
@@ -118,6 +126,66 @@ def centred_gram(
     return _statistics(gram, corr, (share * y * y).sum(-1), z_mean, y_mean, centre)
 
 
+def summed_gram(
+    Z: Tensor,
+    y: Tensor | CentredTargets,
+    sample_weight: Tensor | None,
+    part: Callable[[int], slice],
+    total: Callable[[Tensor], Tensor],
+    origin: Tensor | None = None,
+) -> GramStatistics:
+    """`centred_gram` of features of which each of several processes has some rows.
+
+    Parameters
+    ----------
+    Z : Tensor of shape (n_part, m)
+        Features on this process's rows.
+    y : Tensor of shape (*batch, n), or CentredTargets
+    sample_weight : Tensor of shape (n,) or (*batch, n), optional
+        As in `centred_gram`, on all rows.
+    part : callable
+        From the number of rows to the slice of those that are this process's.
+    total : callable
+        Sum of a vector over the processes, differentiable.
+    origin : Tensor of shape (m,), optional
+        Near the mean of Z, in units of its deviation.
+
+    Notes
+    -----
+    Two vectors are summed: the means, and the second moments about them; with an origin and centred
+    targets the second only. Differentiable in Z.
+    """
+    known = None if isinstance(y, Tensor) else y
+    own = y if isinstance(y, Tensor) else y.y
+    rows, share = part(own.shape[-1]), Z.new_full((len(Z),), 1 / own.shape[-1])
+    own = own[..., rows]
+    if sample_weight is not None:
+        share = _normalised(sample_weight.to(Z.dtype))[..., rows]
+    apart = share.ndim > 1
+    if known is None or origin is None:
+        with torch.no_grad():
+            common = share.flatten(0, -2).mean(0) if apart else share
+            means = [common @ Z] if known else [common @ Z, (share * own).sum(-1)]
+            origin, *levels = _summed(means, total)
+    y_mean = known.mean if known else levels[0]
+    own = own if known else own - y_mean[..., None]
+    Z = Z - origin
+    moments = _moments_apart(Z, own, share) if apart else _moments_together(Z, own, share)
+    if not known and not apart:
+        moments += ((own * own) @ share,)
+    gram, corr, shift, *squares = _summed(moments, total)
+    gram = gram - shift[..., :, None] * shift[..., None, :]
+    y_sq = known.square if known else squares[0]
+    return GramStatistics(gram, corr, y_sq, origin + shift, y_mean)
+
+
+def _summed(tensors: Sequence[Tensor], total: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    """Sums of tensors over the processes, in one message."""
+    flat = total(torch.cat([x.flatten() for x in tensors]))
+    parts = flat.split([x.numel() for x in tensors])
+    return [part.view_as(x) for part, x in zip(parts, tensors, strict=True)]
+
+
 def _unweighted(Z: Tensor, y: Tensor, centre: bool) -> GramStatistics:
     # dividing the products in place spares copies of the size of Z
     n = Z.shape[-2]
@@ -146,19 +214,30 @@ def _shared(
 
 
 def _shared_features(Z: Tensor, y: Tensor, share: Tensor, centre: bool) -> GramStatistics:
-    # All Gram matrices are one product with the n x m^2 matrix of products of features. The
-    # common mean is taken away first: about it, no problem's moments cancel badly.
+    # the common mean is taken away first: about it, no problem's moments cancel badly
+    origin = Z.mean(0) if centre else Z.new_zeros(Z.shape[1])
+    y_mean = (share * y).sum(-1)
+    y = y - y_mean[..., None] if centre else y
+    gram, corr, z_mean, y_sq = _moments_apart(Z - origin, y, share)
+    if centre:
+        gram = gram - z_mean[..., :, None] * z_mean[..., None, :]
+    return _statistics(gram, corr, y_sq, z_mean + origin, y_mean, centre)
+
+
+def _moments_apart(Z: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, ...]:
+    """Moments Z'PZ, y'PZ, 1'PZ and y'Py of rows, for a P of each problem."""
+    # all Gram matrices are one product with the n x m^2 matrix of products of features
     n, m = Z.shape
-    origin = Z.mean(0) if centre else Z.new_zeros(m)
-    Z = Z - origin
     products = (Z[:, :, None] * Z[:, None, :]).reshape(n, m * m)
     gram = (share @ products).reshape(*share.shape[:-1], m, m)
-    z_mean, y_mean = share @ Z, (share * y).sum(-1)
-    if centre:
-        y = y - y_mean[..., None]
-        gram = gram - z_mean[..., :, None] * z_mean[..., None, :]
     residual = share * y
-    return _statistics(gram, residual @ Z, (residual * y).sum(-1), z_mean + origin, y_mean, centre)
+    return gram, residual @ Z, share @ Z, (residual * y).sum(-1)
+
+
+def _moments_together(Z: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, ...]:
+    """Moments Z'PZ, y'PZ and 1'PZ of rows, for one P."""
+    gram, corr, z_mean = SharedGram.apply(Z, y.reshape(-1, len(Z)), share, False)
+    return gram, corr.reshape(*y.shape[:-1], -1), z_mean
 
 
 def _statistics(

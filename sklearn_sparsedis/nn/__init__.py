@@ -1,6 +1,7 @@
 """Encoders, and heads that solve an inner problem."""
 
 from sklearn_sparsedis.nn._common_head import CommonHead
+from sklearn_sparsedis.nn._component_statistics import component_statistics, some_statistics
 from sklearn_sparsedis.nn._encoders import (
     ENCODERS,
     ConvNetwork,
@@ -19,8 +20,14 @@ from sklearn_sparsedis.nn._episode_heads import (
     EpisodeHeads,
     FewShotHead,
 )
-from sklearn_sparsedis.nn._head_parts import HeadStatistics, head_statistics, merge_heads
-from sklearn_sparsedis.nn._heads import GAMMA, HeadProblem, Heads, HeadTargets
+from sklearn_sparsedis.nn._head_parts import head_statistics, merge_heads
+from sklearn_sparsedis.nn._heads import (
+    GAMMA,
+    GramStatistics,
+    HeadProblem,
+    Heads,
+    HeadTargets,
+)
 from sklearn_sparsedis.nn._image_encoders import (
     EPISODE_ENCODERS,
     Conv4Network,
@@ -40,8 +47,8 @@ __all__ = [
     "EpisodeHeads",
     "FewShotHead",
     "GAMMA",
+    "GramStatistics",
     "HeadProblem",
-    "HeadStatistics",
     "HeadTargets",
     "Heads",
     "LinearNetwork",
@@ -51,8 +58,10 @@ __all__ = [
     "build_network",
     "column_moments",
     "column_scale",
+    "component_statistics",
     "head_statistics",
     "image_shape",
     "linear_path",
     "merge_heads",
+    "some_statistics",
 ]

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import CentredTargets, GramStatistics, centred_gram
+from sklearn_sparsedis.functional import (
+    CentredTargets,
+    GramStatistics,
+    centred_gram,
+    lasso_alpha_max,
+)
 from sklearn_sparsedis.nn._common_head import CommonHead
 from sklearn_sparsedis.solvers import SolveResult
 
 __all__ = [
-    "HeadStatistics",
+    "HEAD_UNITS",
     "HeadTargets",
     "Heads",
     "head_statistics",
@@ -21,15 +26,15 @@ __all__ = [
     "some_columns",
     "some_rows",
     "some_targets",
+    "tasks_first",
 ]
 
 HeadTargets = CentredTargets
-HeadStatistics = GramStatistics
 
 
 def head_statistics(
     Z: Tensor, Y: Tensor | HeadTargets, weights: Tensor | None = None
-) -> HeadStatistics:
+) -> GramStatistics:
     """What least squares needs to know of T tasks, in float64.
 
     Parameters
@@ -38,8 +43,7 @@ def head_statistics(
     Y : Tensor of shape (n, T), or what `HeadProblem.centre` gives for it
     weights : Tensor of shape (n,) or (n, T), optional
     """
-    targets = Y.double().T if isinstance(Y, Tensor) else Y
-    return centred_gram(Z.double(), targets, per_task(weights))
+    return centred_gram(Z.double(), tasks_first(Y), per_task(weights))
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,11 @@ class Heads:
 def per_task(weights: Tensor | None) -> Tensor | None:
     """Weights of rows (n,) or labels (n, T) with tasks first."""
     return weights.T if weights is not None and weights.ndim == 2 else weights
+
+
+def tasks_first(Y: Tensor | HeadTargets) -> Tensor | HeadTargets:
+    """Targets (n, T) in double precision with tasks first, as centred ones are already."""
+    return Y.double().T if isinstance(Y, Tensor) else Y
 
 
 def some_columns(weights: Tensor | None, tasks: Tensor) -> Tensor | None:
@@ -136,3 +145,14 @@ def merge_heads(heads: list[Heads], order: Tensor) -> Heads:
         join([part.alpha_max for part in heads]),
         result,
     )
+
+
+def _mean_variance(gram: Tensor, corr: Tensor) -> Tensor:
+    return gram.diagonal(dim1=-2, dim2=-1).mean(-1).expand(corr.shape[0])
+
+
+def _least_with_zero(gram: Tensor, corr: Tensor) -> Tensor:
+    return lasso_alpha_max(corr)
+
+
+HEAD_UNITS = {"l1": _least_with_zero, "l2": _mean_variance, "mcp": _least_with_zero}

@@ -1,12 +1,12 @@
 """Heads of all tasks on one representation: centred statistics, penalty, inner solve."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import centre_targets, lasso_alpha_max
+from sklearn_sparsedis.functional import GramStatistics, centre_targets, centred_gram
 from sklearn_sparsedis.implicit import LEAST_SQUARES, LeastSquaresFit
 from sklearn_sparsedis.nn._common_head import (
     CommonHead,
@@ -17,10 +17,9 @@ from sklearn_sparsedis.nn._common_head import (
 )
 from sklearn_sparsedis.nn._head_losses import balance_classes, mean_log_loss, squared_error
 from sklearn_sparsedis.nn._head_parts import (
+    HEAD_UNITS,
     Heads,
-    HeadStatistics,
     HeadTargets,
-    head_statistics,
     merge_heads,
     own_rows,
     per_task,
@@ -28,12 +27,13 @@ from sklearn_sparsedis.nn._head_parts import (
     some_columns,
     some_rows,
     some_targets,
+    tasks_first,
 )
 from sklearn_sparsedis.nn._label_heads import fit_label_heads
 from sklearn_sparsedis.nn._shared_supports import fit_shared_supports, have_company
 from sklearn_sparsedis.solvers import GAMMA
 
-__all__ = ["GAMMA", "HeadProblem", "HeadTargets", "Heads"]
+__all__ = ["GAMMA", "GramStatistics", "HeadProblem", "HeadTargets", "Heads"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ class HeadProblem:
         intercept_init: Tensor | None = None,
         binary: tuple[bool, ...] | None = None,
         task_of_output: tuple[int, ...] | None = None,
+        statistics: Callable[..., GramStatistics] | None = None,
     ) -> Heads:
         """Solve for all tasks; differentiable in Z and Y.
 
@@ -116,11 +117,17 @@ class HeadProblem:
             Which targets are outputs of one task: with "l1" these share one support
             (`solvers.solve_multitask_lasso`), and must have the same weights and no labels. Below,
             a task is a target.
+        statistics : callable, optional
+            What stands for `functional.centred_gram` where Z is not what the heads are for, or not
+            all of it; not with labels.
         """
+        statistics = statistics or centred_gram
         kinds = self._kinds(binary, task_of_output)
         if len(kinds) < 2:
             kind = next(iter(kinds), "values")
-            return self._solve_kind(kind, Z, Y, weights, coef_init, intercept_init, task_of_output)
+            return self._solve_kind(
+                kind, Z, Y, weights, coef_init, intercept_init, task_of_output, statistics
+            )
         device = Z.device
         # from the host's memory, which is no synchronisation
         parts = {kind: torch.tensor(columns).to(device) for kind, columns in kinds.items()}
@@ -133,6 +140,7 @@ class HeadProblem:
                 some_rows(coef_init, tasks),
                 some_rows(intercept_init, tasks),
                 task_of_output and tuple(task_of_output[t] for t in kinds[kind]),
+                statistics,
             )
             for kind, tasks in parts.items()
         ]
@@ -162,14 +170,15 @@ class HeadProblem:
         coef_init: Tensor | None,
         intercept_init: Tensor | None,
         task_of_output: tuple[int, ...] | None,
+        statistics: Callable[..., GramStatistics],
     ) -> Heads:
         if kind == "values":
-            return self._solve_values(Z, Y, weights, coef_init)
+            return self._solve_values(Z, Y, weights, coef_init, statistics)
         if kind == "labels":
             assert isinstance(Y, Tensor)  # for mypy
             return self._solve_labels(Z, Y, weights, coef_init, intercept_init)
         assert task_of_output is not None
-        return self._solve_shared(Z, Y, weights, coef_init, task_of_output)
+        return self._solve_shared(Z, Y, weights, coef_init, task_of_output, statistics)
 
     def judge(
         self,
@@ -220,15 +229,17 @@ class HeadProblem:
         Y: Tensor | HeadTargets,
         weights: Tensor | None,
         coef_init: Tensor | None,
+        statistics: Callable[..., GramStatistics],
     ) -> Heads:
-        stats = head_statistics(Z, Y, weights)
+        stats = statistics(Z.double(), tasks_first(Y), per_task(weights))
         if self.common is not False:
             weight, corr = per_task(weights), stats.corr
-            n_labels = count_labels(weight, len(Z), len(corr), corr)
+            n_rows = len(Y) if isinstance(Y, Tensor) else Y.y.shape[-1]
+            n_labels = count_labels(weight, n_rows, len(corr), corr)
             return self.solve_deviations(stats, n_labels, task_shares(weight, corr), coef_init)
         return self.solve_statistics(stats, coef_init)
 
-    def solve_statistics(self, stats: HeadStatistics, coef_init: Tensor | None) -> Heads:
+    def solve_statistics(self, stats: GramStatistics, coef_init: Tensor | None) -> Heads:
         """Heads of T tasks with values from what least squares needs to know of their rows."""
         fit, alpha_max = self._least_squares(*stats[:3], coef_init)
         intercept = stats.y_mean - (fit.coef * stats.z_mean).sum(-1)
@@ -262,7 +273,7 @@ class HeadProblem:
         return fit, alpha_max
 
     def solve_deviations(
-        self, stats: HeadStatistics, n_labels: Tensor, share: Tensor, coef_init: Tensor | None
+        self, stats: GramStatistics, n_labels: Tensor, share: Tensor, coef_init: Tensor | None
     ) -> Heads:
         """Heads as a common one and deviations from it.
 
@@ -295,15 +306,17 @@ class HeadProblem:
         weights: Tensor | None,
         coef_init: Tensor | None,
         task_of_output: tuple[int, ...],
+        statistics: Callable[..., GramStatistics],
     ) -> Heads:
         """Heads of tasks with several outputs."""
         fit, intercept, alpha_max = fit_shared_supports(
             Z.double(),
-            Y.double().T if isinstance(Y, Tensor) else Y,
+            tasks_first(Y),
             per_task(weights),
             task_of_output,
             lambda unit, first: self.part(first)._strength(unit),
             coef_init,
+            statistics,
             tol=self.tol,
             max_iter=self.max_iter,
         )
@@ -343,14 +356,3 @@ class HeadProblem:
     def _strength(self, alpha_max: Tensor) -> Tensor:
         alpha = self.alpha * alpha_max if self.relative else alpha_max * 0 + self.alpha
         return alpha.maximum(self.floor * alpha_max) if self.floor else alpha
-
-
-def _mean_variance(gram: Tensor, corr: Tensor) -> Tensor:
-    return gram.diagonal(dim1=-2, dim2=-1).mean(-1).expand(corr.shape[0])
-
-
-def _least_with_zero(gram: Tensor, corr: Tensor) -> Tensor:
-    return lasso_alpha_max(corr)
-
-
-HEAD_UNITS = {"l1": _least_with_zero, "l2": _mean_variance, "mcp": _least_with_zero}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional import (
     CentredTargets,
-    centred_gram,
+    GramStatistics,
     multitask_lasso_alpha_max,
 )
 from sklearn_sparsedis.implicit import LeastSquaresFit, multitask_lasso_gram
@@ -56,6 +56,7 @@ def fit_shared_supports(
     task_of_output: tuple[int, ...],
     strength: Callable[[Tensor, Tensor], Tensor],
     coef_init: Tensor | None,
+    statistics: Callable[..., GramStatistics],
     **options: Any,
 ) -> tuple[LeastSquaresFit, Tensor, Tensor]:
     """Group Lasso of each task, with intercepts; differentiable in Z and Y.
@@ -71,6 +72,8 @@ def fit_shared_supports(
     strength : callable
         Strengths (T,) of tasks with units (T,), of which the first columns are given.
     coef_init : Tensor of shape (n_columns, m), optional
+    statistics : callable
+        `functional.centred_gram`, or what stands for it.
     **options
         Of `solvers.solve_multitask_lasso_gram`.
 
@@ -89,7 +92,7 @@ def fit_shared_supports(
     first = outputs.columns[:, 0]
     if weights is not None and weights.ndim == 2:  # one Gram matrix a task
         weights = weights.index_select(0, first)[:, None]
-    gram, corr, y_sq, z_mean, y_mean = centred_gram(Z, Y, weights)
+    gram, corr, y_sq, z_mean, y_mean = statistics(Z, Y, weights)
     gram, corr = gram if gram.ndim == 2 else gram[:, 0], corr.mT
     # a number, as in HeadProblem
     alpha_max = multitask_lasso_alpha_max(corr.detach())

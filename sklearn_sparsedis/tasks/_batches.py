@@ -1,6 +1,6 @@
 """Batches of rows and tasks for one outer step each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -42,13 +42,13 @@ class TaskTable(NamedTuple):
 
     def rows(self, index: Tensor) -> "TaskTable":
         """Part of the rows, read into memory."""
-        return self._targets(index)._replace(X=self.X[index.to(self.X.device)])
+        return self.targets(index)._replace(X=self.X[index.to(self.X.device)])
 
     def part(self, index: Tensor) -> "TaskTable":
         """Part of the rows; those in a file stay there."""
         if isinstance(self.X, Tensor):
             return self.rows(index)
-        return self._targets(index)._replace(X=self.X.view(index))
+        return self.targets(index)._replace(X=self.X.view(index))
 
     def of_tasks(self, tasks: Tensor) -> "TaskTable":
         """Part of the tasks of ObservedTargets, with the rows they were observed on."""
@@ -57,7 +57,8 @@ class TaskTable(NamedTuple):
         binary = self.binary and tuple(self.binary[t] for t in tasks.tolist())
         return self._replace(Y=Y, binary=binary).part(Y.row.unique())
 
-    def _targets(self, index: Tensor) -> "TaskTable":
+    def targets(self, index: Tensor) -> "TaskTable":
+        """Part of the rows of the targets, with all of X."""
         if isinstance(self.Y, ObservedTargets):
             return self._replace(Y=self.Y.of_rows(index.cpu()))
         weights = None if self.weights is None else self.weights[index]
@@ -85,6 +86,7 @@ class TaskBatch(NamedTuple):
     Attributes
     ----------
     X : Tensor of shape (n, n_features)
+        Where processes share the rows out, this one's part.
     Y : Tensor of shape (n, n_tasks_in_batch)
         Zero where there is no label.
     weights : None or Tensor of shape (n,) or (n, n_tasks_in_batch)
@@ -98,6 +100,8 @@ class TaskBatch(NamedTuple):
     rows : None or Tensor of int64, shape (k, n_tasks_in_batch)
         Where every task has rows of its own: which of the n rows they are. Then Y and weights, and
         `n_support`, are those of the k places.
+    n_needed : None or int
+        n in that case.
     """
 
     X: Tensor
@@ -108,6 +112,12 @@ class TaskBatch(NamedTuple):
     binary: tuple[bool, ...] | None = None
     task_of_output: tuple[int, ...] | None = None
     rows: Tensor | None = None
+    n_needed: int | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """n, of all processes."""
+        return len(self.Y) if self.n_needed is None else self.n_needed
 
     @property
     def row_weights(self) -> Tensor | None:
@@ -117,7 +127,7 @@ class TaskBatch(NamedTuple):
             return weights
         if self.rows is None:
             return weights.mean(1)
-        total = weights.new_zeros(len(self.X)).index_add_(0, self.rows.flatten(), weights.flatten())
+        total = weights.new_zeros(self.n_rows).index_add_(0, self.rows.flatten(), weights.flatten())
         return total / weights.shape[1]
 
 
@@ -145,6 +155,9 @@ class TaskBatches:
         Batches in all iterations together.
     seed : int
         Seed of the order.
+    part : callable, optional
+        From the number of a batch's rows to the slice of those of which X is wanted; all by
+        default.
     """
 
     def __init__(
@@ -157,8 +170,11 @@ class TaskBatches:
         n_batches: int,
         n_total: int,
         seed: int,
+        part: Callable[[int], slice] = slice,
     ) -> None:
         self.table = table
+        self.part = part
+        self._whole: tuple[Tensor, Tensor, Tensor | None] | None = None
         self.n_rows, n_columns = table.Y.shape
         members: dict[int, list[int]] = {}
         for column, task in enumerate(table.task_of_output or ()):
@@ -177,7 +193,6 @@ class TaskBatches:
         self.generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.int64)
         self._chances = self._count_labels()
-        self._whole: tuple[Tensor, Tensor, Tensor | None] | None = None
 
     @property
     def by_task(self) -> bool:
@@ -261,37 +276,34 @@ class TaskBatches:
         needed, places = pack.row.unique(return_inverse=True)
         device = X.device
         return TaskBatch(
-            X[needed.to(device)],
+            X[needed[self.part(len(needed))].to(device)],
             pack.value.T.to(device),
             pack.weight.T.to(device),
             tasks.to(device),
             n_support or pack.row.shape[1],
             binary and tuple(binary[t] for t in tasks.tolist()),
             rows=places.T.to(device),
+            n_needed=len(needed),
         )
 
-    def _rectangles(self, table: TaskTable) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Rows, targets and weights in memory."""
-        assert isinstance(table.X, Tensor)  # for mypy
+    def _rectangle(self, table: TaskTable) -> tuple[Tensor, Tensor | None]:
+        """Targets and weights of all tasks."""
         if not isinstance(table.Y, ObservedTargets):
-            return table.X, table.Y, table.weights
+            return table.Y, table.weights
         Y, weights = table.Y.dense()
-        return table.X, Y.to(table.X.device), weights.to(table.X.device)
+        return Y.to(table.X.device), weights.to(table.X.device)
 
-    def _all_rows(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The whole table, in rectangles that are made once."""
-        if self._whole is None:
-            table = self.table
-            if isinstance(table.X, FileRows):  # few enough for a batch
-                table = table.rows(torch.arange(self.n_rows))
-            self._whole = self._rectangles(table)
+    def _rows(self, index: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Rows of a batch, all where there is no index, with their targets and weights."""
+        if index is not None:
+            X = self.table.X[index[self.part(len(index))]]
+            return X, *self._rectangle(self.table.targets(index))
+        if self._whole is None:  # few enough for a batch, also where they lie in a file
+            self._whole = self.table.X[self.part(self.n_rows)], *self._rectangle(self.table)
         return self._whole
 
     def _draw(self) -> TaskBatch:
-        index = self._next_rows()
-        X, Y, weights = (
-            self._all_rows() if index is None else self._rectangles(self.table.rows(index))
-        )
+        X, Y, weights = self._rows(self._next_rows())
         binary, task_of_output = self.table.binary, self.table.task_of_output
         tasks = torch.arange(Y.shape[1])
         if self.tasks_per_batch < self.n_tasks:
@@ -304,7 +316,7 @@ class TaskBatches:
             Y = Y[:, tasks]
             weights = weights[:, tasks] if weights is not None and weights.ndim == 2 else weights
         tasks = tasks.to(Y.device)
-        n_support = len(X)
+        n_support = len(Y)
         if self.query_fraction is not None:
-            n_support -= min(max(round(self.query_fraction * len(X)), 1), len(X) - 2)
+            n_support -= min(max(round(self.query_fraction * len(Y)), 1), len(Y) - 2)
         return TaskBatch(X, Y, weights, tasks, n_support, binary, task_of_output)

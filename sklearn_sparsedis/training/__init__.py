@@ -12,7 +12,7 @@ from sklearn_sparsedis.training._fit_tasks import FitTasks
 from sklearn_sparsedis.training._meta_train import MetaTrainingPlan, meta_train
 from sklearn_sparsedis.training._net import OPTIMIZERS, BilevelNet
 from sklearn_sparsedis.training._objective import BilevelObjective, encode, rows_at_once
-from sklearn_sparsedis.training._ranks import Ranks
+from sklearn_sparsedis.training._ranks import ALONE, Ranks
 from sklearn_sparsedis.training._start import start_linear_path
 from sklearn_sparsedis.training._state import TrainingRun
 from sklearn_sparsedis.training._table_heads import (
@@ -23,6 +23,7 @@ from sklearn_sparsedis.training._table_heads import (
 from sklearn_sparsedis.training._train import TrainingPlan, split_rows, train
 
 __all__ = [
+    "ALONE",
     "BilevelNet",
     "BilevelObjective",
     "Checkpoint",

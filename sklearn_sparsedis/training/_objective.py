@@ -2,13 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsedis.nn import GAMMA, Encoder, HeadProblem, Heads, HeadTargets
-from sklearn_sparsedis.tasks import FileRows, TaskBatch, TaskTable
+from sklearn_sparsedis.nn import (
+    GAMMA,
+    Encoder,
+    GramStatistics,
+    HeadProblem,
+    Heads,
+    HeadTargets,
+    component_statistics,
+    some_statistics,
+)
+from sklearn_sparsedis.tasks import FileRows, ObservedTargets, TaskBatch, TaskTable
 from sklearn_sparsedis.training._ranks import Ranks
 from sklearn_sparsedis.training._table_heads import judge_heads, solve_heads
 
@@ -17,6 +27,9 @@ __all__ = ["BilevelObjective", "encode", "rows_at_once"]
 # rows, and values of their features, that pass through the encoder at once outside training
 CHUNK = 1024
 CHUNK_VALUES = 2**21
+# tasks that are dealt out to ranks, and whether their heads need the rows: heads of statistics cost
+# less than the messages of a deal as long as they are fewer
+MIN_DEALT = {False: 1000, True: 1}
 # schedule of the heads' strength: from half of alpha_max down to where alpha takes over
 START_ALPHA = 0.5
 END_ALPHA = 0.01
@@ -63,7 +76,8 @@ class BilevelObjective(nn.Module):
         self.problem = problem
         self.training_problem = problem
         self.ranks = Ranks.joined()
-        self._whole: tuple[Tensor, TaskBatch, HeadTargets] | None = None
+        self._whole: tuple[Tensor, HeadTargets | None] | None = None
+        self._stepped = False
         # heads of the last step that saw each task: where the next solve starts
         coef = torch.zeros(n_tasks, n_components, dtype=torch.float64)
         self.register_buffer("coef", coef, persistent=False)
@@ -101,73 +115,92 @@ class BilevelObjective(nn.Module):
     def forward(self, batch: TaskBatch) -> Tensor:
         """This rank's share of the mean loss over the tasks of a batch.
 
-        Ranks encode a part of the rows each, and then solve the heads of a part of the tasks on all
-        of them.
+        Each rank encodes its part of the rows. Their statistics are all that least squares needs of
+        them; where heads or losses need the rows, these are joined. Of many tasks each rank solves
+        some, of few all.
         """
-        Z = self.encoder.normalise(self._raw(batch.X), batch.row_weights)
-        own, targets = self._own(batch)
-        heads, losses = self._solve(Z, own, targets)
-        self._remember(batch, heads)
-        tasks = own.tasks
-        if self.ranks.size > 1 and len(tasks) == len(batch.tasks):  # all ranks have solved all
-            losses, tasks = losses[self.ranks.every()], tasks[self.ranks.every()]
-        # a rank without tasks takes part in the gradient all the same
-        nothing = 0.0 * Z.sum() if self.ranks.size > 1 else 0.0
-        return self._weighted(losses, tasks).sum() / len(batch.tasks) + nothing
-
-    def _raw(self, X: Tensor) -> Tensor:
-        """Raw outputs of rows, of which each rank computes its part."""
-        part = X if self.ranks.size == 1 else X[self.ranks.part(len(X))]
-        return self.ranks.join(self.encoder.raw(part), len(X))
-
-    def _own(self, batch: TaskBatch) -> tuple[TaskBatch, Tensor | HeadTargets]:
-        """This rank's tasks of a batch, and their targets; centred where no row is left out.
-
-        Where every batch is the whole table, that is done once. For a common head each rank needs
-        all tasks; of fewer tasks than ranks, and of tasks with several outputs, each takes all.
-        """
-        if self._whole is not None and self._whole[0] is batch.Y:
-            return self._whole[1:]
-        own = batch
-        alone = batch.task_of_output is None and self.problem.common is False
-        if alone and 1 < self.ranks.size <= len(batch.tasks):
-            part, weights, binary = self.ranks.every(), batch.weights, batch.binary
-            own = batch._replace(
-                Y=batch.Y[:, part],
-                weights=weights[:, part] if weights is not None and weights.ndim == 2 else weights,
-                tasks=batch.tasks[part],
-                binary=None if binary is None else binary[part],
-                rows=None if batch.rows is None else batch.rows[:, part],
+        raw = self.encoder.raw(batch.X)
+        rows = _need_rows(batch)
+        dealt = self._are_dealt(batch, MIN_DEALT[rows])
+        own = self._own(batch) if dealt else batch
+        if rows:
+            raw = self.ranks.join(raw, batch.n_rows, alike=not dealt)
+            heads, losses = self._solve(self.encoder.normalise(raw, batch.row_weights), own)
+        else:
+            heads = self.training_problem.solve(
+                raw,
+                self._targets(batch),
+                batch.weights,
+                self.coef.index_select(0, own.tasks),
+                task_of_output=batch.task_of_output,
+                statistics=partial(self._statistics, dealt=dealt),
             )
-        if own.weights is not None or own.binary is not None or own.n_support < len(own.Y):
-            return own, own.Y[: own.n_support]
-        self._whole = batch.Y, own, self.problem.centre(own.Y)
-        return self._whole[1:]
+            losses = heads.loss
+        self._remember(batch, heads)
+        loss = self._weighted(losses, own.tasks).sum() / len(batch.tasks)
+        return loss if dealt else loss / self.ranks.size
 
-    def _solve(
-        self, Z: Tensor, batch: TaskBatch, targets: Tensor | HeadTargets
-    ) -> tuple[Heads, Tensor]:
+    def _are_dealt(self, batch: TaskBatch, least: int) -> bool:
+        """Whether each rank solves some of the tasks: if each is by itself, and it pays."""
+        apart = batch.task_of_output is None and self.problem.common is False
+        return apart and self.ranks.size > 1 and len(batch.tasks) >= max(least, self.ranks.size)
+
+    def _own(self, batch: TaskBatch) -> TaskBatch:
+        """This rank's tasks of a batch."""
+        part, weights, binary = self.ranks.every(), batch.weights, batch.binary
+        return batch._replace(
+            Y=batch.Y[:, part],
+            weights=weights[:, part] if weights is not None and weights.ndim == 2 else weights,
+            tasks=batch.tasks[part],
+            binary=None if binary is None else binary[part],
+            rows=None if batch.rows is None else batch.rows[:, part],
+        )
+
+    def _targets(self, batch: TaskBatch) -> Tensor | HeadTargets:
+        """Targets of a batch; centred once where one batch after the other is the whole table."""
+        if batch.weights is not None:
+            return batch.Y
+        if self._whole is None or self._whole[0] is not batch.Y:
+            self._whole = batch.Y, None
+            return batch.Y
+        centred = self._whole[1] or self.problem.centre(batch.Y)
+        self._whole = batch.Y, centred
+        return centred
+
+    def _statistics(
+        self, *args: Any, dealt: bool = False, calibrate: bool = False
+    ) -> GramStatistics:
+        """Statistics of components on the rows of all ranks; of dealt tasks this rank's."""
+        ranks = self.ranks
+        shared: dict[str, Any] = {}
+        if ranks.size > 1:
+            total = partial(ranks.total, alike=not dealt)
+            # from one step to the next the mean of the outputs hardly moves
+            shared = {"part": ranks.part, "total": total, "near": self._stepped}
+            self._stepped = True
+        stats = component_statistics(self.encoder, *args, calibrate=calibrate, **shared)
+        return some_statistics(stats, ranks.every()) if dealt else stats
+
+    def _solve(self, Z: Tensor, batch: TaskBatch) -> tuple[Heads, Tensor]:
         """Heads fitted on the support rows of a batch, and their losses on the others."""
         k, weights = batch.n_support, batch.weights
-        whole = k == len(batch.Y)
-        support = Z
-        if batch.rows is not None:
-            support, Z = own_rows(Z, batch.rows[:k]), own_rows(Z, batch.rows[k:])
-        elif not whole:
-            support, Z = Z[:k], Z[k:]
+        if batch.rows is None:
+            support, query = Z[:k], Z[k:]
+        else:
+            support, query = own_rows(Z, batch.rows[:k]), own_rows(Z, batch.rows[k:])
         heads = self.training_problem.solve(
             support,
-            targets,
-            weights if whole or weights is None else weights[:k],
+            batch.Y[:k],
+            None if weights is None else weights[:k],
             self.coef.index_select(0, batch.tasks),
             intercept_init=self.intercept.index_select(0, batch.tasks),
             binary=batch.binary,
             task_of_output=batch.task_of_output,
         )
-        if whole:
+        if k == len(batch.Y):
             return heads, heads.loss
-        query = None if weights is None else weights[k:]
-        losses = self.training_problem.judge(heads, Z, batch.Y[k:], query, binary=batch.binary)
+        left = None if weights is None else weights[k:]
+        losses = self.training_problem.judge(heads, query, batch.Y[k:], left, binary=batch.binary)
         return heads, losses
 
     def _remember(self, batch: TaskBatch, heads: Heads) -> None:
@@ -201,9 +234,19 @@ class BilevelObjective(nn.Module):
         tasks : Tensor of int64, optional
             Which tasks the table has; all by default.
         """
-        Z = self.calibrate(table)
         chosen = slice(None) if tasks is None else tasks
-        heads = solve_heads(self.problem, Z, table, self.coef[chosen], self.intercept[chosen])
+        start = self.coef[chosen], self.intercept[chosen]
+        if isinstance(table.Y, ObservedTargets) or any(table.binary or ()):
+            heads = solve_heads(self.problem, self.calibrate(table), table, *start)
+        else:
+            heads = self.problem.solve(
+                encode(self.encoder.raw, table.X, self.ranks.part(len(table.X))),
+                table.Y,
+                table.weights,
+                start[0],
+                task_of_output=table.task_of_output,
+                statistics=partial(self._statistics, calibrate=True),
+            )
         self.coef[chosen] = heads.coef
         self.intercept[chosen] = heads.intercept
         return heads
@@ -230,8 +273,7 @@ class BilevelObjective(nn.Module):
         training = self.training
         self.eval()
         heads = self.fit_heads(train, tasks)
-        Z = self._encode(self.encoder, held_out.X)
-        losses = judge_heads(self.problem, heads, Z, held_out)
+        losses = judge_heads(self.problem, heads, self._encode(self.encoder, held_out.X), held_out)
         self.train(training)
         return 2 * float(self.mean_loss(losses, tasks))
 
@@ -239,6 +281,21 @@ class BilevelObjective(nn.Module):
         """As `encode`, by all ranks together."""
         n = len(X)
         return self.ranks.join(encode(network, X, self.ranks.part(n)), n)
+
+
+def own_rows(Z: Tensor, rows: Tensor) -> Tensor:
+    """Rows (T, k, m) of tasks that each have their own, from positions (k, T)."""
+    index = rows.T
+    # the gradient of selected rows costs less than that of an index
+    return Z.index_select(0, index.reshape(-1)).unflatten(0, index.shape)
+
+
+def _need_rows(batch: TaskBatch) -> bool:
+    """Whether heads or losses need the rows of all ranks, and not only their statistics."""
+    apart = batch.weights is not None and batch.weights.ndim == 2
+    if batch.n_support < len(batch.Y) or any(batch.binary or ()):
+        return True
+    return batch.rows is not None or (apart and batch.task_of_output is not None)
 
 
 def encode(network: Callable[[Any], Tensor], X: Any, part: slice = slice(None)) -> Tensor:
@@ -265,10 +322,3 @@ def encode(network: Callable[[Any], Tensor], X: Any, part: slice = slice(None)) 
 def rows_at_once(n_features: int) -> int:
     """Rows that are encoded together outside training."""
     return max(1, min(CHUNK, CHUNK_VALUES // n_features))
-
-
-def own_rows(Z: Tensor, rows: Tensor) -> Tensor:
-    """Rows (T, k, m) of tasks that each have their own, from positions (k, T)."""
-    index = rows.T
-    # the gradient of selected rows costs less than that of an index
-    return Z.index_select(0, index.reshape(-1)).unflatten(0, index.shape)

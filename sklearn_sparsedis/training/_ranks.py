@@ -1,18 +1,22 @@
-"""Processes that train one model together, by torch.distributed."""
+"""Processes that fit one model together, by torch.distributed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sklearn_sparsedis.exceptions import RankError
 
-__all__ = ["Ranks"]
+__all__ = ["ALONE", "Ranks"]
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -53,16 +57,29 @@ class Ranks:
         """This rank's share of things that are dealt out in turn."""
         return slice(self.index, None, self.size)
 
-    def join(self, rows: Tensor, n: int) -> Tensor:
-        """All n rows, of which each rank has its `part`; differentiable.
+    def join(self, rows: Tensor, n: int, *, alike: bool = False) -> Tensor:
+        """All n rows, of which each rank has its `part`; differentiable as `total` is."""
+        return rows if self.size == 1 else _Join.apply(rows, self.part(n), n, self._alike(alike))
 
-        The gradient of a rank's rows is the sum of what all ranks' losses give for them.
+    def total(self, tensor: Tensor, *, alike: bool = False) -> Tensor:
+        """Sum over the ranks; differentiable.
+
+        The gradient is the sum of what all ranks' losses give. Where all ranks go `alike` from the
+        sum to their losses, these gradients are equal, and nothing is sent.
         """
-        return rows if self.size == 1 else _Join.apply(rows, n, self)
+        return tensor if self.size == 1 else _Total.apply(tensor, self._alike(alike))
 
-    def total(self, tensor: Tensor) -> Tensor:
-        """Sum over the ranks; differentiable, as the sum of what all ranks' losses give."""
-        return tensor if self.size == 1 else _Total.apply(tensor)
+    def _alike(self, alike: bool) -> int | None:
+        return self.size if alike else None
+
+    def add(self, *arrays: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+        """Sums of arrays over the ranks, in one message."""
+        if self.size == 1:
+            return arrays
+        flat = torch.from_numpy(np.concatenate([array.ravel() for array in arrays]))
+        flat = _summed(flat.to("cuda" if dist.get_backend() == "nccl" else "cpu")).cpu()
+        parts = flat.split([array.size for array in arrays])
+        return tuple(x.numpy().reshape(a.shape) for x, a in zip(parts, arrays, strict=True))
 
     def add_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
         """Replace gradients by their sums over the ranks; and the sum of the losses."""
@@ -91,6 +108,24 @@ class Ranks:
             dist.broadcast_object_list(answer, src=0)
         if answer[1] is not None:
             raise answer[1]
+        return answer[0]
+
+    def each(self, action: Callable[[], Result]) -> Result:
+        """What an action, without messages, returns here; what it raises on any rank, on all."""
+        if self.size == 1:
+            return action()
+        answer: tuple[Result, ...] = ()
+        found: Exception | None = None
+        try:
+            answer = (action(),)
+        except Exception as error:
+            found = error
+        errors: list[Exception | None] = [None] * self.size
+        with _explained():
+            dist.all_gather_object(errors, found)
+        for raised in errors:
+            if raised is not None:
+                raise raised
         return answer[0]
 
     def require_same(self, what: Mapping[str, Any]) -> None:
@@ -125,6 +160,9 @@ class Ranks:
                 layer.__class__ = kind
 
 
+# one process by itself
+ALONE = Ranks()
+
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -139,10 +177,10 @@ class _JoinedBatchNorm(_BatchNorm):
             return super().forward(input)
         dims = [0, *range(2, input.ndim)]
         count = _summed(input.new_tensor([input.numel() / input.shape[1]]))
-        mean = _Total.apply(input.sum(dims)) / count
+        mean = _Total.apply(input.sum(dims), None) / count
         shape = [1, -1] + [1] * (input.ndim - 2)
         centred = input - mean.view(shape)
-        var = _Total.apply(centred.square().sum(dims)) / count
+        var = _Total.apply(centred.square().sum(dims), None) / count
         self._remember(mean.detach(), (var * count / (count - 1)).detach())
         output = centred * (var + self.eps).rsqrt().view(shape)
         if self.affine:
@@ -164,25 +202,30 @@ class _JoinedBatchNorm(_BatchNorm):
 
 class _Join(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, n: int, ranks: Ranks) -> Tensor:
-        ctx.part = ranks.part(n)
+    def forward(ctx: Any, rows: Tensor, part: slice, n: int, n_alike: int | None) -> Tensor:
+        ctx.part, ctx.n_alike = part, n_alike
         full = rows.new_zeros(n, *rows.shape[1:])
-        full[ctx.part] = rows
+        full[part] = rows
         return _summed(full)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _summed(grad.clone())[ctx.part], None, None
+        return _sum_of_gradients(grad, ctx.n_alike)[ctx.part], None, None, None
 
 
 class _Total(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+    def forward(ctx: Any, tensor: Tensor, n_alike: int | None) -> Tensor:
+        ctx.n_alike = n_alike
         return _summed(tensor.clone())
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return _summed(grad.clone())
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return _sum_of_gradients(grad, ctx.n_alike), None
+
+
+def _sum_of_gradients(grad: Tensor, n_alike: int | None) -> Tensor:
+    return _summed(grad.clone()) if n_alike is None else n_alike * grad
 
 
 def _summed(tensor: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.nn import HeadProblem, Heads, HeadStatistics, head_statistics, merge_heads
+from sklearn_sparsedis.nn import GramStatistics, HeadProblem, Heads, head_statistics, merge_heads
 from sklearn_sparsedis.tasks import ObservedTargets, Pack, TaskTable
 
 __all__ = ["judge_heads", "observed_gram", "observed_predictions", "solve_heads"]
@@ -106,14 +106,14 @@ def judge_heads(problem: HeadProblem, heads: Heads, Z: Tensor, table: TaskTable)
     return losses
 
 
-def observed_gram(Z: Tensor, Y: ObservedTargets) -> HeadStatistics:
+def observed_gram(Z: Tensor, Y: ObservedTargets) -> GramStatistics:
     """Statistics of all tasks, each on the rows where it was observed."""
     found, order = [], []
     for pack in _packs(Y, Z):
         found.append(head_statistics(Z[pack.row], pack.value.T, pack.weight.T))
         order.append(pack.tasks)
     back = torch.cat(order).argsort()
-    return HeadStatistics(*(torch.cat(parts)[back] for parts in zip(*found, strict=True)))
+    return GramStatistics(*(torch.cat(parts)[back] for parts in zip(*found, strict=True)))
 
 
 def observed_predictions(

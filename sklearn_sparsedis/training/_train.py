@@ -105,6 +105,7 @@ def train(
         n_batches=block,
         n_total=n_steps,
         seed=seed,
+        part=objective.ranks.part,
     )
     stopping = None
     if held_out is not None:

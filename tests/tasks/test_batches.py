@@ -113,7 +113,8 @@ def test_tasks_are_drawn_in_proportion_to_their_labels():
 def test_a_table_no_larger_than_a_batch_comes_whole_and_as_it_is():
     rows = table()
     first, second = batches(rows, batch_size=99, n_batches=2, n_total=2)
-    assert first.X is rows.X
+    assert first.X.data_ptr() == rows.X.data_ptr()
+    assert torch.equal(first.X, rows.X)
     assert second.Y is rows.Y, "its targets are prepared once"
     assert first.n_support == 10
 
@@ -134,3 +135,14 @@ def test_seeds_decide_the_order_and_leave_the_global_generator_alone():
 def test_epochs_share_out_the_steps():
     passes = batches(table(), n_batches=3, n_total=7)
     assert [len(list(passes)) for _ in range(4)] == [3, 3, 1, 0]
+
+
+@pytest.mark.parametrize("size", [4, 99])
+def test_processes_get_their_part_of_the_rows_and_all_targets(size):
+    parts = [lambda n: slice(0, n // 3), lambda n: slice(n // 3, n)]
+    pairs = zip(*(batches(table(), batch_size=size, part=part) for part in parts), strict=True)
+    for (first, second), whole in zip(pairs, batches(table(), batch_size=size), strict=True):
+        assert torch.equal(torch.cat([first.X, second.X]), whole.X)
+        for batch in (first, second):
+            assert torch.equal(batch.Y, whole.Y)
+            assert batch.n_support == whole.n_support
