@@ -7,9 +7,9 @@ Run it as it is, or start several processes, on one machine or more::
     python examples/many_processes.py
     torchrun --standalone --nproc-per-node=2 examples/many_processes.py
 
-Every rank is given the same data and the same parameters. A step's rows are encoded in parts, its
-heads are solved in parts and the gradients are added, so that all ranks end with the model that one
-process would have. Only rank 0 prints and writes. A run that was killed goes on from its checkpoint
+Every rank is given the same data and the same parameters. A step's rows are encoded in parts,
+whose statistics and gradients are added, so that all ranks end with the model that one process
+would have. Only rank 0 prints and writes. A run that was killed goes on from its checkpoint
 when the same command is given again.
 """
 
