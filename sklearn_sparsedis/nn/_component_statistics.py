@@ -8,11 +8,13 @@ from torch import Tensor
 from sklearn_sparsedis.functional import (
     CentredTargets,
     GramStatistics,
+    centre_targets,
     centred_gram,
     summed_gram,
 )
 from sklearn_sparsedis.nn._common_head import task_shares
 from sklearn_sparsedis.nn._encoders import Encoder, column_scale
+from sklearn_sparsedis.nn._standard_gram import StandardGram
 
 __all__ = ["component_statistics", "some_statistics"]
 
@@ -48,6 +50,8 @@ def component_statistics(
     calibrate : bool
         Whether to keep the normalisation of these rows for good.
     """
+    if part is None and encoder.training and not calibrate and _are_shared(weights):
+        return _standard(raw, y, weights, encoder.mean.dtype)
     if part is None or total is None:
         stats = centred_gram(raw, y, weights)
     else:
@@ -69,6 +73,26 @@ def component_statistics(
         (stats.z_mean - mean) * rate,
         stats.y_mean,
     )
+
+
+def _are_shared(weights: Tensor | None) -> bool:
+    """Whether all problems have the same weights of rows."""
+    return weights is None or weights.ndim == 1
+
+
+def _standard(
+    raw: Tensor, y: Tensor | CentredTargets, weights: Tensor | None, dtype: torch.dtype
+) -> GramStatistics:
+    """The statistics in training, with fewer and smaller kernels in both directions."""
+    y, square, y_mean = centre_targets(y, weights) if isinstance(y, Tensor) else y
+    share = None
+    if weights is not None:
+        share = weights.to(raw.dtype)
+        share = share + (share.sum() == 0)
+        share = share / share.sum()
+    gram, corr = StandardGram.apply(raw, y.reshape(-1, len(raw)), share, dtype)
+    corr = corr.reshape(*y.shape[:-1], -1)
+    return GramStatistics(gram, corr, square, gram.new_zeros(len(gram)), y_mean)
 
 
 def _output_moments(

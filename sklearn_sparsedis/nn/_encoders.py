@@ -272,7 +272,11 @@ def column_moments(x: Tensor, sample_weight: Tensor | None = None) -> tuple[Tens
 
 def column_scale(mean: Tensor, var: Tensor) -> Tensor:
     """Standard deviation of columns with these moments; 1 for a constant one."""
-    # relative to the column's size, so that rounding of a large constant is not called variation
-    floor = (100 * torch.finfo(var.dtype).eps * mean.abs()).square() + torch.finfo(var.dtype).tiny
-    constant = var <= floor
+    constant = constant_columns(mean, var)
     return torch.where(constant, torch.ones_like(var), torch.where(constant, 1, var).sqrt())
+
+
+def constant_columns(mean: Tensor, var: Tensor) -> Tensor:
+    """Which columns with these moments vary by no more than rounding, given their size."""
+    limits = torch.finfo(var.dtype)
+    return var <= (100 * limits.eps * mean.abs()).square() + limits.tiny
