@@ -97,7 +97,7 @@ def test_steps_of_tasks_with_rows_of_their_own_stay_on_the_device(penalty, binar
         Y, tasks = fake_cuda(7, N_TASKS), torch.arange(N_TASKS, device=ACCELERATOR)
         limit = READS[penalty] + READS_OF_LABELS * (binary is not None)
         for n_support in (7, 5):
-            batch = TaskBatch(X, Y, Y, tasks, n_support, binary, rows=rows)
+            batch = TaskBatch(X, Y, Y, tasks, n_support, binary, rows=rows, n_needed=N_ROWS)
             for count in steps(objective_of(penalty), [batch]):
                 assert count <= limit
 
