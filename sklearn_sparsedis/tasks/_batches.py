@@ -15,6 +15,8 @@ __all__ = ["TaskBatch", "TaskBatches", "TaskTable"]
 TOGETHER = 20
 # and so few of all tasks that each is drawn as often as its labels say
 DRAWN = 0.1
+# labels of a task that rows drawn at random must hold in the mean: one alone gives a constant
+LEAST_LABELS = 2
 
 
 class TaskTable(NamedTuple):
@@ -134,9 +136,9 @@ class TaskBatch(NamedTuple):
 class TaskBatches:
     """Passes over the rows, or over tasks, cut into epochs of `n_batches`.
 
-    Where some tasks of many are drawn and labels are missing, each task of a batch comes with rows
-    that it was observed on, since rows that were drawn without regard to it would hold few. Tasks
-    of nearly as many rows are put together, so that little of the rectangles is empty.
+    Where labels are missing, and some tasks of many are drawn or random rows would hold few labels
+    of a task, each task of a batch comes with rows that it was observed on. Tasks of nearly as many
+    rows are put together, so that little of the rectangles is empty.
 
     Parameters
     ----------
@@ -193,12 +195,17 @@ class TaskBatches:
         self.generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.int64)
         self._chances = self._count_labels()
+        self.by_task = self._by_task()
 
-    @property
-    def by_task(self) -> bool:
-        """Whether the tasks of a batch have rows of their own."""
-        some = self.tasks_per_batch < self.n_tasks and self.table.task_of_output is None
-        return some and isinstance(self.table.Y, ObservedTargets)
+    def _by_task(self) -> bool:
+        """Whether the tasks of a batch come with rows of their own."""
+        Y = self.table.Y
+        if not isinstance(Y, ObservedTargets) or self.table.task_of_output is not None:
+            return False
+        if self.tasks_per_batch < self.n_tasks:
+            return True
+        drawn = float(Y.count.double().mean()) * self.batch_size / self.n_rows
+        return drawn < LEAST_LABELS and self.batch_size < self.n_rows
 
     def _count_labels(self) -> Tensor | None:
         """Labels of each task, where they differ: a task teaches as much as it has labels."""

@@ -69,6 +69,20 @@ def test_tasks_that_are_drawn_come_with_rows_of_their_own(fraction):
             assert torch.equal(query, (0.3 * count.clamp_max(20)).round().long())
 
 
+@pytest.mark.parametrize(("labels", "apart"), [(10, True), (200, False)])
+def test_all_tasks_come_with_rows_of_their_own_where_random_rows_would_hold_few_labels(
+    labels, apart
+):
+    weights = torch.zeros(1000, 30)
+    g = torch.Generator().manual_seed(0)
+    for task in range(30):
+        weights[torch.randperm(1000, generator=g)[:labels], task] = 1
+    for batch in batches(sparse_table(weights), batch_size=50):
+        assert (batch.rows is not None) == apart
+        assert (batch.weights > 0).any(0).all()
+        assert sorted(batch.tasks.tolist()) == list(range(30))
+
+
 def test_tasks_of_a_size_come_together():
     weights = torch.zeros(200, 2000)
     for task in range(2000):
