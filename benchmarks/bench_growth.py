@@ -36,6 +36,7 @@ CASES += [("all labels", "m"), ("all labels", "d")]
 MOST = {"T": 10_000}
 BATCH, TASKS, LABELS, FIRST = 1000, 100, 20, 5
 ITERATIONS = (10, 100, 1000)
+COLOURS = {"all labels": "C0", "few labels": "C1"}
 PEERS = ()
 SETTINGS = {
     "full": {"threads": 1, "steps": 25, "cases": CASES, "sizes": None, "plot": None},
@@ -167,12 +168,13 @@ def draw(curves, path):
         column = list(GROWTH).index(name)
         for row, values in enumerate((ms, mb)):
             label = f"{kind}: slope {slope(sizes[-2:], values[-2:]):.2f}"
-            axes[row, column].loglog(sizes, values, "o-", label=label)
+            axes[row, column].loglog(sizes, values, "o-", color=COLOURS[kind], label=label)
     for column, name in enumerate(GROWTH):
         axes[1, column].set_xlabel(NAMES[name])
         for row in range(2):
             axes[row, column].legend(fontsize=8)
             axes[row, column].grid(alpha=0.3)
+            axes[row, column].xaxis.set_minor_formatter("")
     axes[0, 0].set_ylabel("ms a step")
     axes[1, 0].set_ylabel("MB at the peak of fit")
     figure.savefig(path, dpi=110)
