@@ -32,6 +32,8 @@ GROWTH = {
 NAMES = {"N": "rows N", "T": "tasks T", "m": "components m", "d": "features d"}
 CASES = [("all labels", "N"), ("few labels", "N"), ("few labels", "T"), ("all labels", "T")]
 CASES += [("all labels", "m"), ("all labels", "d")]
+# features beside a growing number of components
+WIDE = 200
 # larger than these would not fit: values of a dense Y, or rows of many features
 MOST = {"T": 10_000}
 BATCH, TASKS, LABELS, FIRST = 1000, 100, 20, 5
@@ -134,6 +136,8 @@ def growth(options, kind, name):
     measures = []
     for size in sizes[: options.sizes]:
         arguments = {**USUAL, name: size}
+        if name == "m":  # more features than components, else these depend on one another
+            arguments["d"] = WIDE
         found = in_own_process(step, options.threads, kind, options.steps, *arguments.values())
         measures.append([size, *(found[name] for name in ("ms", "MB", "s", "padding"))])
     return np.array(measures)
