@@ -1,6 +1,6 @@
 """Batches of tasks, and samplers of episodes."""
 
-from sklearn_sparsedis.tasks._batches import TaskBatch, TaskBatches, TaskTable
+from sklearn_sparsedis.tasks._batches import TaskBatches
 from sklearn_sparsedis.tasks._episodes import (
     EpisodeBatch,
     EpisodeBatches,
@@ -11,6 +11,7 @@ from sklearn_sparsedis.tasks._episodes import (
 )
 from sklearn_sparsedis.tasks._file_rows import FileRows
 from sklearn_sparsedis.tasks._observed import ObservedTargets, Pack, similar_sizes
+from sklearn_sparsedis.tasks._tables import TaskBatch, TaskTable
 
 __all__ = [
     "EpisodeBatch",

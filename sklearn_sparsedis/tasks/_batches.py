@@ -1,15 +1,15 @@
 """Batches of rows and tasks for one outer step each."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.tasks._file_rows import FileRows
 from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.tasks._tables import TaskBatch, TaskTable
 
-__all__ = ["TaskBatch", "TaskBatches", "TaskTable"]
+__all__ = ["TaskBatches"]
 
 # batches of tasks that are drawn together and sorted by size, at most
 TOGETHER = 20
@@ -17,120 +17,6 @@ TOGETHER = 20
 DRAWN = 0.1
 # labels of a task that rows drawn at random must hold in the mean: one alone gives a constant
 LEAST_LABELS = 2
-
-
-class TaskTable(NamedTuple):
-    """Rows with the targets of all tasks.
-
-    Attributes
-    ----------
-    X : Tensor or FileRows of shape (n, n_features)
-    Y : Tensor or ObservedTargets of shape (n, n_tasks)
-        The latter where labels are missing or have weights of their own.
-    weights : None or Tensor of shape (n,)
-        Weights of rows; None with ObservedTargets, which have theirs.
-    binary : None or tuple of bool, one a task
-        Which targets are labels 0 and 1 with a logistic loss; None stands for none. The host has to
-        know.
-    task_of_output : None or tuple of int, one a column of Y
-        Which columns are outputs of one task; with None every column is a task.
-    """
-
-    X: Tensor | FileRows
-    Y: Tensor | ObservedTargets
-    weights: Tensor | None
-    binary: tuple[bool, ...] | None = None
-    task_of_output: tuple[int, ...] | None = None
-
-    def rows(self, index: Tensor) -> "TaskTable":
-        """Part of the rows, read into memory."""
-        return self.targets(index)._replace(X=self.X[index.to(self.X.device)])
-
-    def part(self, index: Tensor) -> "TaskTable":
-        """Part of the rows; those in a file stay there."""
-        if isinstance(self.X, Tensor):
-            return self.rows(index)
-        return self.targets(index)._replace(X=self.X.view(index))
-
-    def of_tasks(self, tasks: Tensor) -> "TaskTable":
-        """Part of the tasks of ObservedTargets, with the rows they were observed on."""
-        assert isinstance(self.Y, ObservedTargets)  # for mypy
-        Y = self.Y.of_tasks(tasks)
-        binary = self.binary and tuple(self.binary[t] for t in tasks.tolist())
-        return self._replace(Y=Y, binary=binary).part(Y.row.unique())
-
-    def targets(self, index: Tensor) -> "TaskTable":
-        """Part of the rows of the targets, with all of X."""
-        if isinstance(self.Y, ObservedTargets):
-            return self._replace(Y=self.Y.of_rows(index.cpu()))
-        weights = None if self.weights is None else self.weights[index]
-        return self._replace(Y=self.Y[index], weights=weights)
-
-    def to(self, device: torch.device) -> "TaskTable":
-        """The same rows on a device, where batches of ObservedTargets follow them."""
-        X = self.X.to(device)
-        if isinstance(self.Y, ObservedTargets):
-            return self._replace(X=X)
-        weights = None if self.weights is None else self.weights.to(device)
-        return self._replace(X=X, Y=self.Y.to(device), weights=weights)
-
-    @property
-    def row_weights(self) -> Tensor | None:
-        """Weight of each row, shape (n,): the mean weight of its labels."""
-        if isinstance(self.Y, ObservedTargets):
-            return self.Y.row_weights.to(self.X.device)
-        return self.weights
-
-
-class TaskBatch(NamedTuple):
-    """What one outer step sees.
-
-    Attributes
-    ----------
-    X : Tensor of shape (n, n_features)
-        Where processes share the rows out, this one's part.
-    Y : Tensor of shape (n, n_tasks_in_batch)
-        Zero where there is no label.
-    weights : None or Tensor of shape (n,) or (n, n_tasks_in_batch)
-        Weights of rows or labels; a missing label has weight zero.
-    tasks : Tensor of int64, shape (n_tasks_in_batch,)
-        Which columns of the table the columns of Y are.
-    n_support : int
-        The heads are fitted on the first `n_support` rows and judged on the others; on all rows
-        for both when it equals their number.
-    binary, task_of_output : as in TaskTable, for these tasks
-    rows : None or Tensor of int64, shape (k, n_tasks_in_batch)
-        Where every task has rows of its own: which of the n rows they are. Then Y and weights, and
-        `n_support`, are those of the k places.
-    n_needed : None or int
-        n in that case.
-    """
-
-    X: Tensor
-    Y: Tensor
-    weights: Tensor | None
-    tasks: Tensor
-    n_support: int
-    binary: tuple[bool, ...] | None = None
-    task_of_output: tuple[int, ...] | None = None
-    rows: Tensor | None = None
-    n_needed: int | None = None
-
-    @property
-    def n_rows(self) -> int:
-        """n, of all processes."""
-        return len(self.Y) if self.n_needed is None else self.n_needed
-
-    @property
-    def row_weights(self) -> Tensor | None:
-        """Weight of each row, shape (n,): the mean weight of its labels."""
-        weights = self.weights
-        if weights is None or weights.ndim == 1:
-            return weights
-        if self.rows is None:
-            return weights.mean(1)
-        total = weights.new_zeros(self.n_rows).index_add_(0, self.rows.flatten(), weights.flatten())
-        return total / weights.shape[1]
 
 
 class TaskBatches:

@@ -2,6 +2,7 @@
 
 from sklearn_sparsedis.training._callbacks import EarlyStopping, ProgressBar
 from sklearn_sparsedis.training._checkpoint import Checkpoint, TrainingRecord
+from sklearn_sparsedis.training._encode import encode, rows_at_once
 from sklearn_sparsedis.training._episodes import (
     EpisodeObjective,
     HeldOutEpisodes,
@@ -11,7 +12,7 @@ from sklearn_sparsedis.training._episodes import (
 from sklearn_sparsedis.training._fit_tasks import FitTasks
 from sklearn_sparsedis.training._meta_train import MetaTrainingPlan, meta_train
 from sklearn_sparsedis.training._net import OPTIMIZERS, BilevelNet
-from sklearn_sparsedis.training._objective import BilevelObjective, encode, rows_at_once
+from sklearn_sparsedis.training._objective import BilevelObjective
 from sklearn_sparsedis.training._ranks import ALONE, Ranks
 from sklearn_sparsedis.training._start import start_linear_path
 from sklearn_sparsedis.training._state import TrainingRun

@@ -19,14 +19,12 @@ from sklearn_sparsedis.nn import (
     some_statistics,
 )
 from sklearn_sparsedis.tasks import FileRows, ObservedTargets, TaskBatch, TaskTable
+from sklearn_sparsedis.training._encode import encode
 from sklearn_sparsedis.training._ranks import Ranks
 from sklearn_sparsedis.training._table_heads import judge_heads, solve_heads
 
-__all__ = ["BilevelObjective", "encode", "rows_at_once"]
+__all__ = ["BilevelObjective"]
 
-# rows, and values of their features, that pass through the encoder at once outside training
-CHUNK = 1024
-CHUNK_VALUES = 2**21
 # tasks that are dealt out to ranks, and whether their heads need the rows: heads of statistics cost
 # less than the messages of a deal as long as they are fewer
 MIN_DEALT = {False: 1000, True: 1}
@@ -296,29 +294,3 @@ def _need_rows(batch: TaskBatch) -> bool:
     if batch.n_support < len(batch.Y) or any(batch.binary or ()):
         return True
     return batch.rows is not None or (apart and batch.task_of_output is not None)
-
-
-def encode(network: Callable[[Any], Tensor], X: Any, part: slice = slice(None)) -> Tensor:
-    """Apply a network to rows, or part of them, a chunk at a time.
-
-    Parameters
-    ----------
-    network : callable
-        Of what a slice of X is.
-    X : Tensor, FileRows or other table of shape (n, d)
-    part : slice, optional
-    """
-    start, stop, _ = part.indices(len(X))
-    size = rows_at_once(X.shape[1])
-    first = network(X[start : min(start + size, stop)])
-    # in place: small results that are kept between large buffers break up the memory
-    full = first.new_empty(max(stop - start, 0), *first.shape[1:])
-    full[:size] = first
-    for i in range(start + size, stop, size):
-        full[i - start : i - start + size] = network(X[i : min(i + size, stop)])
-    return full
-
-
-def rows_at_once(n_features: int) -> int:
-    """Rows that are encoded together outside training."""
-    return max(1, min(CHUNK, CHUNK_VALUES // n_features))
