@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskBatch, TaskTable
+from sklearn_sparsedis.tasks._transfer import send
 
 __all__ = ["TaskBatches"]
 
@@ -138,7 +139,7 @@ class TaskBatches:
         if len(self._order) < self.batch_size:
             self._order = self._permutation(self.n_rows)
         index, self._order = self._order[: self.batch_size], self._order[self.batch_size :]
-        return index.to(self.table.X.device)
+        return index
 
     def _some_tasks(self, n: int) -> Tensor:
         if self._chances is None:
@@ -169,13 +170,13 @@ class TaskBatches:
         needed, places = pack.row.unique(return_inverse=True)
         device = X.device
         return TaskBatch(
-            X[needed[self.part(len(needed))].to(device)],
-            pack.value.T.to(device),
-            pack.weight.T.to(device),
-            tasks.to(device),
+            self.table.read(needed[self.part(len(needed))]),
+            send(pack.value, device).T,
+            send(pack.weight, device).T,
+            send(tasks, device),
             n_support or pack.row.shape[1],
             binary and tuple(binary[t] for t in tasks.tolist()),
-            rows=places.T.to(device),
+            rows=send(places, device).T,
             n_needed=len(needed),
         )
 
@@ -184,12 +185,12 @@ class TaskBatches:
         if not isinstance(table.Y, ObservedTargets):
             return table.Y, table.weights
         Y, weights = table.Y.dense()
-        return Y.to(table.X.device), weights.to(table.X.device)
+        return send(Y, table.X.device), send(weights, table.X.device)
 
     def _rows(self, index: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Rows of a batch, all where there is no index, with their targets and weights."""
         if index is not None:
-            X = self.table.X[index[self.part(len(index))]]
+            X = self.table.read(index[self.part(len(index))])
             return X, *self._rectangle(self.table.targets(index))
         if self._whole is None:  # few enough for a batch, also where they lie in a file
             self._whole = self.table.X[self.part(self.n_rows)], *self._rectangle(self.table)
@@ -205,10 +206,10 @@ class TaskBatches:
                 columns = [column for task in columns for column in self.members[task]]
             binary = binary and tuple(binary[c] for c in columns)
             task_of_output = task_of_output and tuple(task_of_output[c] for c in columns)
-            tasks = torch.tensor(columns).to(Y.device)
+            tasks = send(torch.tensor(columns), Y.device)
             Y = Y[:, tasks]
             weights = weights[:, tasks] if weights is not None and weights.ndim == 2 else weights
-        tasks = tasks.to(Y.device)
+        tasks = send(tasks, Y.device)
         n_support = len(Y)
         if self.query_fraction is not None:
             n_support -= min(max(round(self.query_fraction * len(Y)), 1), len(Y) - 2)

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sklearn_sparsedis.tasks._transfer import send
+
 __all__ = ["FileRows"]
 
 
@@ -50,10 +52,10 @@ class FileRows:
     def __getitem__(self, rows: slice | Tensor) -> Tensor:
         """Some rows, which are read now, in a tensor of their own."""
         if isinstance(rows, slice) and self.index is None:
-            return torch.tensor(self.source[rows], device=self.device)
+            return send(torch.tensor(self.source[rows]), self.device)
         index = np.arange(len(self)) if self.index is None else self.index
         picked = index[rows if isinstance(rows, slice) else rows.cpu().numpy()]
-        return torch.tensor(self.source.take(picked), device=self.device)
+        return send(torch.tensor(self.source.take(picked)), self.device)
 
     def view(self, rows: Tensor) -> "FileRows":
         """A table of some rows, which are not read before they are asked for."""

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sklearn_sparsedis.tasks._file_rows import FileRows
 from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.tasks._transfer import send
 
 __all__ = ["TaskBatch", "TaskTable"]
 
@@ -36,7 +37,13 @@ class TaskTable(NamedTuple):
 
     def rows(self, index: Tensor) -> "TaskTable":
         """Part of the rows, read into memory."""
-        return self.targets(index)._replace(X=self.X[index.to(self.X.device)])
+        return self.targets(index)._replace(X=self.read(index))
+
+    def read(self, index: Tensor) -> Tensor:
+        """Part of the rows of X, read into memory."""
+        if isinstance(self.X, FileRows):  # which want an index on the host
+            return self.X[index]
+        return self.X[send(index, self.X.device)]
 
     def part(self, index: Tensor) -> "TaskTable":
         """Part of the rows; those in a file stay there."""
@@ -55,6 +62,7 @@ class TaskTable(NamedTuple):
         """Part of the rows of the targets, with all of X."""
         if isinstance(self.Y, ObservedTargets):
             return self._replace(Y=self.Y.of_rows(index.cpu()))
+        index = send(index, self.Y.device)
         weights = None if self.weights is None else self.weights[index]
         return self._replace(Y=self.Y[index], weights=weights)
 
