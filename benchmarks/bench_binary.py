@@ -35,7 +35,7 @@ OURS = {
 PEERS = ("rdkit",)
 SETTINGS = {
     "full": {"seeds": 3, "max_iter": 300, "threads": 1, "only": ["landmine", "new"], "ours": OURS},
-    "short": {"seeds": 1, "max_iter": 30},
+    "short": {"seeds": 1, "max_iter": 30, "only": ["new"]},
     "quick": {
         "seeds": 1,
         "max_iter": 1,

@@ -41,8 +41,15 @@ ITERATIONS = (10, 100, 1000)
 COLOURS = {"all labels": "C0", "few labels": "C1"}
 PEERS = ()
 SETTINGS = {
-    "full": {"threads": 1, "steps": 25, "cases": CASES, "sizes": None, "plot": None},
-    "short": {"steps": 15, "sizes": 3},
+    "full": {
+        "threads": 1,
+        "steps": 25,
+        "cases": CASES,
+        "sizes": None,
+        "plot": None,
+        "limits": ITERATIONS,
+    },
+    "short": {"steps": 10, "sizes": 2, "limits": ITERATIONS[:1]},
     "quick": {"steps": FIRST + 2, "cases": CASES[:1], "sizes": 1},
 }
 
@@ -158,7 +165,7 @@ def step_rows(options, curves):
 
 def inner_rows(options):
     """A row a limit."""
-    for limit in ITERATIONS:
+    for limit in options.limits:
         found = in_own_process(inner, options.threads, limit)
         yield limit, found["n_iter"], f"{found['MB']:.1f}", f"{found['s']:.2f}"
 
