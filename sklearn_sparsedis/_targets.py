@@ -158,8 +158,8 @@ def check_targets(
         weights = np.where(missing[:, 0], 0.0, 1.0 if weights is None else weights)
         table = np.nan_to_num(table)
     if missing.any() and table.shape[1] > 1 or (weights is not None and weights.ndim == 2):
-        task, row = (~missing).T.nonzero()
-        given = _observed(row, task, table[row, task], table.shape, weights)
+        full = np.where(missing, 0.0, 1.0 if weights is None else weights.reshape(n_samples, -1))
+        given = ObservedTargets.of_table(torch.from_numpy(table), torch.from_numpy(full))
         return check_label_counts(Targets(given, None, tasks, layout))
     return check_label_counts(Targets(table, weights, tasks, layout))
 
