@@ -1,11 +1,11 @@
 """What all estimators have in common: pickles say which version wrote them."""
 
-import warnings
 from typing import Any
 
 from sklearn.base import BaseEstimator
 
 from sklearn_sparsedis._version import __version__
+from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.exceptions import VersionMismatchWarning
 
 __all__ = ["StampedEstimator"]
@@ -27,5 +27,5 @@ class StampedEstimator(BaseEstimator):
         stored = state.pop(STAMP, "(unknown)")
         if stored != __version__:
             name = type(self).__name__
-            warnings.warn(VersionMismatchWarning(name, stored, __version__), stacklevel=2)
+            warn_caller(VersionMismatchWarning(name, stored, __version__))
         super().__setstate__(state)

@@ -1,6 +1,5 @@
 """What a few-shot classifier does with episodes."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from sklearn_sparsedis._meta_fitting import encode_array, few_shot_head
 from sklearn_sparsedis._validation import check_device, check_sortable
+from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.model_selection import EpisodeScores, evaluate_episodes
 from sklearn_sparsedis.nn import Encoder, EpisodeHeads
 from sklearn_sparsedis.tasks import Episodes
@@ -69,7 +69,7 @@ class EpisodesMixin:
             chosen = np.flatnonzero(n_classes == k)
             y = torch.from_numpy(np.stack([found[e][1] for e in chosen]))
             heads = few_shot_head(self).fit(F[chosen], y, int(k))
-            self._warn(heads, stacklevel=3)
+            self._warn(heads)
             best = heads.scores(Q[chosen]).argmax(-1).numpy()
             for e, row in zip(chosen, best, strict=True):
                 predicted[e] = found[e][0][row]
@@ -122,7 +122,7 @@ class EpisodesMixin:
         features = self._encode(self._check_X(X))
         parts = fit_episodes(few_shot_head(self), features, episodes)
         heads = [part for _, part, _ in parts]
-        self._warn(EpisodeHeads(*(torch.cat(x) for x in zip(*map(_fields, heads), strict=True))), 3)
+        self._warn(EpisodeHeads(*(torch.cat(x) for x in zip(*map(_fields, heads), strict=True))))
         predicted = torch.cat([scores.argmax(-1) for _, _, scores in parts])
         used = torch.cat([part.used.double().mean(-1) for part in heads])
         return predicted.numpy(), used.numpy()
@@ -173,24 +173,21 @@ class EpisodesMixin:
         check_is_fitted(self)
         return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
 
-    def _warn(self, heads: EpisodeHeads, stacklevel: int) -> None:
+    def _warn(self, heads: EpisodeHeads) -> None:
         n_heads = heads.gap.numel()
         late = int((heads.gap > self.tol).sum())
         if late:
-            warnings.warn(
+            warn_caller(
                 f"{late} of {n_heads} heads did not reach tol={self.tol:g}: the worst relative "
                 f"duality gap is {float(heads.gap.max()):.1e}. Raise l2_reg or tol.",
                 ConvergenceWarning,
-                stacklevel=stacklevel,
             )
         empty = int((~heads.used.any(-1)).sum())
         if empty:
-            warnings.warn(
+            warn_caller(
                 f"{empty} of {n_heads} heads use no feature and give all classes the same score: "
                 f"group_reg={self.group_reg:g} is at or above its maximum for them, or their "
                 "support rows are all equal. Decrease group_reg.",
-                UserWarning,
-                stacklevel=stacklevel,
             )
 
 

@@ -1,6 +1,5 @@
 """GroupLassoSVC: the convex few-shot classifier of the paper on given features."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -24,6 +23,7 @@ from sklearn_sparsedis._validation import (
     check_sortable,
     to_tensor,
 )
+from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.functional import uniform_spread_bound
 from sklearn_sparsedis.solvers import SolveResult, solve_group_lasso_svm
 
@@ -225,20 +225,17 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
 
     def _warn(self) -> None:
         if self.dual_gap_ > self.tol:
-            warnings.warn(
+            warn_caller(
                 f"GroupLassoSVC stopped at a relative duality gap of {self.dual_gap_:.1e}, above "
                 f"tol={self.tol:g}, after {self.n_iter_} iterations. Scale the features (for "
                 "instance by StandardScaler), or increase l2_reg, max_iter or tol.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
         if not self.support_.any():
-            warnings.warn(
+            warn_caller(
                 f"No feature is in use: group_reg={self.group_reg:g} ({self.group_reg_mode}) is at "
                 "or above its maximum for these data, so that all samples get the same scores. "
                 "Decrease group_reg.",
-                UserWarning,
-                stacklevel=3,
             )
 
     def decision_function(self, X: ArrayLike) -> NDArray[Any]:

@@ -353,7 +353,7 @@ class GroupLassoSVMMetaClassifier(
         self.support_ = heads.used.numpy()
         self.dual_gap_ = float(heads.gap)
         self._n_features_out = features.shape[1]
-        self._warn(heads, stacklevel=4)
+        self._warn(heads)
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Features of rows.

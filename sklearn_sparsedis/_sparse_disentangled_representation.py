@@ -1,7 +1,6 @@
 """SparseDisentangledRepresentation: an encoder trained through sparse heads of many tasks."""
 
 import copy
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
@@ -38,6 +37,7 @@ from sklearn_sparsedis._validation import (
     to_tensor,
     unchanged_on_failure,
 )
+from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.metrics import nan_r2_score
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.training import encode, observed_predictions
@@ -397,11 +397,9 @@ class SparseDisentangledRepresentation(
         elif self.penalty != "l0" or not hasattr(self, "confidence_"):
             self.confidence_ = None
         if fitted.basis is not None and fitted.basis.basis.problems:
-            warnings.warn(
+            warn_caller(
                 "Not every component is determined by the data: "
                 f"{'; '.join(fitted.basis.basis.problems)}.",
-                UserWarning,
-                stacklevel=3,
             )
         self._set_heads(fit_heads(self, self._transform(rows), targets, fitted.basis))
         end_fit(self, context, X, Y, task_id=task_id, sample_weight=sample_weight)
@@ -430,19 +428,16 @@ class SparseDisentangledRepresentation(
         single = np.flatnonzero(heads.one_kind)
         if len(single):
             names = ", ".join(str(name) for name in heads.tasks[single[:5]])
-            warnings.warn(
+            warn_caller(
                 f"{len(single)} of {len(heads.tasks)} tasks have labels of one kind only: "
                 f"{names}{', ...' if len(single) > 5 else ''}. Their predictions are constant.",
-                UserWarning,
-                stacklevel=4,
             )
         late = int((heads.dual_gap > self.tol).sum())
         if late:
-            warnings.warn(
+            warn_caller(
                 f"{late} of {len(heads.dual_gap)} heads did not reach tol={self.tol:g}: the worst "
                 f"relative duality gap is {heads.dual_gap.max():.1e}. Raise alpha or tol.",
                 ConvergenceWarning,
-                stacklevel=4,
             )
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
@@ -561,10 +556,9 @@ class SparseDisentangledRepresentation(
                 multioutput="raw_values",
             )
         if np.isnan(scores).all():
-            warnings.warn(
+            warn_caller(
                 "R^2 is not defined with fewer than two labels in every task.",
                 UndefinedMetricWarning,
-                stacklevel=2,
             )
             return float("nan")
         return float(np.nanmean(scores))

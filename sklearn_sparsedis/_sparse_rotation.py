@@ -1,6 +1,5 @@
 """Rotate any features to the basis in which the heads of many tasks are sparsest."""
 
-import warnings
 from numbers import Integral
 from typing import Any
 
@@ -32,6 +31,7 @@ from sklearn_sparsedis._validation import (
     draw_seed,
     unchanged_on_failure,
 )
+from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.training import Ranks
 
 
@@ -274,10 +274,8 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
             seed=seed,
         )
         if basis.problems:
-            warnings.warn(
+            warn_caller(
                 f"Not every component is determined by the data: {'; '.join(basis.problems)}.",
-                UserWarning,
-                stacklevel=4,
             )
         return basis
 

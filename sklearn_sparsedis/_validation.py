@@ -1,7 +1,6 @@
 """The boundary between NumPy and torch: parameters, targets, weights, devices, seeds."""
 
 import copy
-import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -12,6 +11,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, column_or_1d
 from torch import Tensor
+
+from sklearn_sparsedis._warnings import warn_caller
 
 LARGEST_INTEGER = 2**31 - 1
 # of learning and decay, such that products with them fit into single precision
@@ -98,11 +99,9 @@ def check_device(device: str | torch.device, *, fitted: bool = False) -> torch.d
             raise RuntimeError("it holds no values")
     except (RuntimeError, AssertionError, ImportError, TypeError) as error:
         if fitted and found is not None:
-            warnings.warn(
+            warn_caller(
                 f"device={str(device)!r}, which this model was fitted with, cannot be used here: "
                 'the CPU is. Call set_params(device="auto") to take what is there.',
-                UserWarning,
-                stacklevel=5,
             )
             return torch.device("cpu")
         raise ValueError(

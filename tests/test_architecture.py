@@ -16,6 +16,7 @@ PACKAGE = ROOT.name
 # layer -> layers of this package that it may import (itself always)
 LAYERS = {
     "_version": set(),
+    "_warnings": set(),
     "exceptions": set(),
     "storage": {"exceptions", "_version"},
     "functional": set(),
@@ -31,9 +32,12 @@ LAYERS = {
     "inspection": {"functional", "metrics", "model_selection", "solvers"},
     "_validation": {"exceptions"},
 }
+# what any layer may import
+FOR_ALL = {"_warnings"}
 # layer -> third parties that it may import besides the standard library
 THIRD_PARTIES = {
     "_version": set(),
+    "_warnings": set(),
     "exceptions": {"sklearn"},
     "storage": {"torch", "numpy", "safetensors", "sklearn"},
     "functional": {"torch"},
@@ -74,9 +78,21 @@ def test_imports_follow_the_layers(path):
         parts = name.split(".")
         if parts[0] == PACKAGE:
             assert len(parts) > 1, f"{layer} imports the package itself"
-            assert parts[1] in LAYERS[layer] | {layer}, f"{layer} imports {name}"
+            assert parts[1] in LAYERS[layer] | {layer} | FOR_ALL, f"{layer} imports {name}"
         elif parts[0] not in sys.stdlib_module_names and layer in THIRD_PARTIES:
             assert parts[0] in THIRD_PARTIES[layer], f"{layer} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_warnings_are_issued_in_one_place(path):
+    if _layer(path) == "_warnings":  # its frames are what it counts
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.module != "warnings", f"{path}:{node.lineno}: use _warnings.warn_caller"
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            issues = node.value.id == "warnings" and node.attr.startswith("warn")
+            assert not issues, f"{path}:{node.lineno}: use _warnings.warn_caller"
 
 
 def _loaded_by(statement):

@@ -1,10 +1,11 @@
 """Batches solved a part at a time, with smaller parts where memory does not suffice."""
 
-import warnings
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import torch
+
+from sklearn_sparsedis._warnings import warn_caller
 
 __all__ = ["solve_each_part"]
 
@@ -57,12 +58,10 @@ def solve_each_part(solve: Callable[[slice], Part], parts: Iterable[slice]) -> l
         else:
             solved.append(result)
     if limit is not None:
-        warnings.warn(
+        warn_caller(
             "Memory ran out while problems were solved together: they were solved "
             f"{limit} at a time instead. The solution is the same; more memory or a smaller batch "
             "is faster.",
-            UserWarning,
-            stacklevel=2,
         )
     return solved
 

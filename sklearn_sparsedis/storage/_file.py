@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from sklearn_sparsedis._version import __version__
+from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.exceptions import VersionMismatchWarning
 from sklearn_sparsedis.storage._codec import decode, encode
 
@@ -113,7 +113,7 @@ def read_file(path: str | os.PathLike[str], kind: str) -> Any:
             raise ValueError(f"it holds a {header['kind']}, not a {kind}")
         stored = str(header["versions"]["sklearn_sparsedis"])
         if stored != __version__:
-            warnings.warn(VersionMismatchWarning(str(path), stored, __version__), stacklevel=4)
+            warn_caller(VersionMismatchWarning(str(path), stored, __version__))
         content = decode(header["content"], tensors)
         if tensors:
             raise ValueError(f"it has tensors too many: {', '.join(sorted(tensors)[:5])}")

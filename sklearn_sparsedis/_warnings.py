@@ -1,0 +1,32 @@
+"""Warnings that name the line of the caller, however deep in the package they arise."""
+
+import sys
+import warnings
+
+__all__ = ["warn_caller"]
+
+# top-level names of the modules that stand between a caller and this package
+_BETWEEN = {
+    *(__name__.partition(".")[0], "contextlib", "copy", "functools", "joblib", "pickle"),
+    *("sklearn", "skorch", "torch"),
+}
+
+
+def warn_caller(message: str | Warning, category: type[Warning] = UserWarning) -> None:
+    """Issue a warning that points at the innermost line outside what lies between.
+
+    Parameters
+    ----------
+    message : str or Warning
+        What to say; a Warning has its own category.
+    category : type of Warning, default=UserWarning
+        Of a message that is a string.
+    """
+    frame, stacklevel = sys._getframe(1), 2
+    while frame.f_back is not None and _top_level_name(frame.f_globals) in _BETWEEN:
+        frame, stacklevel = frame.f_back, stacklevel + 1
+    warnings.warn(message, category, stacklevel=stacklevel)
+
+
+def _top_level_name(namespace: dict[str, object]) -> str:
+    return str(namespace.get("__name__")).partition(".")[0]
