@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from sklearn_sparsedis._meta_fitting import encode_array, few_shot_head
-from sklearn_sparsedis._validation import check_device, check_sortable
+from sklearn_sparsedis._validation import cast_finite, check_device, check_sortable
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.model_selection import EpisodeScores, evaluate_episodes
 from sklearn_sparsedis.nn import Encoder, EpisodeHeads
@@ -167,7 +167,9 @@ class EpisodesMixin:
         )
 
     def _encode(self, X: NDArray[Any]) -> Tensor:
-        return encode_array(self.encoder_, X, check_device(self.device, fitted=True))
+        encoded = encode_array(self.encoder_, X, check_device(self.device, fitted=True))
+        cast_finite(encoded.numpy(), X.dtype, "the features")
+        return encoded
 
     def _check_X(self, X: ArrayLike) -> NDArray[Any]:
         check_is_fitted(self)

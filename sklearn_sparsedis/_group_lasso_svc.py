@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._validation import (
+    cast_finite,
     check_choice,
     check_device,
     check_integer,
@@ -253,8 +254,11 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
         """
         check_is_fitted(self)
         data = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        scores = data @ self.coef_.T + self.intercept_
-        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = data @ self.coef_.T + self.intercept_
+            if len(self.classes_) == 2:
+                scores = scores[:, 1] - scores[:, 0]
+        return cast_finite(scores, scores.dtype, "the scores")
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Predict labels.

@@ -26,10 +26,11 @@ from sklearn_sparsedis._meta_fitting import (
     check_features,
     check_meta_parameters,
     condense,
+    encode_array,
     fit_meta_encoder,
     fold_center,
 )
-from sklearn_sparsedis._validation import check_magnitude, unchanged_on_failure
+from sklearn_sparsedis._validation import check_device, check_magnitude, unchanged_on_failure
 from sklearn_sparsedis.nn import Encoder
 
 __all__ = ["GroupLassoSVMMetaClassifier"]
@@ -344,7 +345,7 @@ class GroupLassoSVMMetaClassifier(
         return adapted
 
     def _set_head(self, X: NDArray[Any], index: NDArray[np.int64], classes: NDArray[Any]) -> None:
-        features = self._encode(X)
+        features = encode_array(self.encoder_, X, check_device(self.device, fitted=True))
         check_features(features, self.encoder_.mean.dtype)
         head, rows, labels = condense(self, features, index, len(classes))
         heads = head.fit(rows, labels, len(classes))

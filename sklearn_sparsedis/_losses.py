@@ -148,7 +148,7 @@ def calibrate_intercepts(scores: NDArray[np.float64], targets: Targets) -> NDArr
     for _ in range(CALIBRATION_STEPS):
         p = expit(scores + targets.at(change))
         slope = np.maximum(targets.mean(p * (1 - p)), np.finfo(np.float64).tiny)
-        step = np.where(counted, np.clip((rate - targets.mean(p)) / slope, -1, 1), 0.0)
+        step = np.where(counted, np.clip(rate - targets.mean(p), -slope, slope) / slope, 0.0)
         change += step
         if (np.abs(step) < 1e-12).all():
             break

@@ -29,8 +29,15 @@ from sklearn_sparsedis._losses import mark_labels
 from sklearn_sparsedis._output_tasks import name_tasks
 from sklearn_sparsedis._parameters import check_parameters
 from sklearn_sparsedis._rows import Rows, check_rows, read_or_stay
-from sklearn_sparsedis._targets import Targets, check_observed, check_targets, observed_r2
+from sklearn_sparsedis._targets import (
+    Targets,
+    check_observed,
+    check_range,
+    check_targets,
+    observed_r2,
+)
 from sklearn_sparsedis._validation import (
+    cast_finite,
     check_device,
     check_magnitude,
     find_tasks,
@@ -376,6 +383,7 @@ class SparseDisentangledRepresentation(
             sample_weight=sample_weight,
             caller=type(self).__name__,
         )
+        check_range(targets, rows.dtype)
         targets = name_tasks(mark_labels(targets, self), self)
         watching = fit_tasks(
             self,
@@ -468,7 +476,7 @@ class SparseDisentangledRepresentation(
             return encoder(to_tensor(part).to(encoder.mean)).cpu()
 
         with torch.no_grad():
-            return encode(convert, X).numpy().astype(X.dtype, copy=False)
+            return cast_finite(encode(convert, X).numpy(), X.dtype, "the components")
 
     def predict(self, X: ArrayLike, *, task_id: ArrayLike | None = None) -> NDArray[Any]:
         """Targets of rows: the conditional mean, for a logistic task the probability of 1.
@@ -492,7 +500,7 @@ class SparseDisentangledRepresentation(
             predicted = self._predict_all(rows)
             if self._layout != "wide" and len(self.tasks_) == 1:
                 predicted = predicted[:, 0]
-        return predicted.astype(rows.dtype, copy=False)
+        return cast_finite(predicted, rows.dtype, "the predictions")
 
     def _predict_all(self, X: NDArray[Any] | Rows) -> NDArray[np.float64]:
         predicted = self._transform(X).astype(np.float64) @ self.coef_.T + self.intercept_
@@ -593,6 +601,7 @@ class SparseDisentangledRepresentation(
         targets = check_targets(
             Y, len(rows), task_id=task_id, sample_weight=sample_weight, caller=type(self).__name__
         )
+        check_range(targets, rows.dtype)
         targets = name_tasks(mark_labels(targets, self, loss), self, task_of_output)
         adapted = copy.copy(self)
         common = self.common_head_ if self.common_head else None

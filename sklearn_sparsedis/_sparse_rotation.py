@@ -26,6 +26,7 @@ from sklearn_sparsedis._task_heads import (
 )
 from sklearn_sparsedis._task_moments import SharedMoments
 from sklearn_sparsedis._validation import (
+    cast_finite,
     check_device,
     check_integer,
     draw_seed,
@@ -341,7 +342,9 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         rows = check_rows(self, F, reset=False)
         Z = np.empty((len(rows), len(self.rotation_)), dtype=rows.dtype)
         for some, block in rows.chunks():
-            Z[some] = (block - self.mean_) @ self.rotation_.T
+            Z[some] = cast_finite(
+                (block - self.mean_) @ self.rotation_.T, rows.dtype, "the components"
+            )
         return Z
 
     def inverse_transform(self, Z: ArrayLike) -> NDArray[Any]:
@@ -363,4 +366,5 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
                 f"Z has {components.shape[1]} columns, but {type(self).__name__} has "
                 f"{len(self.mixing_)} components."
             )
-        return (components @ self.mixing_ + self.mean_).astype(components.dtype, copy=False)
+        features = components @ self.mixing_ + self.mean_
+        return cast_finite(features, components.dtype, "the features")

@@ -11,10 +11,17 @@ from sklearn.utils import check_array
 from torch import Tensor
 
 from sklearn_sparsedis._observations import check_sparse_targets
-from sklearn_sparsedis._validation import check_task_id, find_tasks, to_tensor
+from sklearn_sparsedis._validation import cast_finite, check_task_id, find_tasks, to_tensor
 from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
 
-__all__ = ["Targets", "check_label_counts", "check_observed", "check_targets", "observed_r2"]
+__all__ = [
+    "Targets",
+    "check_label_counts",
+    "check_observed",
+    "check_range",
+    "check_targets",
+    "observed_r2",
+]
 
 
 @dataclass(frozen=True)
@@ -290,6 +297,12 @@ def check_label_counts(targets: Targets) -> Targets:
             f"{len(targets.tasks)} tasks have none: {named}. Remove these tasks or add labels."
         )
     return targets
+
+
+def check_range(targets: Targets, dtype: np.dtype[Any]) -> None:
+    """Raise where predictions in a dtype could not be what the targets are."""
+    advice = "Divide Y by a constant, or pass X as float64, for predictions of that dtype."
+    cast_finite(targets.array, dtype, "Y", advice)
 
 
 def observed_r2(Y: ObservedTargets, predicted: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,6 +17,10 @@ from sklearn_sparsedis._warnings import warn_caller
 LARGEST_INTEGER = 2**31 - 1
 # of learning and decay, such that products with them fit into single precision
 LARGEST_RATE = 1e30
+_EXTREME_ROWS = (
+    "Check X for extreme values; a model that is fitted to and called with float64 holds larger "
+    "ones."
+)
 
 
 def check_choice(name: str, value: object, choices: Collection[str], also: str = "") -> None:
@@ -127,6 +131,20 @@ def check_magnitude(name: str, X: NDArray[Any]) -> None:
         )
 
 
+def cast_finite(
+    values: NDArray[Any], dtype: np.dtype[Any], name: str, advice: str = ""
+) -> NDArray[Any]:
+    """Values in a dtype, or an error where it would make them infinite or they are no numbers."""
+    with np.errstate(over="ignore"):
+        cast = values.astype(dtype, copy=False)
+    if not (finite := np.isfinite(cast)).all():
+        raise ValueError(
+            f"{np.count_nonzero(~finite)} of {finite.size} values of {name} are not numbers that "
+            f"{dtype} can hold. {advice or _EXTREME_ROWS}"
+        )
+    return cast
+
+
 @contextmanager
 def unchanged_on_failure(estimator: object) -> Iterator[None]:
     """Give an estimator its attributes back when the block fails or is interrupted."""
@@ -179,6 +197,7 @@ def find_tasks(task_id: ArrayLike, tasks: NDArray[Any], n_samples: int) -> NDArr
 
 __all__ = [
     "LARGEST_RATE",
+    "cast_finite",
     "check_choice",
     "check_device",
     "check_integer",

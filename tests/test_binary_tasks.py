@@ -159,6 +159,16 @@ def test_balanced_classes_weigh_the_same_and_predictions_stay_probabilities(data
     assert not np.allclose(plain.coef_, fitted.coef_, atol=1e-3)
 
 
+def test_balanced_classes_leave_large_values_beside_them_alone(data):
+    mixed = np.hstack([data.labels[:, :6], 1e6 * data.Y[:, 6:]])
+    options = {"loss": ["logistic"] * 6 + ["squared_error"] * 6, "max_iter": 0}
+    balanced = model(class_weight="balanced", **options).fit(data.X, mixed)
+    plain = model(**options).fit(data.X, mixed)
+    np.testing.assert_array_equal(balanced.intercept_[6:], plain.intercept_[6:])
+    share = balanced.predict(data.X)[:, :6].mean(0)
+    np.testing.assert_allclose(share, mixed[:, :6].mean(0), rtol=1e-9)
+
+
 def test_tasks_with_labels_of_one_kind_are_constant_and_announced(data):
     Y = data.labels.copy()
     Y[:, 2], Y[:100, 2] = 1, np.nan
