@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from sklearn_sparsedis._arrays import check_features, check_numbers, readable
 from sklearn_sparsedis._meta_fitting import encode_array, few_shot_head
 from sklearn_sparsedis._validation import cast_finite, check_device, check_sortable
 from sklearn_sparsedis._warnings import warn_caller
@@ -52,7 +52,7 @@ class EpisodesMixin:
         """
         check_is_fitted(self)
         support, query = self._check_episodes(X_support, X_query)
-        labels = np.asarray(y_support)
+        labels = readable(np.asarray(y_support))
         if labels.shape != support.shape[:2]:
             raise ValueError(
                 f"y_support must have shape {support.shape[:2]} like the rows of X_support, got "
@@ -80,13 +80,7 @@ class EpisodesMixin:
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         arrays = []
         for name, X in (("X_support", X_support), ("X_query", X_query)):
-            array = check_array(
-                X,
-                dtype=[np.float64, np.float32],
-                ensure_2d=False,
-                allow_nd=True,
-                input_name=name,
-            )
+            array = check_numbers(X, name, ensure_2d=False, allow_nd=True)
             if array.ndim != 3 or array.shape[2] != self.n_features_in_:
                 raise ValueError(
                     f"{name} must have shape (n_episodes, n_rows, {self.n_features_in_}), got "
@@ -173,7 +167,7 @@ class EpisodesMixin:
 
     def _check_X(self, X: ArrayLike) -> NDArray[Any]:
         check_is_fitted(self)
-        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return check_features(self, X)
 
     def _warn(self, heads: EpisodeHeads) -> None:
         n_heads = heads.gap.numel()

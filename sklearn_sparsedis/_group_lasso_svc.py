@@ -10,9 +10,10 @@ from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor
 
+from sklearn_sparsedis._arrays import check_features, check_labelled, readable
 from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._validation import (
     cast_finite,
@@ -152,12 +153,12 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
             The fitted classifier.
         """
         self._check_parameters()
-        data, labels = validate_data(self, X, y, dtype=(np.float64, np.float32))
+        data, labels = check_labelled(self, X, y, reset=True)
         check_magnitude("X", data)
         check_sortable("y", labels)
         check_classification_targets(labels)
         weight = _check_sample_weight(
-            sample_weight, data, dtype=data.dtype, ensure_non_negative=True, copy=True
+            readable(sample_weight), data, dtype=data.dtype, ensure_non_negative=True, copy=True
         )
         counts = weight > 0
         classes, index = np.unique(labels[counts], return_inverse=True)
@@ -253,7 +254,7 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
             Scores; for two classes the second one's minus the first one's.
         """
         check_is_fitted(self)
-        data = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        data = check_features(self, X)
         with np.errstate(over="ignore", invalid="ignore"):
             scores = data @ self.coef_.T + self.intercept_
             if len(self.classes_) == 2:

@@ -16,9 +16,10 @@ from sklearn.base import (
 )
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sklearn_sparsedis._arrays import check_labelled
 from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._episodes_mixin import EpisodesMixin, check_labels
 from sklearn_sparsedis._fit_tasks import end_fit, fit_tasks, new_attributes
@@ -276,14 +277,7 @@ class GroupLassoSVMMetaClassifier(
         with unchanged_on_failure(self):
             check_meta_parameters(self)
             started = getattr(self, "encoder_", None) if self.warm_start else None
-            rows, labels = validate_data(
-                self,
-                X,
-                y,
-                dtype=[np.float64, np.float32],
-                ensure_min_samples=2,
-                reset=started is None,
-            )
+            rows, labels = check_labelled(self, X, y, ensure_min_samples=2, reset=started is None)
             check_magnitude("X", rows)
             classes, index = check_labels(labels, type(self).__name__)
             watching = fit_tasks(
@@ -336,9 +330,7 @@ class GroupLassoSVMMetaClassifier(
             A fitted copy that shares `encoder_` with this one, which does not change.
         """
         check_is_fitted(self)
-        rows, labels = validate_data(
-            self, X_support, y_support, dtype=[np.float64, np.float32], reset=False
-        )
+        rows, labels = check_labelled(self, X_support, y_support)
         classes, index = check_labels(labels, type(self).__name__)
         adapted = copy.copy(self)
         adapted._set_head(rows, index, classes)

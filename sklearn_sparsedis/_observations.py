@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 
+from sklearn_sparsedis._arrays import check_numbers
 from sklearn_sparsedis._rows import Rows, check_table
 from sklearn_sparsedis._validation import check_task_id
 from sklearn_sparsedis.training import ALONE, Ranks
@@ -142,7 +143,7 @@ def _long(Y: Any, task_id: ArrayLike, n_samples: int) -> Observations:
             "Y is sparse and task_id is given: a sparse Y says by its columns which task a value "
             "belongs to. Leave out task_id, or give y of shape (n_samples,)."
         )
-    y = column_or_1d(check_array(Y, ensure_2d=False, input_name="y"), warn=True)
+    y = column_or_1d(check_numbers(Y, "y", ensure_2d=False), warn=True)
     check_consistent_length(np.empty(n_samples), y)
     names = check_task_id(task_id, n_samples)
     tasks, codes = np.unique(names, return_inverse=True)
@@ -183,10 +184,9 @@ def check_sparse_targets(Y: Any, n_samples: int) -> csr_array:
             f"A sparse Y must have shape (n_samples, n_tasks) with n_samples={n_samples}, the rows "
             f"of X; got {Y.shape}."
         )
-    dtype = Y.dtype if Y.dtype in (np.float32, np.float64) else np.float64
-    data = check_array(
-        Y.data, dtype=dtype, ensure_2d=False, ensure_all_finite=False, input_name="Y"
-    )
+    native = Y.dtype.newbyteorder("=")
+    dtype = native if native in (np.float32, np.float64) else np.float64
+    data = check_numbers(Y.data, "Y", dtype=dtype, ensure_2d=False, ensure_all_finite=False)
     if not np.isfinite(data).all():
         raise ValueError(
             "A sparse Y has entries that are NaN or infinite. What is missing must have no entry; "

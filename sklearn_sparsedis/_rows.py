@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_array
-from sklearn.utils.validation import validate_data
 from torch.utils.data import Dataset
+
+from sklearn_sparsedis._arrays import check_features, check_numbers
 
 # numbers in double precision that are held of a table at a time: 32 MB
 CHUNK = 4_194_304
@@ -60,14 +60,14 @@ class Rows:
             If values are not finite, or the table is shorter than it was.
         """
         if not self.in_file:
-            return self.source[rows]
+            return np.ascontiguousarray(self.source[rows])
         start, stop, _ = rows.indices(len(self))
         return self._checked(self._read(slice(start, stop), f"{start} to {stop - 1}"), stop - start)
 
     def take(self, index: NDArray[np.integer[Any]]) -> NDArray[Any]:
         """Rows at an index of any order, as slices give them."""
         if not self.in_file:
-            return self.source[index]
+            return np.ascontiguousarray(self.source[index])
         # files want increasing positions
         positions, back = np.unique(index, return_inverse=True)
         rows = self._read((positions, slice(None)), f"at {len(positions)} positions")
@@ -109,10 +109,7 @@ class Rows:
             )
         if not n_rows:
             return rows.astype(self.dtype)
-        finite: bool | str = "allow-nan" if self.missing else True
-        return check_array(
-            rows, dtype=self.dtype, ensure_all_finite=finite, input_name=self.name, copy=False
-        )
+        return check_numbers(rows, self.name, missing=self.missing, dtype=self.dtype)
 
 
 class _Items:
@@ -164,17 +161,16 @@ def check_rows(
     -------
     Rows
     """
-    dtypes = [np.float64, np.float32]
     if isinstance(X, Dataset):
         X = _Items(X)
     if not in_file(X):
-        array: NDArray[Any] = validate_data(
-            estimator, X, reset=reset, dtype=dtypes, ensure_min_samples=min_samples
+        # a memory map of any layout stays one, whose rows are put in order when they are read
+        order = None if _mapped(X) else "C"
+        array = check_features(
+            estimator, X, reset=reset, order=order, ensure_min_samples=min_samples
         )
         return Rows(array, array.shape, array.dtype, "X")
-    glance: NDArray[Any] = validate_data(
-        estimator, X[:_GLANCE], reset=reset, dtype=dtypes, ensure_min_samples=min_samples
-    )
+    glance = check_features(estimator, X[:_GLANCE], reset=reset, ensure_min_samples=min_samples)
     dtype = np.dtype(np.float32) if X.dtype.itemsize <= 2 else glance.dtype
     return Rows(X, (_length(X), glance.shape[1]), dtype, "X", in_file=True)
 
@@ -195,15 +191,13 @@ def _mapped(array: Any) -> bool:
 
 def check_table(Y: Any, name: str) -> Rows:
     """Validate targets of shape (n,) or (n, T), which may be NaN, without reading files whole."""
-    options: dict[str, Any] = {"ensure_2d": False, "ensure_all_finite": "allow-nan"}
     lazy = in_file(Y)
-    values: NDArray[Any] = check_array(Y[:_GLANCE] if lazy else Y, input_name=name, **options)
-    dtype = values.dtype if values.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    values = check_numbers(Y[:_GLANCE] if lazy else Y, name, missing=True, ensure_2d=False)
     if lazy:
         shape = (_length(Y), values.shape[1])
-        return Rows(Y, shape, dtype, name, missing=True, in_file=True)
-    table = values.reshape(len(values), -1).astype(dtype, copy=False)
-    return Rows(table, table.shape, dtype, name, missing=True)
+        return Rows(Y, shape, values.dtype, name, missing=True, in_file=True)
+    table = values.reshape(len(values), -1)
+    return Rows(table, table.shape, values.dtype, name, missing=True)
 
 
 def _length(source: Any) -> int:

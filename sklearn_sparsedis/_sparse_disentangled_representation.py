@@ -17,10 +17,11 @@ from sklearn.base import (
 )
 from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
-from sklearn.utils import Tags, check_array
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sklearn_sparsedis._arrays import check_numbers
 from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._fit_tasks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis._fitted_heads import FittedHeads, fit_heads
@@ -556,7 +557,7 @@ class SparseDisentangledRepresentation(
             observed, _ = check_observed(Y, len(rows), task_id, sample_weight, self.tasks_)
             scores = observed_r2(observed, self._predict_some(rows, observed.row, observed.task))
         else:
-            true = check_array(Y, ensure_2d=False, ensure_all_finite="allow-nan", input_name="Y")
+            true = check_numbers(Y, "Y", missing=True, ensure_2d=False)
             scores = nan_r2_score(
                 true.reshape(len(true), -1),
                 self._predict_all(rows),

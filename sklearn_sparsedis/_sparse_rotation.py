@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_array
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_sparsedis._arrays import check_numbers
 from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._checkpoints import agree
 from sklearn_sparsedis._head_basis import HeadBasis, find_head_basis
@@ -360,7 +361,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
             Exact where there are as many components as independent features.
         """
         check_is_fitted(self)
-        components: NDArray[Any] = check_array(Z, dtype=[np.float64, np.float32], input_name="Z")
+        components = check_numbers(Z, "Z")
         if components.shape[1] != len(self.mixing_):
             raise ValueError(
                 f"Z has {components.shape[1]} columns, but {type(self).__name__} has "

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csc_array, issparse
-from sklearn.utils import check_array
 from torch import Tensor
 
+from sklearn_sparsedis._arrays import check_numbers
 from sklearn_sparsedis._observations import check_sparse_targets
 from sklearn_sparsedis._validation import cast_finite, check_task_id, find_tasks, to_tensor
 from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
@@ -221,14 +221,8 @@ def check_observed(
 
 def _check_table(Y: Any, n_samples: int) -> NDArray[np.float64]:
     """Targets in float64, of shape (n,) or (n, n_tasks), with NaN where they are missing."""
-    values: NDArray[np.float64] = check_array(
-        Y,
-        dtype=np.float64,
-        ensure_2d=False,
-        ensure_all_finite="allow-nan",
-        allow_nd=True,
-        input_name="Y",
-        copy=True,
+    values: NDArray[np.float64] = check_numbers(
+        Y, "Y", missing=True, dtype=np.float64, ensure_2d=False, allow_nd=True, copy=True
     )
     if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] == 0):
         raise ValueError(
@@ -247,8 +241,8 @@ def _check_weights(
 ) -> NDArray[np.float64] | None:
     if sample_weight is None:
         return None
-    weights: NDArray[np.float64] = check_array(
-        sample_weight, dtype=np.float64, ensure_2d=False, input_name="sample_weight", copy=True
+    weights: NDArray[np.float64] = check_numbers(
+        sample_weight, "sample_weight", dtype=np.float64, ensure_2d=False, copy=True
     )
     if weights.shape not in ((n_samples,), shape):
         raise ValueError(

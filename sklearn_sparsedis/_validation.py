@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state, column_or_1d
 from torch import Tensor
 
+from sklearn_sparsedis._arrays import readable
 from sklearn_sparsedis._warnings import warn_caller
 
 LARGEST_INTEGER = 2**31 - 1
@@ -116,8 +117,12 @@ def check_device(device: str | torch.device, *, fitted: bool = False) -> torch.d
 
 
 def to_tensor(array: NDArray[Any], device: torch.device | str = "cpu") -> Tensor:
-    """Tensor with its own memory: the caller's array may be read-only or change later."""
-    return torch.tensor(array, device=device)
+    """Tensor with its own memory: the caller's array may be read-only or change later.
+
+    Its memory and the order of its bytes may be any, which torch alone does not take.
+    """
+    own = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+    return torch.from_numpy(own).to(device)
 
 
 def check_magnitude(name: str, X: NDArray[Any]) -> None:
@@ -159,7 +164,7 @@ def unchanged_on_failure(estimator: object) -> Iterator[None]:
 
 def check_task_id(task_id: ArrayLike, n_samples: int) -> NDArray[Any]:
     """Task of each row as an array of shape (n,) of integers or strings."""
-    ids = column_or_1d(np.asarray(task_id))
+    ids = column_or_1d(readable(np.asarray(task_id)))
     if len(ids) != n_samples:
         raise ValueError(f"task_id must name a task for each of {n_samples} rows, got {len(ids)}.")
     if ids.dtype.kind in "fO" and (ids != ids).any():

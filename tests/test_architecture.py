@@ -30,7 +30,8 @@ LAYERS = {
     "training": {"nn", "tasks", "metrics", "exceptions", "storage"},
     "callbacks": {"training", "metrics"},
     "inspection": {"functional", "metrics", "model_selection", "solvers"},
-    "_validation": {"exceptions"},
+    "_arrays": set(),
+    "_validation": {"exceptions", "_arrays"},
 }
 # what any layer may import
 FOR_ALL = {"_warnings"}

@@ -208,7 +208,7 @@ def _mean_derivatives(encoder: torch.nn.Module, X: NDArray[Any]) -> NDArray[np.f
     network = copy.deepcopy(encoder).eval()
     total: Any = 0.0
     for start in range(0, len(X), _CHUNK):
-        part = torch.from_numpy(X[start : start + _CHUNK].copy())
+        part = torch.from_numpy(X[start : start + _CHUNK].astype(np.float64))
         x = part.to(next(network.buffers()).dtype).requires_grad_()
         outputs = network(x).sum(0)
         grads = [torch.autograd.grad(z, x, retain_graph=True)[0].abs().sum(0) for z in outputs]
