@@ -41,7 +41,7 @@ def _missing(Y, share=0.4, seed=0):
 
 
 def _labels(Y):
-    return (Y > np.nanmedian(Y, axis=0)).astype(float)
+    return (np.nanmedian(Y, axis=0) < Y).astype(float)
 
 
 def _long(data, seed=0):
