@@ -149,11 +149,11 @@ def padding(layout, Y, task):
     import torch
 
     from sklearn_sparsedis import _rows
-    from sklearn_sparsedis._observations import group_by_task
+    from sklearn_sparsedis._observations import check_observations
     from sklearn_sparsedis.tasks import similar_sizes
 
     n = len(Y) if layout == "long" else Y.shape[0]
-    observed = group_by_task(Y, task, n)
+    observed = check_observations(Y, n, task_id=task, caller="SparseRotation")
     filled = slots = 0
     for rows in observed.chunks(_rows.CHUNK // (N_FEATURES + 1)):
         count = np.unique(observed.on(rows, slice(0, len(observed.tasks)))[1], return_counts=True)[

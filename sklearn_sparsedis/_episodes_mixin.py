@@ -52,7 +52,7 @@ class EpisodesMixin:
         """
         check_is_fitted(self)
         support, query = self._check_episodes(X_support, X_query)
-        labels = readable(np.asarray(y_support))
+        labels = np.asarray(readable(y_support, "y_support"))
         if labels.shape != support.shape[:2]:
             raise ValueError(
                 f"y_support must have shape {support.shape[:2]} like the rows of X_support, got "

@@ -24,6 +24,7 @@ from sklearn_sparsedis._validation import (
     check_real,
     check_sortable,
     to_tensor,
+    unchanged_on_failure,
 )
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.functional import uniform_spread_bound
@@ -152,13 +153,21 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
         self
             The fitted classifier.
         """
+        with unchanged_on_failure(self):
+            return self._fit(X, y, sample_weight)
+
+    def _fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> Self:
         self._check_parameters()
         data, labels = check_labelled(self, X, y, reset=True)
         check_magnitude("X", data)
         check_sortable("y", labels)
         check_classification_targets(labels)
         weight = _check_sample_weight(
-            readable(sample_weight), data, dtype=data.dtype, ensure_non_negative=True, copy=True
+            readable(sample_weight, "sample_weight"),
+            data,
+            dtype=data.dtype,
+            ensure_non_negative=True,
+            copy=True,
         )
         counts = weight > 0
         classes, index = np.unique(labels[counts], return_inverse=True)

@@ -1,16 +1,16 @@
 """Which rows and targets belong to which task: wide, long and sparse layouts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
-from sklearn.utils import check_consistent_length, column_or_1d
 
-from sklearn_sparsedis._arrays import check_numbers
+from sklearn_sparsedis._arrays import check_numbers, column_names, match_names
 from sklearn_sparsedis._rows import Rows, check_table
-from sklearn_sparsedis._validation import check_task_id
+from sklearn_sparsedis._validation import check_task_id, find_tasks
 from sklearn_sparsedis.training import ALONE, Ranks
 
 _FORMATS = ("coo", "csc", "csr")
@@ -28,11 +28,17 @@ class Observations:
         Names of the tasks.
     before : ndarray of shape (n + 1,)
         How many observations the rows before have.
+    layout : {"flat", "wide", "long"}
+        How the caller gave them: one column as (n,), a column a task, or a task id a row.
+    order : None or ndarray of shape (n_tasks,)
+        Where each task is among the columns that the caller gave; None for their order.
     """
 
     Y: Rows | csr_array
     tasks: NDArray[Any]
     before: NDArray[np.int64]
+    layout: str = "wide"
+    order: NDArray[np.intp] | None = None
 
     @property
     def shared(self) -> bool:
@@ -89,35 +95,105 @@ def _ends(rows: slice) -> slice:
     return slice(rows.start, rows.stop + 1)
 
 
-def group_by_task(
-    Y: Any, task_id: ArrayLike | None, n_samples: int, ranks: Ranks = ALONE
+def check_observations(
+    Y: Any,
+    n_samples: int,
+    *,
+    task_id: ArrayLike | None = None,
+    tasks: NDArray[Any] | None = None,
+    required: bool = True,
+    caller: str,
+    ranks: Ranks = ALONE,
 ) -> Observations:
     """Validate targets in the wide (dense or sparse) or the long layout.
 
-    Of dense targets each of several ranks counts its part, so that a file is read once.
+    This is the one place that decides what a target is and what is missing, for all estimators and
+    methods. Of dense targets each of several ranks counts its part, so that a file is read once.
+
+    Parameters
+    ----------
+    Y : array-like, dataset or data frame of shape (n,) or (n, n_tasks), or sparse (n, n_tasks)
+        NaN or masked where a task was not observed on a row; no entry in a sparse Y.
+    n_samples : int
+        Rows of X.
+    task_id : array-like of shape (n,), optional
+        Task of each row, in the long layout; Y is one-dimensional then.
+    tasks : ndarray, optional
+        Names of the tasks of a fitted model, in whose order they come out: those of a Y with names
+        are matched with them.
+    required : bool
+        Whether each task must have a label.
+    caller : str
+        Name of the estimator, for messages.
+    ranks : Ranks, optional
+        Each of which counts a part.
 
     Raises
     ------
     ValueError
-        If lengths differ, a long target is not one-dimensional, or a task has no rows.
+        If lengths or names differ, or a task has no label that is required.
     """
+    if Y is None:
+        raise ValueError(f"{caller} requires y to be passed, but the target y is None.")
     if task_id is not None:
-        return _long(Y, task_id, n_samples)
+        return _long(Y, task_id, n_samples, tasks, required=required)
+    names, order, layout = column_names(Y), None, "wide"
     table: Rows | csr_array
     if issparse(Y):
         table = check_sparse_targets(Y, n_samples)
         counts, per_task = np.diff(table.indptr), np.bincount(table.indices, minlength=Y.shape[1])
-        missing = "have no entry"
     else:
-        table = check_table(Y, "y")
-        check_consistent_length(np.empty(n_samples), np.empty(len(table)))
+        table, layout = check_table(Y, "Y")
+        _check_length(n_samples, len(table))
+        if names is not None and tasks is not None and tasks.dtype == object:
+            order = match_names(names, tasks.tolist(), "Y")
+            table = table.columns(order)
         counts, per_task = _count(table, ranks)
-        missing = "are NaN on every row"
+    if tasks is None:
+        tasks = np.arange(table.shape[1]) if names is None else _as_objects(names)
+    elif len(tasks) != table.shape[1]:
+        raise ValueError(
+            f"Y must have a column for each of the {len(tasks)} tasks that were seen in fit, got "
+            f"{table.shape[1]}."
+        )
+    if required:
+        require_labels(per_task, tasks)
+    before = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    return Observations(table, tasks, before, layout, order)
+
+
+def known_tasks(Y: Any, tasks: NDArray[Any]) -> NDArray[Any] | None:
+    """Tasks of a fitted model, if those are the names of the columns of Y, in any order."""
+    names = column_names(Y)
+    same = names is not None and len(names) == len(tasks) and set(names) == set(tasks.tolist())
+    return tasks if same else None
+
+
+def _as_objects(names: Sequence[Any]) -> NDArray[np.object_]:
+    """Names as an array with one entry each, also where they are tuples."""
+    array = np.empty(len(names), dtype=object)
+    for i, name in enumerate(names):
+        array[i] = name
+    return array
+
+
+def require_labels(per_task: NDArray[Any], tasks: NDArray[Any]) -> None:
+    """Raise for tasks without labels that count."""
     empty = np.flatnonzero(per_task == 0)
     if len(empty):
-        raise ValueError(f"Targets {empty.tolist()} of Y {missing}; remove them.")
-    before = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    return Observations(table, np.arange(table.shape[1]), before)
+        named = ", ".join(str(tasks[t]) for t in empty[:5])
+        raise ValueError(
+            f"Y: each task needs at least one row with a label of positive weight; {len(empty)} of "
+            f"{len(tasks)} tasks have none: {named}. Remove these tasks or add labels."
+        )
+
+
+def _check_length(n_samples: int, n_targets: int) -> None:
+    if n_targets != n_samples:
+        raise ValueError(
+            f"X and Y have inconsistent numbers of samples: X has {n_samples} rows, Y has "
+            f"{n_targets}."
+        )
 
 
 def _count(table: Rows, ranks: Ranks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -137,19 +213,33 @@ def _count(table: Rows, ranks: Ranks) -> tuple[NDArray[np.int64], NDArray[np.int
     return in_all[0].astype(np.int64), in_all[1].astype(np.int64)
 
 
-def _long(Y: Any, task_id: ArrayLike, n_samples: int) -> Observations:
+def _long(
+    Y: Any, task_id: ArrayLike, n_samples: int, tasks: NDArray[Any] | None, *, required: bool
+) -> Observations:
     if issparse(Y):
         raise ValueError(
             "Y is sparse and task_id is given: a sparse Y says by its columns which task a value "
             "belongs to. Leave out task_id, or give y of shape (n_samples,)."
         )
-    y = column_or_1d(check_numbers(Y, "y", ensure_2d=False), warn=True)
-    check_consistent_length(np.empty(n_samples), y)
-    names = check_task_id(task_id, n_samples)
-    tasks, codes = np.unique(names, return_inverse=True)
-    before = np.arange(n_samples + 1)
-    shape = (n_samples, len(tasks))
-    return Observations(csr_array((y, codes, before), shape=shape), tasks, before)
+    table, _ = check_table(Y, "Y")
+    _check_length(n_samples, len(table))
+    if table.shape[1] != 1:
+        raise ValueError(
+            f"Y must have shape (n_samples,) when task_id is given, got {table.shape}: each row "
+            "belongs to one task."
+        )
+    if tasks is None:
+        tasks, task = np.unique(check_task_id(task_id, n_samples), return_inverse=True)
+    else:
+        task = find_tasks(task_id, tasks, n_samples)
+    y = table[:][:, 0]
+    there = ~np.isnan(y)
+    y, task = y[there], task[there]
+    if required:
+        require_labels(np.bincount(task, minlength=len(tasks)), tasks)
+    before = np.concatenate([[0], np.cumsum(there, dtype=np.int64)])
+    Y = csr_array((y, task, before), shape=(n_samples, len(tasks)))
+    return Observations(Y, tasks, before, "long")
 
 
 def check_sparse_targets(Y: Any, n_samples: int) -> csr_array:

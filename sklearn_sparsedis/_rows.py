@@ -1,7 +1,7 @@
 """Tables read a few rows at a time: arrays, memory maps, and datasets in files."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from torch.utils.data import Dataset
 
-from sklearn_sparsedis._arrays import check_features, check_numbers
+from sklearn_sparsedis._arrays import check_features, check_numbers, readable
 
 # numbers in double precision that are held of a table at a time: 32 MB
 CHUNK = 4_194_304
@@ -72,6 +72,10 @@ class Rows:
         positions, back = np.unique(index, return_inverse=True)
         rows = self._read((positions, slice(None)), f"at {len(positions)} positions")
         return self._checked(rows, len(positions))[back]
+
+    def columns(self, order: NDArray[np.intp]) -> "Rows":
+        """A table in memory with its columns in another order."""
+        return replace(self, source=np.ascontiguousarray(self.source[:, order]))
 
     def chunks(
         self, width: int | None = None, part: slice = slice(None)
@@ -161,6 +165,7 @@ def check_rows(
     -------
     Rows
     """
+    X = readable(X, "X")
     if isinstance(X, Dataset):
         X = _Items(X)
     if not in_file(X):
@@ -189,15 +194,29 @@ def _mapped(array: Any) -> bool:
     return False
 
 
-def check_table(Y: Any, name: str) -> Rows:
-    """Validate targets of shape (n,) or (n, T), which may be NaN, without reading files whole."""
+def check_table(Y: Any, name: str) -> tuple[Rows, str]:
+    """Validate targets of shape (n,) or (n, T), which may be NaN, without reading files whole.
+
+    Returns
+    -------
+    table : Rows of shape (n, T)
+    layout : {"flat", "wide"}
+        Whether they had one dimension or two.
+    """
     lazy = in_file(Y)
-    values = check_numbers(Y[:_GLANCE] if lazy else Y, name, missing=True, ensure_2d=False)
+    values = check_numbers(
+        Y[:_GLANCE] if lazy else Y, name, missing=True, ensure_2d=False, allow_nd=True
+    )
+    if values.ndim not in (1, 2) or values.size == 0:
+        raise ValueError(
+            f"{name} must have shape (n_samples,) or (n_samples, n_tasks), got {values.shape}."
+        )
     if lazy:
         shape = (_length(Y), values.shape[1])
-        return Rows(Y, shape, values.dtype, name, missing=True, in_file=True)
+        return Rows(Y, shape, values.dtype, name, missing=True, in_file=True), "wide"
     table = values.reshape(len(values), -1)
-    return Rows(table, table.shape, values.dtype, name, missing=True)
+    rows = Rows(table, table.shape, values.dtype, name, missing=True)
+    return rows, "flat" if values.ndim == 1 else "wide"
 
 
 def _length(source: Any) -> int:

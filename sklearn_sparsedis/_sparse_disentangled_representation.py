@@ -7,7 +7,6 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
 from scipy.special import expit
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
@@ -21,18 +20,17 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from sklearn_sparsedis._arrays import check_numbers
 from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._fit_tasks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis._fitted_heads import FittedHeads, fit_heads
 from sklearn_sparsedis._fitting import fit_encoder, ready_encoder
 from sklearn_sparsedis._losses import mark_labels
+from sklearn_sparsedis._observations import known_tasks
 from sklearn_sparsedis._output_tasks import name_tasks
 from sklearn_sparsedis._parameters import check_parameters
 from sklearn_sparsedis._rows import Rows, check_rows, read_or_stay
 from sklearn_sparsedis._targets import (
     Targets,
-    check_observed,
     check_range,
     check_targets,
     observed_r2,
@@ -48,6 +46,7 @@ from sklearn_sparsedis._validation import (
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.metrics import nan_r2_score
 from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.tasks import ObservedTargets
 from sklearn_sparsedis.training import encode, observed_predictions
 
 __all__ = ["SparseDisentangledRepresentation"]
@@ -173,7 +172,7 @@ class SparseDisentangledRepresentation(
     encoder_ : nn.Module
         Trained encoder with its scaling of inputs and outputs.
     tasks_ : ndarray of shape (n_tasks,)
-        Names of the tasks.
+        Names of the tasks: the columns of a data frame Y, values of `task_id`, or else 0, 1, ...
     losses_ : ndarray of str, shape (n_tasks,)
         "squared_error" or "logistic".
     alpha_max_ : ndarray of shape (n_tasks,)
@@ -314,12 +313,13 @@ class SparseDisentangledRepresentation(
             like are read when rows are needed and never as a whole, here and in the other methods;
             their numbers of one or two bytes become float32.
         Y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Targets; NaN where a task was not observed on a row. In a `scipy.sparse` Y every
-            explicit entry, also of zero, is an observation.
+            Targets; NaN, or masked in a masked array, where a task was not observed on a row. In a
+            `scipy.sparse` Y every explicit entry, also of zero, is an observation. The columns of
+            a data frame name the tasks.
         task_id : array-like of shape (n_samples,), optional
             Long layout: the task that each row, with its one target in Y, belongs to.
         sample_weight : array-like of shape (n_samples,) or the shape of Y, optional
-            Weights of rows or of single labels.
+            Weights of rows or of single labels; a label of weight zero is a missing one.
         y : array-like, optional
             Y under scikit-learn's name, for callers that pass it by keyword.
 
@@ -345,7 +345,8 @@ class SparseDisentangledRepresentation(
         """Train the encoder for one more pass over these rows, then fit the heads on them.
 
         The learning rate is constant and no rows are held out. The tasks may differ from those
-        of earlier calls: the fitted heads are the ones of this call.
+        of earlier calls: the fitted heads are the ones of this call. Tasks with the names that the
+        model has keep its order.
 
         Parameters
         ----------
@@ -377,11 +378,13 @@ class SparseDisentangledRepresentation(
         rows = read_or_stay(check_rows(self, X, reset=reset, min_samples=2))
         if isinstance(rows, np.ndarray):  # rows in a file are checked when they are read
             check_magnitude("X", rows)
+        going_on = one_epoch and started is not None
         targets = check_targets(
             Y,
             len(rows),
             task_id=task_id,
             sample_weight=sample_weight,
+            tasks=known_tasks(Y, self.tasks_) if going_on else None,
             caller=type(self).__name__,
         )
         check_range(targets, rows.dtype)
@@ -537,31 +540,41 @@ class SparseDisentangledRepresentation(
         Parameters
         ----------
         X, Y, sample_weight, task_id, y
-            As in `fit`; tasks with fewer than two labels do not count.
+            As in `fit`; tasks with fewer than two labels do not count. The columns of a data frame
+            are matched with `tasks_` by name where the model was fitted with names, and those of
+            arrays by position.
 
         Returns
         -------
         score : float
         """
         rows = self._check_X(X)
-        if self._layout == "long" and task_id is None and len(self.tasks_) > 1:
-            raise ValueError(
-                "task_id must be passed to score, because the model was fitted on rows with a "
-                "task_id: which task each row of Y belongs to is not known otherwise. Under "
-                "metadata routing, request it with set_score_request(task_id=True)."
-            )
+        if self._layout == "long" and task_id is None:
+            if len(self.tasks_) > 1:
+                raise ValueError(
+                    "task_id must be passed to score, because the model was fitted on rows with a "
+                    "task_id: which task each row of Y belongs to is not known otherwise. Under "
+                    "metadata routing, request it with set_score_request(task_id=True)."
+                )
+            task_id = np.repeat(self.tasks_, len(rows))
         Y = y if Y is None else Y
-        if Y is None:
-            raise ValueError("score requires y to be passed, but the target y is None.")
-        if issparse(Y) or task_id is not None:
-            observed, _ = check_observed(Y, len(rows), task_id, sample_weight, self.tasks_)
+        targets = check_targets(
+            Y,
+            len(rows),
+            task_id=task_id,
+            sample_weight=sample_weight,
+            tasks=self.tasks_,
+            required=False,
+            caller=f"{type(self).__name__}.score",
+        )
+        observed = targets.values
+        if isinstance(observed, ObservedTargets):
             scores = observed_r2(observed, self._predict_some(rows, observed.row, observed.task))
         else:
-            true = check_numbers(Y, "Y", missing=True, ensure_2d=False)
             scores = nan_r2_score(
-                true.reshape(len(true), -1),
+                observed,
                 self._predict_all(rows),
-                sample_weight=sample_weight,
+                sample_weight=targets.weights,
                 multioutput="raw_values",
             )
         if np.isnan(scores).all():

@@ -14,7 +14,7 @@ from sklearn_sparsedis._arrays import check_numbers
 from sklearn_sparsedis._base import StampedEstimator
 from sklearn_sparsedis._checkpoints import agree
 from sklearn_sparsedis._head_basis import HeadBasis, find_head_basis
-from sklearn_sparsedis._observations import Observations, group_by_task
+from sklearn_sparsedis._observations import Observations, check_observations
 from sklearn_sparsedis._rows import Rows, check_rows
 from sklearn_sparsedis._task_heads import (
     TaskHeads,
@@ -91,7 +91,8 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         Singular values of the heads in units of their standard errors, over the largest value that
         errors alone would give: `n_latents_` of them exceed one.
     tasks_ : ndarray of shape (n_tasks,)
-        Task names (columns of Y, or values of `task_id`), in the order of `coef_`.
+        Names of the tasks in the order of `coef_`: the columns of a data frame Y, values of
+        `task_id`, or else 0, 1, 2, ...
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -162,9 +163,10 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         F : array-like or dataset of shape (n_samples, n_features)
             Features. Memory maps, HDF5 datasets, zarr arrays and the like are read in chunks.
         Y : array-like, dataset or sparse array of shape (n_samples,) or (n_samples, n_tasks)
-            Targets. In the wide layout NaN means that the task was not observed on that row. Of
+            Targets; NaN, or masked in a masked array, where a task was not observed on a row. Of
             a sparse Y (`scipy.sparse`, in the CSR, CSC or COO format) every explicit entry, also
-            of zero, is an observation, and everything else is missing.
+            of zero, is an observation, and everything else is missing. The columns of a data frame
+            name the tasks.
         task_id : array-like of shape (n_samples,), optional
             Long layout: the task that each row belongs to; Y is one-dimensional then.
 
@@ -193,7 +195,8 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         F : array-like or dataset of shape (n_samples, n_features)
             Features of the new rows; at least two in the first call.
         Y : array-like or dataset of shape (n_samples,) or (n_samples, n_tasks)
-            Targets without NaN, of the same tasks in every call.
+            Targets without NaN, of the same tasks in every call; in a data frame they are matched
+            by name, otherwise by position.
 
         Returns
         -------
@@ -213,15 +216,9 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
                 raise ValueError(
                     "partial_fit needs every task on every row: Y has missing values. Use fit."
                 )
-            n_tasks = len(observed.tasks)
             kept = None if first else self._moments
-            empty = SharedMoments.none(rows.shape[1], n_tasks)
+            empty = SharedMoments.none(rows.shape[1], len(observed.tasks))
             moments = empty if kept is None else SharedMoments(**kept)
-            if len(moments.level) != n_tasks:
-                raise ValueError(
-                    f"Y has {n_tasks} tasks, but earlier calls had {len(moments.level)}: all calls "
-                    "of partial_fit must have the same tasks."
-                )
             moments = moments.with_table(rows, observed.Y, Ranks.joined())
             return self._fit_shared(moments, observed.tasks, seed)
 
@@ -229,16 +226,20 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         self, F: ArrayLike, Y: Any, task_id: ArrayLike | None, *, reset: bool, min_samples: int
     ) -> tuple[Rows, Observations, int]:
         """Rows, targets and the seed of a fit, on which the ranks that share it agree."""
-        if Y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
         rows = check_rows(self, F, reset=reset, min_samples=min_samples)
         self._check_n_components()
         check_integer("n_init", self.n_init, 1, none="a fixed budget of arithmetic")
         check_device(self.device)
-        observed = group_by_task(Y, task_id, len(rows), Ranks.joined())
-        arrays = {"F": rows, **observed.arrays(), "names of tasks": observed.tasks.astype(str)}
+        observed = check_observations(
+            Y,
+            len(rows),
+            task_id=task_id,
+            tasks=None if reset else self.tasks_,
+            caller=type(self).__name__,
+            ranks=Ranks.joined(),
+        )
+        names = np.array([str(task) for task in observed.tasks.tolist()])
+        arrays = {"F": rows, **observed.arrays(), "names of tasks": names}
         return rows, observed, agree(self, arrays, draw_seed(self.random_state))
 
     def _fit_shared(

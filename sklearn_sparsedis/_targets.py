@@ -1,4 +1,4 @@
-"""Targets of all tasks in the layouts that callers give them in, and what fits make of them."""
+"""Targets of all tasks with their weights, and what fits make of them."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csc_array, issparse
+from scipy.sparse import csc_array, csr_array
 from torch import Tensor
 
-from sklearn_sparsedis._arrays import check_numbers
-from sklearn_sparsedis._observations import check_sparse_targets
-from sklearn_sparsedis._validation import cast_finite, check_task_id, find_tasks, to_tensor
+from sklearn_sparsedis._arrays import check_numbers, column_names, match_names
+from sklearn_sparsedis._observations import Observations, check_observations, require_labels
+from sklearn_sparsedis._rows import Rows
+from sklearn_sparsedis._validation import cast_finite, to_tensor
 from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
 
 __all__ = [
     "Targets",
     "check_label_counts",
-    "check_observed",
     "check_range",
     "check_targets",
     "observed_r2",
@@ -127,123 +127,63 @@ def check_targets(
     *,
     task_id: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    tasks: NDArray[Any] | None = None,
+    required: bool = True,
     caller: str,
 ) -> Targets:
-    """Targets in the wide (dense or sparse) or the long layout.
+    """Targets of `check_observations`, with weights. A label of weight zero is a missing one.
 
     Parameters
     ----------
-    Y : array-like of shape (n,) or (n, n_tasks), or sparse of shape (n, n_tasks)
-        NaN where a task was not observed on a row; no entry in a sparse Y.
-    n_samples : int
-        Rows of X.
-    task_id : array-like of shape (n,), optional
-        Task of each row, in the long layout.
+    Y, n_samples, task_id, tasks, required, caller
+        As in `check_observations`.
     sample_weight : array-like of shape (n,) or (n, n_tasks), optional
-        Weights of rows or of labels.
-    caller : str
-        Name of the estimator, for messages.
+        Weights of rows or of labels; of a data frame beside another one, by their names.
     """
-    if Y is None:
-        raise ValueError(f"{caller} requires y to be passed, but the target y is None.")
-    if issparse(Y) or task_id is not None:
-        observed, tasks = check_observed(Y, n_samples, task_id, sample_weight)
-        if len(tasks) > 1 or task_id is None:
-            targets = Targets(observed, None, tasks, "wide" if task_id is None else "long")
-            return check_label_counts(targets)
-    names = getattr(Y, "columns", None)
-    table = _check_table(Y, n_samples)
-    weights = _check_weights(sample_weight, n_samples, table.shape)
-    layout = "flat" if table.ndim == 1 else "wide"
-    table = table.reshape(n_samples, -1)
-    if task_id is not None:
-        layout = "long"
-    else:
-        tasks = np.arange(table.shape[1]) if names is None else np.asarray(names, dtype=object)
-    missing = np.isnan(table)
-    if table.shape[1] == 1 and missing.any():
-        weights = np.where(missing[:, 0], 0.0, 1.0 if weights is None else weights)
-        table = np.nan_to_num(table)
-    if missing.any() and table.shape[1] > 1 or (weights is not None and weights.ndim == 2):
-        full = np.where(missing, 0.0, 1.0 if weights is None else weights.reshape(n_samples, -1))
-        given = ObservedTargets.of_table(torch.from_numpy(table), torch.from_numpy(full))
-        return check_label_counts(Targets(given, None, tasks, layout))
-    return check_label_counts(Targets(table, weights, tasks, layout))
-
-
-def check_observed(
-    Y: Any,
-    n_samples: int,
-    task_id: ArrayLike | None,
-    sample_weight: ArrayLike | None,
-    tasks: NDArray[Any] | None = None,
-) -> tuple[ObservedTargets, NDArray[Any]]:
-    """What a sparse Y, or a Y in the long layout, observes; and the names of the tasks.
-
-    Parameters
-    ----------
-    Y, n_samples, task_id, sample_weight
-        As in `check_targets`.
-    tasks : ndarray, optional
-        Names of the tasks that there are; those that have rows by default.
-    """
-    if task_id is None:
-        table = csc_array(check_sparse_targets(Y, n_samples))
-        weights = _check_weights(sample_weight, n_samples, table.shape)
-        task = np.repeat(np.arange(table.shape[1]), np.diff(table.indptr))
-        if tasks is not None and len(tasks) != table.shape[1]:
-            raise ValueError(
-                f"A sparse Y must have a column for each of the {len(tasks)} tasks that were seen "
-                f"in fit, got {table.shape[1]}."
-            )
-        row, value, shape = table.indices, table.data, table.shape
-        return _observed(row, task, value, shape, weights), np.arange(table.shape[1])
-    if issparse(Y):
-        raise ValueError(
-            "Y is sparse and task_id is given: a sparse Y says by its columns which task a value "
-            "belongs to. Leave out task_id, or give y of shape (n_samples,)."
-        )
-    y = _check_table(Y, n_samples)
-    weights = _check_weights(sample_weight, n_samples, y.shape)
-    if y.ndim != 1:
-        raise ValueError(
-            f"Y must have shape (n_samples,) when task_id is given, got {y.shape}: each row "
-            "belongs to one task."
-        )
-    if tasks is None:
-        tasks, task = np.unique(check_task_id(task_id, n_samples), return_inverse=True)
-    else:
-        task = find_tasks(task_id, tasks, n_samples)
-    row = np.argsort(task, kind="stable")
-    row = row[~np.isnan(y[row])]
-    return _observed(row, task[row], y[row], (n_samples, len(tasks)), weights), tasks
-
-
-def _check_table(Y: Any, n_samples: int) -> NDArray[np.float64]:
-    """Targets in float64, of shape (n,) or (n, n_tasks), with NaN where they are missing."""
-    values: NDArray[np.float64] = check_numbers(
-        Y, "Y", missing=True, dtype=np.float64, ensure_2d=False, allow_nd=True, copy=True
+    observed = check_observations(
+        Y, n_samples, task_id=task_id, tasks=tasks, required=required, caller=caller
     )
-    if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] == 0):
-        raise ValueError(
-            f"Y must have shape (n_samples,) or (n_samples, n_tasks), got {values.shape}."
-        )
-    if len(values) != n_samples:
-        raise ValueError(
-            f"X and Y have inconsistent numbers of samples: X has {n_samples} rows, Y has "
-            f"{len(values)}."
-        )
-    return values
+    weights = _check_weights(sample_weight, observed, column_names(Y))
+    targets = Targets(*_values(observed, weights), observed.tasks, observed.layout)
+    return check_label_counts(targets) if required else targets
+
+
+def _values(
+    observed: Observations, weights: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64] | ObservedTargets, NDArray[np.float64] | None]:
+    """Values and weights as `Targets` has them."""
+    Y = observed.Y
+    if not isinstance(Y, Rows):
+        if observed.layout != "long" or len(observed.tasks) > 1:
+            return _of_sparse(Y, weights), None
+        table = np.full(Y.shape, np.nan)
+        table[np.flatnonzero(np.diff(observed.before)), 0] = Y.data
+    else:
+        table = np.array(Y[:], dtype=np.float64)
+    counted = ~np.isnan(table)
+    if weights is not None:
+        counted &= weights.reshape(len(table), -1) > 0
+    of_rows = weights is None or weights.ndim == 1
+    if of_rows and table.shape[1] > 1 and not np.isnan(table).any():
+        return np.where(counted, table, 0.0), weights
+    each = np.where(counted, 1.0 if weights is None else weights.reshape(len(table), -1), 0.0)
+    values = np.where(counted, table, 0.0)
+    if table.shape[1] == 1:
+        return values, None if (each == 1).all() else each[:, 0]
+    return ObservedTargets.of_table(torch.from_numpy(values), torch.from_numpy(each)), None
 
 
 def _check_weights(
-    sample_weight: ArrayLike | None, n_samples: int, shape: tuple[int, ...]
+    sample_weight: ArrayLike | None, observed: Observations, names: list[Any] | None
 ) -> NDArray[np.float64] | None:
+    """Weights of rows, or of labels in the order of the tasks; None for all ones."""
     if sample_weight is None:
         return None
+    n_samples, n_tasks = observed.Y.shape
     weights: NDArray[np.float64] = check_numbers(
         sample_weight, "sample_weight", dtype=np.float64, ensure_2d=False, copy=True
     )
+    shape = {"flat": (n_samples,), "long": (n_samples,)}.get(observed.layout, (n_samples, n_tasks))
     if weights.shape not in ((n_samples,), shape):
         raise ValueError(
             f"sample_weight must have shape ({n_samples},) or that of Y, {shape}; got "
@@ -253,43 +193,39 @@ def _check_weights(
         raise ValueError(
             "sample_weight must be nonnegative with at least one weight that is not zero."
         )
-    if weights.ndim == 2 and weights.shape[1] == 1:
-        weights = weights[:, 0]
+    if weights.ndim == 2:
+        own = column_names(sample_weight)
+        if own is not None and names is not None:
+            weights = weights[:, match_names(own, observed.tasks.tolist(), "sample_weight")]
+        elif observed.order is not None:
+            weights = weights[:, observed.order]
+        weights = weights[:, 0] if n_tasks == 1 else weights
     return None if (weights == 1).all() else weights
 
 
-def _observed(
-    row: NDArray[Any],
-    task: NDArray[Any],
-    value: NDArray[Any],
-    shape: tuple[int, ...],
-    weights: NDArray[np.float64] | None,
-) -> ObservedTargets:
+def _of_sparse(Y: csr_array, weights: NDArray[np.float64] | None) -> ObservedTargets:
     """Observations in the order of their tasks, but those without weight."""
+    table = csc_array(Y)
+    row, value = table.indices.astype(np.int64), table.data.astype(np.float64)
+    task = np.repeat(np.arange(table.shape[1]), np.diff(table.indptr))
     weight = np.ones(len(row))
     if weights is not None:
         weight = weights[row] if weights.ndim == 1 else weights[row, task]
         counted = weight > 0
         row, task, value, weight = (x[counted] for x in (row, task, value, weight))
-    start = np.searchsorted(task, np.arange(shape[1] + 1))
+    start = np.searchsorted(task, np.arange(table.shape[1] + 1))
     return ObservedTargets(
-        torch.from_numpy(row.astype(np.int64)),
-        torch.from_numpy(value.astype(np.float64)),
+        torch.from_numpy(row),
+        torch.from_numpy(value),
         torch.from_numpy(weight),
         torch.from_numpy(start),
-        shape[0],
+        table.shape[0],
     )
 
 
 def check_label_counts(targets: Targets) -> Targets:
     """The same targets; raise for tasks without labels that count."""
-    empty = np.flatnonzero(~targets.any(np.ones(targets.array.shape, dtype=bool)))
-    if len(empty):
-        named = ", ".join(str(targets.tasks[t]) for t in empty[:5])
-        raise ValueError(
-            f"Y: each task needs at least one row with a label of positive weight; {len(empty)} of "
-            f"{len(targets.tasks)} tasks have none: {named}. Remove these tasks or add labels."
-        )
+    require_labels(targets.any(np.ones(targets.array.shape, dtype=bool)), targets.tasks)
     return targets
 
 

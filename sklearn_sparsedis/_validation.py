@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_random_state
 from torch import Tensor
 
 from sklearn_sparsedis._arrays import readable
@@ -164,13 +164,45 @@ def unchanged_on_failure(estimator: object) -> Iterator[None]:
 
 def check_task_id(task_id: ArrayLike, n_samples: int) -> NDArray[Any]:
     """Task of each row as an array of shape (n,) of integers or strings."""
-    ids = column_or_1d(readable(np.asarray(task_id)))
-    if len(ids) != n_samples:
-        raise ValueError(f"task_id must name a task for each of {n_samples} rows, got {len(ids)}.")
-    if ids.dtype.kind in "fO" and (ids != ids).any():
+    ids = np.asarray(readable(task_id, "task_id"))
+    if ids.shape != (n_samples,):
+        raise ValueError(
+            f"task_id must name a task for each of {n_samples} rows, in an array of shape "
+            f"({n_samples},), got shape {ids.shape}."
+        )
+    if ids.dtype.kind in "OT":
+        return _check_names(ids.tolist())
+    if ids.dtype.kind == "f" and np.isnan(ids).any():
         raise ValueError("task_id contains NaN: drop those rows or give them a task.")
-    check_sortable("task_id", ids)
+    if ids.dtype.kind not in "iuU":
+        advice = "str" if ids.dtype.kind in "SmM" else "int"
+        raise TypeError(
+            f"task_id must hold integers or strings, got an array of {ids.dtype}: convert it, for "
+            f"instance by numpy.asarray(task_id).astype({advice})."
+        )
     return ids
+
+
+def _check_names(values: list[Any]) -> NDArray[Any]:
+    """All integers or all strings."""
+    kinds = set(map(type, values))
+    if any(_is_missing(value) for value in values if not isinstance(value, str | int)):
+        raise ValueError("task_id contains NaN: drop those rows or give them a task.")
+    if all(issubclass(kind, str) for kind in kinds):
+        return np.array(values, dtype=object)
+    if all(issubclass(kind, Integral) and not issubclass(kind, bool) for kind in kinds):
+        return np.array(values)
+    raise TypeError(
+        "task_id must have values of one kind, all integers or all strings, got "
+        f"{', '.join(sorted(kind.__name__ for kind in kinds))}."
+    )
+
+
+def _is_missing(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # the missing value of pandas is neither equal nor unequal
+        return True
 
 
 def check_sortable(name: str, values: NDArray[Any]) -> None:

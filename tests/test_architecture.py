@@ -24,7 +24,7 @@ LAYERS = {
     "implicit": {"solvers", "functional"},
     "nn": {"implicit", "solvers", "functional"},
     "tasks": set(),
-    "metrics": set(),
+    "metrics": {"_arrays"},
     "datasets": set(),
     "model_selection": {"tasks", "metrics"},
     "training": {"nn", "tasks", "metrics", "exceptions", "storage"},

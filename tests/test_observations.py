@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from sklearn_sparsedis import SparseRotation
-from sklearn_sparsedis._observations import check_sparse_targets, group_by_task
+from sklearn_sparsedis._observations import check_observations, check_sparse_targets
 from tests.sparse_heads import make_tasks
 
 
@@ -65,19 +65,19 @@ def entry(value):
         (
             sparse.coo_array(([1.0], ([0], [0])), shape=(4, 2)),
             ValueError,
-            r"Targets \[1\] of Y have no entry; remove them",
+            "1 of 2 tasks have none: 1. Remove these tasks",
         ),
     ],
     ids=["nan", "inf", "shape", "twice", "format", "empty"],
 )
 def test_what_is_wrong_with_a_sparse_Y_is_said(Y, error, message):
     with pytest.raises(error, match=message):
-        group_by_task(Y, None, 4)
+        check_observations(Y, 4, caller="SparseRotation")
 
 
 def test_a_sparse_Y_needs_no_task_id():
     with pytest.raises(ValueError, match="Leave out task_id"):
-        group_by_task(entry(1.0), np.zeros(4), 4)
+        check_observations(entry(1.0), 4, task_id=np.zeros(4, int), caller="SparseRotation")
 
 
 @pytest.mark.parametrize("layout", ["dense", "sparse"])
@@ -85,7 +85,7 @@ def test_observations_of_some_rows_and_tasks(layout):
     Y = np.array([[1.0, np.nan, 3.0], [4.0, 5.0, np.nan], [np.nan, 8.0, 9.0]])
     row, column = np.nonzero(~np.isnan(Y))
     table = Y if layout == "dense" else sparse.coo_array((Y[row, column], (row, column)))
-    found = group_by_task(table, None, 3)
+    found = check_observations(table, 3, caller="SparseRotation")
     assert not found.shared
     assert found.chunks(3) == [slice(0, 1), slice(1, 2), slice(2, 3)]
     assert found.chunks(4) == [slice(0, 2), slice(2, 3)]

@@ -139,7 +139,7 @@ def test_rows_that_cannot_be_read_are_named(small_chunks):
 
 
 def test_targets_keep_single_precision_and_one_column():
-    table = check_table(np.array([1.0, np.nan], dtype=np.float32), "y")
+    table = check_table(np.array([1.0, np.nan], dtype=np.float32), "y")[0]
     assert table.shape == (2, 1)
     assert table.dtype == np.float32
-    assert check_table([1, 2], "y").dtype == np.float64
+    assert check_table([1, 2], "y")[0].dtype == np.float64

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sklearn_sparsedis import SparseRotation, _rows, _task_moments
-from sklearn_sparsedis._observations import group_by_task
+from sklearn_sparsedis._observations import check_observations
 from sklearn_sparsedis._rows import check_rows
 from sklearn_sparsedis._task_heads import fit_heads, refit_from_rows, shared_heads, whiten
 from sklearn_sparsedis._task_moments import SharedMoments
@@ -36,7 +36,7 @@ def test_heads_are_those_of_a_loop_over_tasks(monkeypatch, chunk, held):
     in_chunks(monkeypatch, chunk, held)
     F, y, task = ragged()
     features = whiten(SharedMoments.none(4, 0).with_table(F))
-    observed = group_by_task(y, task, len(y))
+    observed = check_observations(y, len(y), task_id=task, caller="SparseRotation")
     heads = fit_heads(features, F, observed)
     support = np.random.default_rng(1).random((40, 3)) < 0.6
     rotation = np.random.default_rng(2).standard_normal((3, 4))
@@ -67,7 +67,10 @@ def test_heads_are_those_of_a_loop_over_tasks(monkeypatch, chunk, held):
 def test_chunks_change_nothing_but_rounding(monkeypatch):
     F, Y, _, _ = make_tasks(0)
     Y[np.random.default_rng(0).random(Y.shape) < 0.4] = np.nan
-    rows, observed = check_rows(SparseRotation(), F), group_by_task(Y, None, len(F))
+    rows, observed = (
+        check_rows(SparseRotation(), F),
+        check_observations(Y, len(F), caller="SparseRotation"),
+    )
     features = whiten(SharedMoments.none(4, 0).with_table(rows))
     whole = fit_heads(features, rows, observed)
     in_chunks(monkeypatch, 300, 100)
@@ -121,7 +124,7 @@ def test_partial_fit_says_what_it_cannot_do():
     F, Y, _, _ = make_tasks(3)
     model = SparseRotation(random_state=0).fit(F, Y)
     before = model.coef_
-    with pytest.raises(ValueError, match="Y has 59 tasks, but earlier calls had 60"):
+    with pytest.raises(ValueError, match="a column for each of the 60 tasks .* got 59"):
         model.partial_fit(F, Y[:, 1:])
     with pytest.raises(ValueError, match="X has 3 features"):
         model.partial_fit(F[:, 1:], Y)

@@ -7,6 +7,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.metrics import r2_score
 
+from sklearn_sparsedis._arrays import in_order_of, readable
+
 __all__ = ["LatentScorer", "nan_r2_score", "nan_r2_scorer"]
 
 
@@ -91,10 +93,10 @@ def nan_r2_score(
     Parameters
     ----------
     Y_true : array-like of shape (n_samples, n_tasks) or (n_samples,)
-        Labels, NaN where missing.
+        Labels, NaN or masked where missing.
     Y_pred : array-like of the same shape
     sample_weight : array-like of shape (n_samples,) or the shape of Y_true, optional
-        Weights of rows or labels, not negative.
+        Weights of rows or labels, not negative; a label of weight zero is a missing one.
     multioutput : {"uniform_average", "raw_values"}, default="uniform_average"
 
     Returns
@@ -121,7 +123,8 @@ def nan_r2_score(
         raise ValueError(
             f"multioutput={multioutput!r} is unknown, choose 'uniform_average' or 'raw_values'."
         )
-    true, pred = np.asarray(Y_true, dtype=np.float64), np.asarray(Y_pred, dtype=np.float64)
+    true = np.asarray(readable(Y_true, "Y_true", missing=True), dtype=np.float64)
+    pred = np.asarray(Y_pred, dtype=np.float64)
     if true.shape != pred.shape or true.ndim not in (1, 2):
         raise ValueError(f"Y_true of shape {true.shape} and Y_pred of shape {pred.shape} differ.")
     if np.isnan(pred).any():
@@ -140,7 +143,7 @@ def nan_r2_score(
 
 
 def _observed_r2(true: np.ndarray, pred: np.ndarray, weight: np.ndarray) -> float:
-    observed = ~np.isnan(true)
+    observed = ~np.isnan(true) & (weight > 0)
     if observed.sum() < 2:
         return np.nan
     return r2_score(true[observed], pred[observed], sample_weight=weight[observed])
@@ -155,10 +158,11 @@ def nan_r2_scorer(estimator: Any, X: Any, y: Any) -> float:
         With `predict`.
     X : array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples, n_tasks) or (n_samples,)
-        Labels, NaN where missing.
+        Labels, NaN where missing; columns of a data frame are matched with `tasks_` of the
+        estimator by name, where both have names.
 
     Returns
     -------
     score : float
     """
-    return nan_r2_score(y, estimator.predict(X))
+    return nan_r2_score(in_order_of(y, estimator), estimator.predict(X))

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.metrics import r2_score
 
+from sklearn_sparsedis._arrays import in_order_of
+
 __all__ = ["TaskScorer"]
 
 
@@ -65,7 +67,8 @@ class TaskScorer(BaseEstimator):
             With `predict`.
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels, NaN where missing.
+            Labels, NaN where missing; columns of a data frame are matched with the estimator's
+            `tasks_` by name, where both have names.
         task_id : array-like of shape (n_samples,), optional
             Task of each row; y is one-dimensional then.
         sample_weight : array-like of shape (n_samples,) or the shape of y, optional
@@ -74,7 +77,8 @@ class TaskScorer(BaseEstimator):
         -------
         scores : dict of str to float
         """
-        true = np.asarray(y, dtype=np.float64)
+        last = estimator[-1] if hasattr(estimator, "steps") else estimator
+        true = np.asarray(in_order_of(y, last), dtype=np.float64)
         options = {} if task_id is None else {"task_id": task_id}
         predicted = np.asarray(estimator.predict(X, **options), dtype=np.float64)
         if predicted.shape != true.shape:
@@ -91,7 +95,7 @@ class TaskScorer(BaseEstimator):
             name: self._score_task(
                 true[part], predicted[part], None if weight is None else weight[part]
             )
-            for name, part in _tasks(estimator, true, task_id).items()
+            for name, part in _tasks(last, true, task_id).items()
         }
         known = [score for score in scores.values() if not np.isnan(score)]
         return {"mean": float(np.mean(known)) if known else np.nan, **scores}
@@ -118,8 +122,7 @@ def _tasks(estimator: Any, true: NDArray[Any], task_id: Any) -> dict[str, Any]:
         return {str(task): np.flatnonzero(ids == task) for task in np.unique(ids).tolist()}
     if true.ndim == 1:
         return {"0": np.s_[:]}
-    last = estimator[-1] if hasattr(estimator, "steps") else estimator
-    names = getattr(last, "tasks_", None)
+    names = getattr(estimator, "tasks_", None)
     if names is None or len(names) != true.shape[1]:
         names = range(true.shape[1])
     return {str(name): np.s_[:, t] for t, name in enumerate(names)}
