@@ -30,11 +30,19 @@ def check_callbacks(callbacks: Any) -> None:
     for callback in given:
         # skorch takes classes and (name, callback) pairs as well
         bare = callback[1] if isinstance(callback, tuple) and len(callback) == 2 else callback
-        if not isinstance(bare, Checkpoint) and not hasattr(bare, "on_train_begin"):
-            raise TypeError(
-                "callbacks must be skorch callbacks or sklearn_sparsedis.callbacks.Checkpoint, got "
-                f"{callback!r}."
+        if isinstance(bare, Checkpoint) or hasattr(bare, "on_train_begin"):
+            continue
+        needed = (
+            "callbacks must be skorch callbacks or sklearn_sparsedis.callbacks.Checkpoint, got "
+            f"{callback!r}."
+        )
+        if hasattr(bare, "on_fit_task_end"):
+            name = (bare if isinstance(bare, type) else type(bare)).__name__
+            needed += (
+                f" {name} follows scikit-learn's callback protocol: leave it out of callbacks and "
+                f"use set_callbacks instead, estimator.set_callbacks({name}(...)).fit(X, y)."
             )
+        raise TypeError(needed)
     checkpoints = [callback for callback in given if isinstance(callback, Checkpoint)]
     if len(checkpoints) > 1:
         raise ValueError("callbacks must have at most one Checkpoint.")

@@ -152,7 +152,8 @@ class SparseDisentangledRepresentation(
         Whether `fit` goes on from the encoder of the last call.
     callbacks : sequence of skorch callbacks or None, default=None
         Called during training; with `callbacks.Checkpoint` a training that was killed can be
-        continued.
+        continued. Callbacks of scikit-learn's protocol, such as `callbacks.EarlyStopping`, go to
+        `set_callbacks`.
     device : str or torch.device, default="auto"
         Where to compute; the fitted model is kept on the CPU.
     random_state : int, RandomState instance or None, default=None

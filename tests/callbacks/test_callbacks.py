@@ -58,6 +58,22 @@ def test_further_trainings_are_tasks_of_the_same_fit(data, penalty):
     assert len(trainings) == {"l0": 2, "mcp": 3}[penalty]
 
 
+@pytest.mark.parametrize(
+    ("estimator", "y"),
+    [
+        (SparseDisentangledRepresentation(4), "Y"),
+        (GroupLassoSVMMetaClassifier(4, n_way=2, n_shot=1), "classes"),
+    ],
+)
+@pytest.mark.parametrize("given", [EarlyStopping(), EarlyStopping, ("stop", EarlyStopping())])
+def test_callbacks_of_scikit_learn_are_pointed_to_set_callbacks(data, estimator, y, given):
+    targets = {"Y": data.Y, "classes": (data.Y[:, 0] > 0).astype(int)}[y]
+    with pytest.raises(
+        TypeError, match=r"got .*estimator\.set_callbacks\(EarlyStopping\(\.\.\.\)\)"
+    ):
+        clone(estimator).set_params(callbacks=[given]).fit(data.X, targets)
+
+
 def test_long_layout_and_weights_reach_the_scorer(data):
     X, y = np.repeat(data.X, 2, axis=0), data.Y[:, :2].ravel()
     names = np.tile(["a", "b"], len(data.X))
