@@ -1,6 +1,8 @@
 # Every target sets itself up in .venv; nothing but Python 3.11 and make is needed.
 PYTHON ?= python3
 BIN := .venv/bin
+# whether the documentation runs the examples of its gallery, which takes minutes
+GALLERY ?= 1
 export MPLBACKEND := Agg
 export SCIPY_ARRAY_API := 1
 # threads that wait do not spin: on a shared machine the small kernels of a training step took 10x
@@ -32,7 +34,7 @@ format: .venv/.ready-test
 	$(BIN)/ruff check --fix .
 
 docs: .venv/.ready-docs
-	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -D plot_gallery=$(GALLERY) -b html docs docs/_build/html
 
 bench: .venv/.ready-bench
 	$(BIN)/python -m benchmarks

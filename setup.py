@@ -2,8 +2,8 @@
 
 Everything else stands in pyproject.toml and setup.cfg. An index shows README.md far from the files
 that it links to. With the address of the repository, as ``Source`` in ``[project.urls]`` of
-pyproject.toml and nowhere else, relative links become absolute ones at build. As long as none is set,
-links become plain text and pictures are left out.
+pyproject.toml and nowhere else, relative links become absolute ones at build. As long as none is
+set, links become plain text and pictures are left out.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Write the index of the API from the `__all__` of each public subpackage."""
+"""Write the pages of the API from the `__all__` of each public subpackage, grouped by use."""
 
 import importlib
 import inspect
@@ -12,26 +12,43 @@ from typing import Any
 from sphinx.application import Sphinx
 
 PACKAGE = "sklearn_sparsedis"
-# in the order in which a user needs them; subpackages that are not named here follow
-FIRST = ("metrics", "datasets", "model_selection", "inspection", "solvers", "implicit")
+# page -> title, what it is for, modules: in the order in which a user needs them. Subpackages that
+# are not named here stand on the last page.
+GROUPS = {
+    "estimators": (
+        "Estimators",
+        "The estimators, their files, what watches their trainings, and what they raise.",
+        ("", "callbacks", "exceptions"),
+    ),
+    "evaluation": (
+        "Evaluation",
+        "Scores of representations and of tasks, splits by task and by class, and plots.",
+        ("metrics", "model_selection", "inspection"),
+    ),
+    "data": ("Data sets", "Data with known factors, and files of benchmarks.", ("datasets",)),
+    "solvers": (
+        "Solvers and their gradients",
+        "The inner problems on tensors, for methods of your own.",
+        ("solvers", "implicit"),
+    ),
+    "parts": (
+        "Parts of the estimators",
+        "For those who build estimators of their own. The interface of these parts may change.",
+        (),
+    ),
+}
 INTRODUCTION = """\
-API reference
-=============
-
-Everything in the ``__all__`` of the package and of its subpackages. The last ones are the parts
-that the estimators are made of, for those who build their own; their interface may change.
-
+Every public class and function of the package, grouped by what it is for.
 """
 
 
 def public_modules() -> Iterator[ModuleType]:
     """The package and its public modules."""
     package = importlib.import_module(PACKAGE)
-    found = [m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")]
-    rank = {name: place for place, name in enumerate(FIRST)}
-    yield package
-    for name in sorted(found, key=lambda name: (rank.get(name, len(FIRST)), name)):
-        yield importlib.import_module(f"{PACKAGE}.{name}")
+    found = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")}
+    named = [name for _, _, modules in GROUPS.values() for name in modules]
+    for name in [*named, *sorted(found - set(named))]:
+        yield importlib.import_module(f"{PACKAGE}.{name}".rstrip("."))
 
 
 def public_names(module: ModuleType) -> tuple[list[str], list[str]]:
@@ -65,9 +82,14 @@ def _section(module: ModuleType, page_of: dict[str, str]) -> str:
     own = [name for name in documented if page_of[f"{path}.{name}"] == f"{path}.{name}"]
     elsewhere = [page_of[f"{path}.{name}"] for name in documented if name not in own]
     summary = (inspect.getdoc(module) or "").partition("\n")[0]
-    lines = [path, "-" * len(path), "", f".. module:: {path}", "", summary, ""]
-    lines += [f".. currentmodule:: {path}", "", ".. autosummary::", "   :toctree: generated", ""]
-    lines += [f"   {name}" for name in own]
+    lines = [*_heading(path, "-"), f".. module:: {path}", "", summary, ""]
+    lines += [f".. currentmodule:: {path}", ""]
+    classes = [name for name in own if inspect.isclass(getattr(module, name))]
+    functions = [name for name in own if name not in classes]
+    for title, names in (("Classes", classes), ("Functions", functions)):
+        if names:
+            lines += [f".. rubric:: {title}", "", ".. autosummary::", "   :toctree: generated", ""]
+            lines += [*(f"   {name}" for name in names), ""]
     if elsewhere:
         lines += ["", f"Also here: {', '.join(f'`{place}`' for place in elsewhere)}."]
     if others:
@@ -75,16 +97,38 @@ def _section(module: ModuleType, page_of: dict[str, str]) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def write_index(app: Sphinx, config: Any) -> None:
-    """Write api/index.rst, where its text has changed, and remove pages of what is no more."""
+def _heading(title: str, line: str) -> list[str]:
+    return [title, line * len(title), ""]
+
+
+def _texts(page_of: dict[str, str]) -> dict[str, str]:
+    """Name of each page of the API -> its text."""
+    group_of = {name: group for group, (_, _, names) in GROUPS.items() for name in names}
+    sections: dict[str, str] = dict.fromkeys(GROUPS, "")
+    for module in public_modules():
+        if public_names(module)[0]:
+            name = module.__name__.removeprefix(PACKAGE).lstrip(".")
+            sections[group_of.get(name, "parts")] += _section(module, page_of)
+    index = [*_heading("API reference", "="), INTRODUCTION]
+    for group, (title, purpose, _) in GROUPS.items():
+        index += [f":doc:`{title} <{group}>`", f"    {purpose}", ""]
+    index += [".. toctree::", "   :hidden:", "", *(f"   {group}" for group in GROUPS), ""]
+    texts = {"index": "\n".join(index)}
+    for group, (title, purpose, _) in GROUPS.items():
+        texts[group] = "\n".join([*_heading(title, "="), purpose, "", sections[group]])
+    return texts
+
+
+def write_pages(app: Sphinx, config: Any) -> None:
+    """Write the pages whose text has changed, and remove those of what is no more."""
     page_of = pages()
-    sections = [_section(module, page_of) for module in public_modules() if public_names(module)[0]]
-    path = Path(app.srcdir, "api", "index.rst")
-    text = INTRODUCTION + "".join(sections)
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    for page in path.parent.glob("generated/*.rst"):
+    folder = Path(app.srcdir, "api")
+    folder.mkdir(exist_ok=True)
+    for name, text in _texts(page_of).items():
+        path = folder / f"{name}.rst"
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+    for page in folder.glob("generated/*.rst"):
         if page.stem not in page_of.values():
             page.unlink()
 
@@ -128,7 +172,7 @@ def plain_to_rest(
 
 def setup(app: Sphinx) -> dict[str, bool]:
     # before Sphinx looks for source files
-    app.connect("config-inited", write_index)
+    app.connect("config-inited", write_pages)
     app.connect("autodoc-skip-member", keep_our_own)
     # before numpydoc, which takes the sections apart
     app.connect("autodoc-process-docstring", plain_to_rest, priority=100)
