@@ -23,6 +23,7 @@ from sklearn_sparsedis._sparsest_heads import (
 )
 from sklearn_sparsedis._targets import Targets
 from sklearn_sparsedis._validation import check_device, draw_seed
+from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.tasks import TaskTable
 from sklearn_sparsedis.training import (
@@ -30,7 +31,7 @@ from sklearn_sparsedis.training import (
     TrainingPlan,
     TrainingRun,
     encode,
-    split_rows,
+    hold_out,
     train,
 )
 
@@ -38,9 +39,7 @@ __all__ = ["FittedEncoder", "fit_encoder", "ready_encoder"]
 
 # with fewer rows than this, "auto" spends none of them on early stopping
 MIN_ROWS_TO_HOLD_OUT = 100
-# labels of each task that are not held out: a head from one is a constant
-KEPT_LABELS = 2
-# with fewer than this, the held-out rows are worth a second training on all rows
+# with fewer than this, the held-out labels are worth a second training on all rows
 MIN_ROWS_TO_SPARE = 2000
 # rows of a table in a file that show what components lack
 MAX_ROWS_READ = 20_000
@@ -86,12 +85,14 @@ def fit_encoder(
     callbacks = [*skorch_callbacks(p.callbacks), *watching]
     plan = _plan(p, table, device, callbacks, fresh=started is None, one_epoch=one_epoch)
     plan = replace(plan, record=record)
+    # the same labels for all trainings, which are compared on them
+    parts = None if one_epoch else _held_out(p, table, int(seeds[0]))
     fitted: list[tuple[float, FittedEncoder]] = []
     for seed in seeds.tolist() if started is None else seeds[:1].tolist():
-        fitted.append(_run(p, table, targets, started, plan, seed, hold_out=not one_epoch))
+        fitted.append(_run(p, table, targets, started, plan, seed, parts))
     if p.penalty == "mcp" and started is None and not one_epoch:
         best = min(fitted, key=lambda pair: pair[0])[1]
-        fitted.append(_from_sparsest_basis(p, table, targets, best, plan, int(seeds[0])))
+        fitted.append(_from_sparsest_basis(p, table, targets, best, plan, int(seeds[0]), parts))
     best = min(fitted, key=lambda pair: pair[0])[1]
     if p.penalty != "l0":
         return best
@@ -106,12 +107,13 @@ def _from_sparsest_basis(
     before: FittedEncoder,
     plan: TrainingPlan,
     seed: int,
+    parts: tuple[TaskTable, TaskTable] | None,
 ) -> tuple[float, FittedEncoder]:
     """Go on under a penalty with local minima, from the basis in which the heads are sparsest."""
     turned = copy.deepcopy(before.encoder)
     _rotate(turned, table, plan.device, seed, None)
     plan = replace(plan, max_iter=round(CONTINUED * plan.max_iter), anneal=False)
-    loss, after = _run(p, table, targets, turned, plan, seed, hold_out=True)
+    loss, after = _run(p, table, targets, turned, plan, seed, parts)
     run = TrainingRun(
         before.run.losses + after.run.losses,
         before.run.held_out_losses + after.run.held_out_losses,
@@ -160,17 +162,19 @@ def _run(
     started: Encoder | None,
     plan: TrainingPlan,
     seed: int,
-    *,
-    hold_out: bool,
+    parts: tuple[TaskTable, TaskTable] | None,
 ) -> tuple[float, FittedEncoder]:
-    """One training; its loss for the choice among several, and its outcome."""
+    """One training; its loss for the choice among several, and its outcome.
+
+    Its encoder is chosen on the second part of the table after a training on the first; without
+    parts it is the last one of a training on all.
+    """
     with torch.random.fork_rng([plan.device] if plan.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        held_out = _held_out(p, table, seed) if hold_out else None
-        if held_out is not None and held_out.any():
-            part = table.part(~held_out)
+        if parts is not None:
+            part, held_out = parts
             objective = _objective(p, part, targets, started, seed)
-            run = train(objective, part, plan, seed=seed, held_out=table.part(held_out))
+            run = train(objective, part, plan, seed=seed, held_out=held_out)
             loss = min(run.held_out_losses)
             if len(table.X) < MIN_ROWS_TO_SPARE:
                 # callbacks have seen the training that chose the number of steps
@@ -227,13 +231,21 @@ def _plan(
     )
 
 
-def _held_out(p: Any, table: TaskTable, seed: int) -> Tensor | None:
+def _held_out(p: Any, table: TaskTable, seed: int) -> tuple[TaskTable, TaskTable] | None:
+    """The table without the labels that are held out, and these; warns where there are none."""
     wanted = p.early_stopping
     if wanted == "auto":
         wanted = len(table.X) >= MIN_ROWS_TO_HOLD_OUT
     if not wanted or p.max_iter == 0:
         return None
-    return split_rows(table, p.validation_fraction, KEPT_LABELS, seed)
+    parts = hold_out(table, p.validation_fraction, seed)
+    if parts is None:
+        warn_caller(
+            "Training does not stop early, because no task has labels to spare for it: that takes "
+            "three labels that are not all equal, and of the labels 0 and 1 two of one kind. Add "
+            "labels, or set early_stopping=False."
+        )
+    return parts
 
 
 def _objective(

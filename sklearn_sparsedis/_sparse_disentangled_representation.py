@@ -140,10 +140,12 @@ class SparseDisentangledRepresentation(
         Trainings from different seeds, of which that with the lowest loss is kept; with "mcp" that
         with the lowest objective.
     early_stopping : bool or "auto", default="auto"
-        Whether rows are held out to choose the best encoder; "auto" does from 100 rows. Below 2000
-        rows the encoder is then trained again on all of them, for the number of steps found.
+        Whether labels are held out to choose the best encoder; "auto" does from 100 rows. Below
+        2000 rows the encoder is then trained again on all, for the number of steps found. Where no
+        task can spare a label, a warning says so, and the last encoder is kept.
     validation_fraction : float in (0, 1), default=0.1
-        Share of rows held out.
+        Share of the labelled rows whose labels are held out. A task keeps two labels, and of 0 and
+        1 one of each kind; one with labels to spare gives at least one, from whatever row.
     n_iter_no_change : int or None, default=None
         Evaluations, of 50 in all, without improvement before training stops; None stands for 15.
     tol : float, default=1e-6

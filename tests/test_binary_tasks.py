@@ -17,8 +17,8 @@ from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.metrics import mean_corrcoef_score
 from sklearn_sparsedis.nn import Encoder, HeadProblem, LinearNetwork
-from sklearn_sparsedis.tasks import TaskBatch, TaskTable
-from sklearn_sparsedis.training import BilevelObjective, split_rows
+from sklearn_sparsedis.tasks import TaskBatch
+from sklearn_sparsedis.training import BilevelObjective
 
 
 @pytest.fixture(scope="module")
@@ -241,18 +241,6 @@ def test_bad_parameters_name_themselves(data, parameters, message):
 def test_values_that_are_no_labels_are_named(data):
     with pytest.raises(ValueError, match=r"task 0 has the value -1 \(12 of 12"):
         model().fit(data.X, 2 * data.labels - 1)
-
-
-def test_held_out_rows_leave_both_labels_to_every_task():
-    Y = torch.zeros(200, 2)
-    Y[:3, 0] = 1
-    table = TaskTable(torch.zeros(200, 1), Y, None, (True, False))
-    for seed in range(20):
-        held_out = split_rows(table, 0.5, 2, seed)
-        assert not held_out[:3].all()
-        assert held_out.any()
-    blind = [split_rows(table._replace(binary=None), 0.5, 2, seed)[:3].all() for seed in range(20)]
-    assert any(blind), "else this test says nothing"
 
 
 @pytest.mark.parametrize("penalty", ["l1", "l2"])

@@ -11,7 +11,7 @@ from sklearn_sparsedis.metrics import mean_corrcoef_score, nan_r2_score
 from sklearn_sparsedis.nn import Encoder, HeadProblem
 from sklearn_sparsedis.nn._encoders import LinearNetwork
 from sklearn_sparsedis.tasks import ObservedTargets, TaskBatch, TaskBatches, TaskTable
-from sklearn_sparsedis.training import BilevelObjective, split_rows
+from sklearn_sparsedis.training import BilevelObjective
 from tests.devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 
 N, T = 300, 80
@@ -102,21 +102,6 @@ def test_labels_and_values_of_few_rows(data, layouts, parameters):
     assert set(fitted.losses_) == {"logistic", "squared_error"}
     assert (fitted.dual_gap_ <= fitted.tol).all()
     assert fitted.score(data.X, mixed) > 0.3
-
-
-def test_held_out_rows_leave_tasks_their_labels():
-    weights = (torch.rand(200, 30, generator=torch.Generator().manual_seed(0)) < 0.03).double()
-    weights[:4] = 1
-    Y = torch.zeros(200, 30)
-    Y[:2] = 1
-    binary = (True,) * 15 + (False,) * 15
-    table = TaskTable(torch.zeros(200, 1), ObservedTargets.of_table(Y, weights), None, binary)
-    for seed in range(20):
-        held_out = split_rows(table, 0.5, 2, seed)
-        assert held_out.any()
-        assert (weights[~held_out].sum(0) >= 2).all()
-        assert (weights[:2][~held_out[:2]].sum(0)[:15] >= 1).all()
-        assert ((weights * (Y == 0))[~held_out].sum(0)[:15] >= 1).all()
 
 
 def objective(binary=None, query=None):

@@ -10,6 +10,7 @@ from sklearn_sparsedis.training._episodes import (
     fit_episodes,
 )
 from sklearn_sparsedis.training._fit_tasks import FitTasks
+from sklearn_sparsedis.training._held_out import hold_out
 from sklearn_sparsedis.training._meta_train import MetaTrainingPlan, meta_train
 from sklearn_sparsedis.training._net import OPTIMIZERS, BilevelNet
 from sklearn_sparsedis.training._objective import BilevelObjective
@@ -21,7 +22,7 @@ from sklearn_sparsedis.training._table_heads import (
     observed_predictions,
     solve_heads,
 )
-from sklearn_sparsedis.training._train import TrainingPlan, split_rows, train
+from sklearn_sparsedis.training._train import TrainingPlan, train
 
 __all__ = [
     "ALONE",
@@ -42,12 +43,12 @@ __all__ = [
     "encode",
     "encode_rows",
     "fit_episodes",
+    "hold_out",
     "meta_train",
     "observed_gram",
     "observed_predictions",
     "rows_at_once",
     "solve_heads",
-    "split_rows",
     "start_linear_path",
     "train",
 ]

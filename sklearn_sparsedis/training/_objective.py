@@ -260,7 +260,7 @@ class BilevelObjective(nn.Module):
     def held_out_loss(
         self, train: TaskTable, held_out: TaskTable, tasks: Tensor | None = None
     ) -> float:
-        """Mean over tasks of the loss on held-out rows, in units of that of the constant.
+        """Mean loss of the tasks with held-out labels, in units of that of the constant.
 
         Parameters
         ----------
@@ -273,7 +273,10 @@ class BilevelObjective(nn.Module):
         heads = self.fit_heads(train, tasks)
         losses = judge_heads(self.problem, heads, self._encode(self.encoder, held_out.X), held_out)
         self.train(training)
-        return 2 * float(self.mean_loss(losses, tasks))
+        losses = self._weighted(losses, tasks)
+        if isinstance(held_out.Y, ObservedTargets):
+            losses = losses[(held_out.Y.count > 0).to(losses.device)]
+        return 2 * float(losses.mean())
 
     def _encode(self, network: Callable[[Tensor], Tensor], X: Tensor | FileRows) -> Tensor:
         """As `encode`, by all ranks together."""

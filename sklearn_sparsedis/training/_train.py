@@ -1,32 +1,27 @@
-"""Training from start to end: schedule, held-out rows, restarts."""
+"""Training from start to end: schedule, evaluations, early stopping."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from skorch.callbacks import Callback
-from torch import Tensor, nn
+from torch import nn
 
 from sklearn_sparsedis.exceptions import DivergenceError
-from sklearn_sparsedis.tasks import ObservedTargets, TaskBatches, TaskTable
+from sklearn_sparsedis.tasks import TaskBatches, TaskTable
 from sklearn_sparsedis.training._callbacks import EarlyStopping, ProgressBar
 from sklearn_sparsedis.training._checkpoint import TrainingRecord
 from sklearn_sparsedis.training._episodes import EpisodeObjective
+from sklearn_sparsedis.training._held_out import evaluation
 from sklearn_sparsedis.training._net import BilevelNet
 from sklearn_sparsedis.training._objective import ANNEALED, BilevelObjective
 from sklearn_sparsedis.training._state import TrainingRun
 
-__all__ = ["TrainingPlan", "run_steps", "split_rows", "train"]
+__all__ = ["TrainingPlan", "run_steps", "train"]
 
-# evaluations on held-out rows during a full training
+# evaluations on held-out labels during a full training
 N_EVALUATIONS = 50
-# rows, or labels of tasks with rows of their own, on which heads are fitted and judged in each of
-# them: their errors are far below those of the encoder, and the cost does not grow with the table
-MAX_ROWS = 5000
-MAX_LABELS = 50_000
-# tasks that are judged even if they have more labels
-MIN_TASKS = 16
 
 
 @dataclass(frozen=True)
@@ -79,13 +74,13 @@ def train(
     objective : BilevelObjective
         On the CPU, before and after.
     table : TaskTable
-        Rows to train on.
+        Labels to train on.
     plan : TrainingPlan
         How.
     seed : int
         Of the batches.
     held_out : TaskTable, optional
-        Rows on which the best encoder is chosen; without them the last one is kept.
+        Labels on which the best encoder is chosen; without them the last one is kept.
     n_steps : int, optional
         Stop after so many steps of the schedule; all of it by default.
 
@@ -113,44 +108,9 @@ def train(
         earliest = round(ANNEALED * plan.max_iter) if plan.anneal else 0
         # an encoder of the Lasso that the MCP starts from is not what was asked for
         keep_from = earliest if objective.problem.penalty == "mcp" else 0
-        evaluate = _evaluation(table, held_out.to(plan.device), seed)
+        evaluate = evaluation(table, held_out.to(plan.device), seed)
         stopping = EarlyStopping(evaluate, plan.patience, earliest, keep_from)
     return run_steps(objective, batches, plan, stopping, n_steps, constant_rate=plan.constant_rate)
-
-
-def _evaluation(
-    table: TaskTable, held_out: TaskTable, seed: int
-) -> Callable[[BilevelObjective], float]:
-    """The loss on held-out rows, or on part of them where there are many."""
-    tasks = _some_tasks(table, seed)
-    if tasks is not None:
-        table, held_out = table.of_tasks(tasks), held_out.of_tasks(tasks)
-        tasks = tasks.to(table.X.device)
-    table, held_out = _some_rows(table, table, seed), _some_rows(held_out, table, seed)
-    return lambda objective: objective.held_out_loss(table, held_out, tasks)
-
-
-def _some_tasks(table: TaskTable, seed: int) -> Tensor | None:
-    """As many tasks as have MAX_LABELS labels; None for all."""
-    if not isinstance(table.Y, ObservedTargets) or table.task_of_output is not None:
-        return None
-    order = torch.randperm(table.Y.shape[1], generator=torch.Generator().manual_seed(seed))
-    labels = table.Y.count[order].cumsum(0)
-    n = max(int((labels <= MAX_LABELS).sum()), MIN_TASKS)
-    return None if n >= len(order) else order[:n]
-
-
-def _some_rows(table: TaskTable, train: TaskTable, seed: int) -> TaskTable:
-    """Some rows, of a table like that of training; all of them where they have weights."""
-    n = len(table.X)
-    if isinstance(train.Y, ObservedTargets):
-        most = round(n * min(1.0, MAX_LABELS / len(train.Y.row)))
-    else:
-        most = MAX_ROWS if train.weights is None else n
-    if n <= most:
-        return table
-    index = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:most]
-    return table.rows(index.to(table.X.device))
 
 
 def run_steps(
@@ -216,38 +176,3 @@ def _check_finite(objective: nn.Module) -> None:
             "Training diverged: parameters of the encoder are not finite. Lower learning_rate, "
             "or check X and Y for extreme values; the estimator is unchanged."
         )
-
-
-def split_rows(table: TaskTable, fraction: float, min_labels: int, seed: int) -> Tensor:
-    """Which rows to hold out, as a bool tensor of shape (n,).
-
-    Rows without which a task would keep fewer than `min_labels` labels are not held out, nor rows
-    without which a task of labels 0 and 1 would keep labels of one kind only.
-    """
-    n = len(table.X)
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(n, generator=generator)[: max(1, round(fraction * n))]
-    held_out = torch.zeros(n, dtype=torch.bool)
-    held_out[order] = True
-    Y = table.Y
-    if isinstance(Y, ObservedTargets):
-        held_out[Y.row[_needed(Y, held_out, min_labels)]] = False
-        if table.binary is not None:
-            labels = torch.tensor(table.binary)[Y.task]
-            for kind in (Y.where(labels & (Y.value > 0)), Y.where(labels & (Y.value <= 0))):
-                held_out[kind.row[_needed(kind, held_out, 1)]] = False
-        return held_out
-    labelled = torch.ones(n, dtype=torch.bool) if table.weights is None else table.weights.cpu() > 0
-    if (labelled & ~held_out).sum() < min_labels:
-        held_out &= ~labelled
-    if table.binary is not None:
-        ones = Y[:, list(table.binary)].cpu() > 0
-        for rows in (labelled[:, None] & ones, labelled[:, None] & ~ones):
-            lost = ~(rows & ~held_out[:, None]).any(0)
-            held_out &= ~(rows[:, lost].any(1))
-    return held_out
-
-
-def _needed(Y: ObservedTargets, held_out: Tensor, least: int) -> Tensor:
-    """Which observations belong to tasks that would keep fewer than `least` of them."""
-    return (Y.total(~held_out[Y.row]) < least)[Y.task]

@@ -6,7 +6,7 @@ import torch
 
 from sklearn_sparsedis.nn import ENCODERS, Encoder
 from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
-from sklearn_sparsedis.training import split_rows, start_linear_path
+from sklearn_sparsedis.training import start_linear_path
 
 
 def started(X, Y, n_components, weights=None, seed=0):
@@ -73,16 +73,3 @@ def test_a_row_of_weight_two_is_two_rows(rows):
         Z = Z - Z[:1]
         projections.append(Z @ torch.linalg.pinv(Z))
     np.testing.assert_allclose(projections[0], projections[1], atol=1e-8)
-
-
-def test_split_leaves_every_task_its_labels():
-    weights = torch.zeros(40, 3)
-    weights[:, 0] = 1
-    weights[:4, 1] = 1
-    weights[:20, 2] = 1
-    Y = ObservedTargets.of_table(torch.zeros(40, 3), weights)
-    rows = TaskTable(torch.zeros(40, 1), Y, None)
-    for seed in range(20):
-        held_out = split_rows(rows, 0.5, 3, seed)
-        assert 0 < held_out.sum() <= 20
-        assert (weights[~held_out].sum(0) >= 3).all()

@@ -1,0 +1,177 @@
+"""Labels that are kept from training, and the loss on them."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
+from sklearn_sparsedis.training._objective import BilevelObjective
+
+__all__ = ["evaluation", "hold_out"]
+
+# labels that each task keeps: a head from one is a constant
+KEPT_LABELS = 2
+# rows, or labels of tasks with rows of their own, on which heads are fitted and judged in each
+# evaluation: their errors are far below those of the encoder, and the cost does not grow with the
+# table
+MAX_ROWS = 5000
+MAX_LABELS = 50_000
+# tasks that are judged even if they have more labels
+MIN_TASKS = 16
+
+
+def hold_out(table: TaskTable, fraction: float, seed: int) -> tuple[TaskTable, TaskTable] | None:
+    """The table without some labels, and these; None where no task can spare one.
+
+    Of a share of the labelled rows, drawn at random, each task gives the labels that it can spare,
+    and a task that has none there gives one from another row. A task keeps two labels, and of
+    labels 0 and 1 one of each kind. A task whose labels are all equal keeps all of them, because
+    every encoder predicts it.
+
+    Parameters
+    ----------
+    table : TaskTable
+        On the CPU.
+    fraction : float
+        Share of the labelled rows.
+    seed : int
+        Of the draw.
+    """
+    order = torch.randperm(len(table.X), generator=torch.Generator().manual_seed(seed))
+    order = order[_labelled(table)[order]]
+    rank = torch.full((len(table.X),), len(table.X))
+    rank[order] = torch.arange(len(order))
+    n_drawn = max(1, round(fraction * len(order)))
+    if isinstance(table.Y, Tensor):
+        if not _varied(table).any():
+            return None
+        spare = _spare_rows(table, order)
+        if spare.any():
+            held_out = spare & (rank < max(n_drawn, int(rank[spare].min()) + 1))
+            return table.part(~held_out), table.part(held_out)
+        # every row has the last label of a kind for some task, but no row has it for all
+        weights = torch.ones(len(rank)) if table.weights is None else table.weights
+        observed = ObservedTargets.of_table(table.Y, weights[:, None].expand_as(table.Y))
+        table = table._replace(Y=observed, weights=None)
+    return _hold_out_labels(table, rank, n_drawn)
+
+
+def _labelled(table: TaskTable) -> Tensor:
+    """Which rows have labels, shape (n,)."""
+    if isinstance(table.Y, ObservedTargets):
+        return torch.zeros(table.Y.n_rows).index_fill_(0, table.Y.row, 1.0) > 0
+    return torch.ones(len(table.Y)) > 0 if table.weights is None else table.weights > 0
+
+
+def _varied(table: TaskTable) -> Tensor:
+    """Which tasks have labels that are not all equal, shape (n_columns,)."""
+    Y = table.Y
+    if isinstance(Y, ObservedTargets):
+        varied = Y.total(Y.value != Y.value[Y.start[Y.task]]) > 0
+    else:
+        Y = Y if table.weights is None else Y[table.weights > 0]
+        varied = (Y[0] != Y).any(0)
+    if table.task_of_output is None:
+        return varied
+    # outputs of one task have the same rows
+    task = torch.tensor(table.task_of_output)
+    return torch.zeros(len(task)).index_add_(0, task, varied.float())[task] > 0
+
+
+def _spare_rows(table: TaskTable, order: Tensor) -> Tensor:
+    """Which rows no task needs, shape (n,), if the last ones of an order are needed first."""
+    spare = _labelled(table)
+    backwards = order.flip(0)
+    spare[backwards[:KEPT_LABELS]] = False
+    if table.binary is not None:
+        assert isinstance(table.Y, Tensor)  # for mypy
+        columns = torch.tensor(table.binary) & _varied(table)
+        ones = (table.Y[:, columns] > 0)[backwards].to(torch.uint8)
+        for kind in (ones, 1 - ones):
+            spare[backwards[kind.argmax(0)]] = False
+    return spare
+
+
+def _hold_out_labels(
+    table: TaskTable, rank: Tensor, n_drawn: int
+) -> tuple[TaskTable, TaskTable] | None:
+    Y = table.Y
+    assert isinstance(Y, ObservedTargets)  # for mypy
+    spare, place = _spare_labels(table, rank), rank[Y.row]
+    first = torch.full((Y.shape[1],), Y.n_rows)
+    first.scatter_reduce_(0, Y.task[spare], place[spare], "amin")
+    held_out = spare & ((place < n_drawn) | (place == first[Y.task]))
+    if not held_out.any():
+        return None
+    judged = torch.zeros(Y.n_rows, dtype=torch.bool)
+    judged[Y.row[held_out]] = True
+    trained = ~judged
+    trained[Y.row[~held_out]] = True
+    return (
+        table._replace(Y=Y.where(~held_out)).part(trained),
+        table._replace(Y=Y.where(held_out)).part(judged),
+    )
+
+
+def _spare_labels(table: TaskTable, rank: Tensor) -> Tensor:
+    """Which labels their tasks do not need, shape (n_observed,), as `_spare_rows`."""
+    Y = table.Y
+    assert isinstance(Y, ObservedTargets)  # for mypy
+    binary = torch.tensor(table.binary or (False,) * Y.shape[1])[Y.task]
+    kept = torch.where(binary, 1, KEPT_LABELS)
+    # labels 0 and 1 of a task are counted apart
+    group = 2 * Y.task + (binary & (Y.value > 0))
+    count = torch.bincount(group)
+    order = rank[Y.row].argsort()
+    order = order[group[order].argsort(stable=True)]
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order)) - (count.cumsum(0) - count)[group[order]]
+    return (place < count[group] - kept) & _varied(table)[Y.task]
+
+
+def evaluation(
+    table: TaskTable, held_out: TaskTable, seed: int
+) -> Callable[[BilevelObjective], float]:
+    """The loss on held-out labels, or on part of them where there are many.
+
+    Parameters
+    ----------
+    table, held_out : TaskTable
+        Labels on which heads are fitted, and those on which they are judged.
+    seed : int
+        Of the choice.
+    """
+    tasks = _some_tasks(table, held_out, seed)
+    if tasks is not None:
+        table, held_out = table.of_tasks(tasks), held_out.of_tasks(tasks)
+        tasks = tasks.to(table.X.device)
+    table, held_out = _some_rows(table, table, seed), _some_rows(held_out, table, seed)
+    return lambda objective: objective.held_out_loss(table, held_out, tasks)
+
+
+def _some_tasks(table: TaskTable, held_out: TaskTable, seed: int) -> Tensor | None:
+    """As many tasks as have MAX_LABELS labels, those first that are judged; None for all."""
+    Y, judged = table.Y, held_out.Y
+    if table.task_of_output is not None:
+        return None
+    if not isinstance(Y, ObservedTargets) or not isinstance(judged, ObservedTargets):
+        return None
+    order = torch.randperm(Y.shape[1], generator=torch.Generator().manual_seed(seed))
+    order = order[(judged.count[order] == 0).to(torch.uint8).argsort(stable=True)]
+    labels = Y.count[order].cumsum(0)
+    n = max(int((labels <= MAX_LABELS).sum()), MIN_TASKS)
+    return None if n >= len(order) else order[:n]
+
+
+def _some_rows(table: TaskTable, train: TaskTable, seed: int) -> TaskTable:
+    """Some rows, of a table like that of training; all of them where they have weights."""
+    n = len(table.X)
+    if isinstance(train.Y, ObservedTargets):
+        most = round(n * min(1.0, MAX_LABELS / len(train.Y.row)))
+    else:
+        most = MAX_ROWS if train.weights is None else n
+    if n <= most:
+        return table
+    index = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:most]
+    return table.rows(index.to(table.X.device))
