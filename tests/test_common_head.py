@@ -37,6 +37,27 @@ def model(**parameters):
     return SparseDisentangledRepresentation(6, **{**defaults, **parameters})
 
 
+@pytest.mark.parametrize("penalty", ["l1", "l2"])
+@pytest.mark.parametrize("max_iter", [0, 5])
+def test_constant_targets(max_iter, penalty):
+    X, y, task, _, _ = draw(8, 10)
+    wide = model(max_iter=max_iter, penalty=penalty).fit(X, np.full((80, 3), 2.0))
+    long = model(max_iter=max_iter, penalty=penalty).fit(X, np.full(80, 2.0), task_id=task)
+    for fitted in (wide, long):
+        np.testing.assert_allclose(fitted.predict(X), 2.0)
+        assert all(np.isfinite(part).all() for part in fitted.common_head_.values())
+        new = fitted.adapt(X, y, task_id=task)
+        # ten rows a task, whose own least-squares heads go twice as far on the others' rows
+        assert np.abs(new.predict(X)).max() < 4 * np.abs(y).max()
+
+
+def test_targets_that_a_common_head_explains_exactly():
+    X, *_ = draw(8, 10)
+    fitted = model(max_iter=0).fit(X, np.repeat(X[:, :1], 3, axis=1))
+    new = fitted.adapt(X, X[:, :2])
+    assert np.abs(new.predict(X)).max() < 2 * np.abs(X).max()
+
+
 def test_moments_recover_head_and_variances():
     # of single draws, whose errors are those of 300 tasks
     X, y, task, common, _ = draw(300, 12, spread=0.6, level=1.5, used=1.0, noise=0.8)

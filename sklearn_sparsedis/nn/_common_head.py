@@ -18,6 +18,8 @@ __all__ = [
 
 # of the deviations, in units of the noise, below which their penalty grows no more
 LEAST_SPREAD = 1e-20
+# rounding of targets, whose variance is one if they are not all equal
+LEAST_NOISE = torch.finfo(torch.float64).eps ** 2
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,9 @@ def _variances(
     total = (n * left.y_sq).sum()
     signal = (n * left.corr.square().sum(-1)).sum()
     determinant = a * d - b * c
-    tiny = torch.finfo(total.dtype).tiny
     spread = (a * signal - c * total) / torch.where(determinant > 0, determinant, torch.inf)
     spread = spread.clamp_min(0)
-    noise = ((total - spread * b) / a.clamp_min(1)).clamp_min(tiny)
+    noise = ((total - spread * b) / a.clamp_min(1)).clamp_min(LEAST_NOISE)
     levels = (n * left.mean.square() - noise).sum() / n.sum()
     return noise, spread, levels.clamp_min(0)
 
