@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sklearn_sparsedis._checkpoints import agree, open_record, skorch_callbacks
 from sklearn_sparsedis._fitted_heads import head_problem, standardise
-from sklearn_sparsedis._input_encoders import new_encoder, rows_of
+from sklearn_sparsedis._input_encoders import check_started, new_encoder, rows_of
 from sklearn_sparsedis._losses import task_weights
 from sklearn_sparsedis._rows import Rows
 from sklearn_sparsedis._sparsest_heads import (
@@ -72,6 +72,7 @@ def fit_encoder(
     The callbacks in `watching` are told of all trainings, beside the estimator's own.
     """
     p = estimator
+    check_started(started, p.n_components)
     standard, _ = standardise(targets, jointly=bool(p.common_head))
     x = rows_of(X)
     table = standard.table(x, x.dtype)
@@ -251,7 +252,10 @@ def _held_out(p: Any, table: TaskTable, seed: int) -> tuple[TaskTable, TaskTable
 def _objective(
     p: Any, table: TaskTable, targets: Targets, started: Encoder | None, seed: int
 ) -> BilevelObjective:
-    encoder = new_encoder(p, table, seed) if started is None else copy.deepcopy(started)
+    if started is None:
+        encoder = new_encoder(p, table, seed)
+    else:
+        encoder = copy.deepcopy(started).to(table.X.dtype)
     for parameter in encoder.parameters():
         parameter.requires_grad_(True)
     problem = head_problem(p, torch.ones((), dtype=torch.float64))

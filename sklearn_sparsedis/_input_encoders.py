@@ -22,7 +22,7 @@ from sklearn_sparsedis.nn import (
 from sklearn_sparsedis.tasks import FileRows, TaskTable
 from sklearn_sparsedis.training import rows_at_once, start_linear_path
 
-__all__ = ["new_encoder", "rows_of", "users_network"]
+__all__ = ["check_started", "new_encoder", "rows_of", "users_network"]
 
 
 def new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
@@ -56,6 +56,16 @@ def new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
     if linear_path(network):
         start_linear_path(encoder, table, seed)
     return encoder
+
+
+def check_started(started: Encoder | None, n_components: int) -> None:
+    """Raise where training would go on with an encoder of another number of components."""
+    if started is not None and len(started.mean) != n_components:
+        raise ValueError(
+            f"n_components={n_components}, but the encoder with which warm_start=True and "
+            f"partial_fit go on has {len(started.mean)} components. Set "
+            f"n_components={len(started.mean)}, or start anew: fit with warm_start=False."
+        )
 
 
 def rows_of(X: NDArray[Any] | Rows) -> Tensor | FileRows:
@@ -93,24 +103,16 @@ def _read_moments(X: FileRows, row_weights: Tensor | None) -> tuple[Tensor, Tens
 
 def _pixel_moments(X: Tensor | FileRows, row_weights: Tensor | None) -> tuple[Tensor, Tensor]:
     """One centre and scale for all pixels, so that dark corners stay dark."""
-    if not isinstance(X, Tensor):
-        mean, var = _read_moments(X, None)
-        n = len(X) * X.shape[1]
-        spread = (var + (mean - mean.mean()).square()).mean() * (n / max(n - 1, 1))
-        if row_weights is not None:
-            mean, _ = _read_moments(X, row_weights)
-        center, scale = mean.mean().to(X.dtype), spread.sqrt().to(X.dtype)
-        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-        return center.expand(X.shape[1]), scale.expand(X.shape[1])
-    means = X.mean(1)
-    center = (
-        means.mean()
-        if row_weights is None
-        else (row_weights / row_weights.sum()).to(X.dtype) @ means
-    )
-    scale = X.std()
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-    return center.expand(X.shape[1]), scale.expand(X.shape[1])
+    if isinstance(X, Tensor):  # of each row, which is no copy of the images
+        var, mean = torch.var_mean(X, 1, correction=0)
+        share = torch.ones_like(mean) if row_weights is None else row_weights.to(mean)
+        share = share / share.sum()
+    else:  # of each column
+        mean, var = _read_moments(X, row_weights)
+        share = torch.full_like(mean, 1 / len(mean))
+    center = share @ mean
+    scale = column_scale(center, share @ (var + (mean - center).square())).to(X.dtype)
+    return center.to(X.dtype).expand(X.shape[1]), scale.expand(X.shape[1])
 
 
 def users_network(

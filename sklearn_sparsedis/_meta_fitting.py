@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from sklearn_sparsedis._checkpoints import agree, open_record, skorch_callbacks
-from sklearn_sparsedis._input_encoders import users_network
+from sklearn_sparsedis._input_encoders import check_started, users_network
 from sklearn_sparsedis._parameters import check_training
 from sklearn_sparsedis._validation import (
     check_choice,
@@ -115,6 +115,8 @@ def fit_meta_encoder(
     trainings, beside the estimator's own.
     """
     p = estimator
+    if isinstance(p.encoder, str):  # a user's module has the outputs that it has
+        check_started(started, p.n_components)
     device = check_device(p.device)
     drawn = agree(p, {"X": X, "y": y}, draw_seed(p.random_state))
     if Ranks.joined().size > p.episodes_per_batch:
@@ -161,7 +163,9 @@ def _run(
     device = plan.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        encoder = _new_encoder(p, rows) if started is None else copy.deepcopy(started)
+        encoder = (
+            _new_encoder(p, rows) if started is None else copy.deepcopy(started).to(rows.dtype)
+        )
         objective = EpisodeObjective(encoder, few_shot_head(p), float(p.label_smoothing))
         for parameter in objective.parameters():
             parameter.requires_grad_(True)

@@ -377,8 +377,7 @@ class SparseDisentangledRepresentation(
         one_epoch: bool,
     ) -> Self:
         check_parameters(self)
-        reset = started is None or not one_epoch
-        rows = read_or_stay(check_rows(self, X, reset=reset, min_samples=2))
+        rows = read_or_stay(check_rows(self, X, reset=started is None, min_samples=2))
         if isinstance(rows, np.ndarray):  # rows in a file are checked when they are read
             check_magnitude("X", rows)
         going_on = one_epoch and started is not None

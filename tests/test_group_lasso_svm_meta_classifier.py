@@ -246,6 +246,14 @@ def test_copies_predict_the_same(digits, copier):
     np.testing.assert_array_equal(copier(fitted).predict(digits[0]), fitted.predict(digits[0]))
 
 
+def test_warm_start_with_another_number_of_components(table):
+    fitted = model(warm_start=True, max_iter=2).fit(*table[0])
+    n_components = fitted.n_components
+    fitted.set_params(n_components=n_components + 1)
+    with pytest.raises(ValueError, match=f"go on has {n_components} components"):
+        fitted.fit(*table[0])
+
+
 def test_warm_start_goes_on(table):
     train, _ = table
     fitted = model(warm_start=True, max_iter=60, learning_rate=0.01, head="ridge").fit(*train)

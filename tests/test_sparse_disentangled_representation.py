@@ -109,6 +109,17 @@ def test_pixels_share_centre_and_scale(weights):
     assert (encoder.scale == encoder.scale[0]).all()
 
 
+def test_a_weight_is_a_number_of_rows_for_pixels():
+    X = np.random.default_rng(0).uniform(size=(30, 16))
+    count = np.arange(30) % 3
+    fixed = {"encoder": "conv", "input_shape": (4, 4), "max_iter": 3, "early_stopping": False}
+    weighted = model(**fixed).fit(X, X[:, :2], sample_weight=count)
+    repeated = X.repeat(count, axis=0)
+    peer = model(**fixed).fit(repeated, repeated[:, :2])
+    assert float(weighted.encoder_.scale[0]) == pytest.approx(float(peer.encoder_.scale[0]), 1e-12)
+    np.testing.assert_allclose(weighted.predict(X), peer.predict(X), atol=1e-6)
+
+
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
 def test_heads_are_scikit_learns_on_the_components(data, penalty):
     alpha = 0.02
@@ -265,6 +276,27 @@ def test_warm_start_goes_on_and_partial_fit_takes_one_pass(data):
     part.partial_fit(data.X, data.Y).partial_fit(data.X[:200], data.Y[:200, :7])
     assert part.n_iter_ == 2
     assert part.coef_.shape == (7, 4)
+
+
+def test_a_training_goes_on_with_the_sizes_that_it_began_with(data):
+    fitted = model(warm_start=True, max_iter=2).fit(data.X, data.Y)
+    before = fitted.predict(data.X)
+    with pytest.raises(ValueError, match="X has 7 features, but .* is expecting 8 features"):
+        fitted.fit(data.X[:, :7], data.Y)
+    fitted.set_params(n_components=3)
+    for method in (fitted.fit, fitted.partial_fit):
+        with pytest.raises(ValueError, match="n_components=3, but .* go on has 4 components"):
+            method(data.X, data.Y)
+    np.testing.assert_array_equal(fitted.predict(data.X), before)
+    fitted.set_params(warm_start=False).fit(data.X[:, :7], data.Y)
+    assert fitted.transform(data.X[:, :7]).shape[1] == 3
+
+
+def test_a_training_goes_on_in_the_dtype_of_its_rows(data):
+    fitted = model(warm_start=True, max_iter=2).fit(data.X.astype(np.float32), data.Y)
+    assert fitted.fit(data.X, data.Y).transform(data.X).dtype == np.float64
+    assert next(fitted.encoder_.parameters()).dtype == torch.float64
+    fitted.partial_fit(data.X.astype(np.float32), data.Y)
 
 
 @pytest.mark.parametrize(
