@@ -102,7 +102,7 @@ def fit_heads(
     else:
         standard, (mean, scale) = _residual_units(targets, common)
     unit = common_scale(scale, standard)
-    components = to_tensor(Z.astype(np.float64))
+    components = to_tensor(Z)  # whose dtype says how far they are rounded
     table = standard.table(components, torch.float64)
     if estimator.penalty == "l0":
         heads = solve_sparsest_heads(components, table, basis)

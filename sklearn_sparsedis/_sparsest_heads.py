@@ -9,8 +9,8 @@ from sklearn.utils import Bunch
 from torch import Tensor
 
 from sklearn_sparsedis._head_basis import HeadBasis, find_head_basis, head_spectrum
-from sklearn_sparsedis.functional import GramStatistics, centred_gram
-from sklearn_sparsedis.nn import Heads, column_moments
+from sklearn_sparsedis.functional import GramStatistics
+from sklearn_sparsedis.nn import Heads, column_moments, head_statistics
 from sklearn_sparsedis.solvers import SolveResult, least_squares_on, select_support
 from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
 from sklearn_sparsedis.training import observed_gram, observed_predictions
@@ -175,7 +175,7 @@ def _whitening(Z: Tensor, rows: Tensor | None) -> tuple[Tensor, int]:
 def _statistics(Z: Tensor, table: TaskTable) -> GramStatistics:
     if isinstance(table.Y, ObservedTargets):
         return observed_gram(Z, table.Y)
-    return centred_gram(Z, table.Y.double().T, table.weights)
+    return head_statistics(Z, table.Y, table.weights)
 
 
 def _n_rows(table: TaskTable) -> Tensor:
@@ -230,7 +230,7 @@ def solve_sparsest_heads(Z: Tensor, table: TaskTable, basis: SparsestBasis | Non
     basis : SparsestBasis, optional
         Whose supports count where they were found; those of other tasks `select_support` chooses.
     """
-    gram, corr, y_sq, z_mean, y_mean = _statistics(Z.double(), table)
+    gram, corr, y_sq, z_mean, y_mean = _statistics(Z, table)
     chosen = select_support(gram, corr, y_sq, _n_rows(table))
     if basis is not None:
         found, support = torch.from_numpy(basis.found), torch.from_numpy(basis.support)

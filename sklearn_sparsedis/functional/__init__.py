@@ -7,12 +7,14 @@ from sklearn_sparsedis.functional._block_threshold import (
     shrinkage,
 )
 from sklearn_sparsedis.functional._gram import (
+    ROUNDED,
     CentredTargets,
     GramStatistics,
     centre_targets,
     centred_gram,
     strength_like,
     summed_gram,
+    without_constants,
 )
 from sklearn_sparsedis.functional._group_lasso_svm import (
     group_lasso_svm_coef,
@@ -55,6 +57,7 @@ from sklearn_sparsedis.functional._support import (
 from sklearn_sparsedis.functional._sync import any_true
 
 __all__ = [
+    "ROUNDED",
     "BlockFactor",
     "CentredTargets",
     "GramStatistics",
@@ -96,5 +99,6 @@ __all__ = [
     "solve_support",
     "strength_like",
     "summed_gram",
+    "without_constants",
     "uniform_spread_bound",
 ]

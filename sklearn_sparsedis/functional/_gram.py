@@ -15,7 +15,11 @@ __all__ = [
     "centred_gram",
     "strength_like",
     "summed_gram",
+    "without_constants",
 ]
+
+# errors of rounding that add up in a mean, in units of the last place
+ROUNDED = 100
 
 
 class GramStatistics(NamedTuple):
@@ -84,6 +88,7 @@ def centred_gram(
     sample_weight: Tensor | None = None,
     *,
     centre: bool = True,
+    rounding: float | None = None,
 ) -> GramStatistics:
     """Weighted second moments of features and targets about their means.
 
@@ -100,7 +105,11 @@ def centred_gram(
         Weights, not negative. A weight of zero leaves a row out of a problem; a problem in which
         all are zero counts all rows equally.
     centre : bool
-        Whether to take the means away.
+        Whether to take the means away. Then a feature that does not vary in a problem, beyond
+        rounding, has moments of exactly zero.
+    rounding : float, optional
+        Deviation of a feature that is rounding; what its mean leaves by default. Zero leaves all
+        moments as they are.
 
     Notes
     -----
@@ -110,20 +119,39 @@ def centred_gram(
     if Z.ndim == 2 and (sample_weight is None or sample_weight.ndim == 1):
         if isinstance(y, Tensor):
             y = centre_targets(y, sample_weight, centre=centre)
-        return _shared(Z, y, sample_weight, centre)
-    assert isinstance(y, Tensor)  # for mypy
-    if sample_weight is None:
-        return _unweighted(Z, y, centre)
-    share = _normalised(sample_weight.to(y.dtype))
-    if Z.ndim == 2:
-        return _shared_features(Z, y, share, centre)
-    z_mean, y_mean = (share[..., None] * Z).sum(-2), (share * y).sum(-1)
-    if centre:
-        Z, y = Z - z_mean[..., None, :], y - y_mean[..., None]
-    weighted = share[..., None] * Z
-    gram = Z.mT @ weighted
-    corr = (weighted.mT @ y[..., None])[..., 0]
-    return _statistics(gram, corr, (share * y * y).sum(-1), z_mean, y_mean, centre)
+        stats = _shared(Z, y, sample_weight, centre)
+    else:
+        assert isinstance(y, Tensor)  # for mypy
+        if sample_weight is None:
+            stats = _unweighted(Z, y, centre)
+        else:
+            share = _normalised(sample_weight.to(y.dtype))
+            if Z.ndim == 2:
+                return _shared_features(Z, y, share, centre, rounding)
+            stats = _own_features(Z, y, share, centre)
+    if not centre or rounding == 0:
+        return stats
+    if rounding is None:
+        left = ROUNDED * torch.finfo(Z.dtype).eps * stats.z_mean.detach()
+        return without_constants(stats, left.square())
+    return without_constants(stats, rounding**2)
+
+
+def without_constants(stats: GramStatistics, limit: Tensor | float) -> GramStatistics:
+    """Centred statistics with zeros for the features that do not vary.
+
+    What rounding leaves of a constant would otherwise be data to a solver, whose strength can be as
+    small as that.
+
+    Parameters
+    ----------
+    stats : GramStatistics
+    limit : float or Tensor that broadcasts with the variances
+        Largest variance of a constant.
+    """
+    varies = (stats.gram.detach().diagonal(dim1=-2, dim2=-1) > limit).to(stats.gram.dtype)
+    both = varies[..., :, None] * varies[..., None, :]
+    return stats._replace(gram=stats.gram * both, corr=stats.corr * varies)
 
 
 def summed_gram(
@@ -213,15 +241,33 @@ def _shared(
     return _statistics(gram, corr.reshape(*y.shape[:-1], -1), square, z_mean, y_mean, centre)
 
 
-def _shared_features(Z: Tensor, y: Tensor, share: Tensor, centre: bool) -> GramStatistics:
+def _own_features(Z: Tensor, y: Tensor, share: Tensor, centre: bool) -> GramStatistics:
+    z_mean, y_mean = (share[..., None] * Z).sum(-2), (share * y).sum(-1)
+    if centre:
+        Z, y = Z - z_mean[..., None, :], y - y_mean[..., None]
+    weighted = share[..., None] * Z
+    gram = Z.mT @ weighted
+    corr = (weighted.mT @ y[..., None])[..., 0]
+    return _statistics(gram, corr, (share * y * y).sum(-1), z_mean, y_mean, centre)
+
+
+def _shared_features(
+    Z: Tensor, y: Tensor, share: Tensor, centre: bool, rounding: float | None
+) -> GramStatistics:
     # the common mean is taken away first: about it, no problem's moments cancel badly
     origin = Z.mean(0) if centre else Z.new_zeros(Z.shape[1])
     y_mean = (share * y).sum(-1)
     y = y - y_mean[..., None] if centre else y
-    gram, corr, z_mean, y_sq = _moments_apart(Z - origin, y, share)
-    if centre:
-        gram = gram - z_mean[..., :, None] * z_mean[..., None, :]
-    return _statistics(gram, corr, y_sq, z_mean + origin, y_mean, centre)
+    about, corr, z_mean, y_sq = _moments_apart(Z - origin, y, share)
+    if not centre:
+        return _statistics(about, corr, y_sq, z_mean, y_mean, centre)
+    gram = about - z_mean[..., :, None] * z_mean[..., None, :]
+    stats = GramStatistics(gram, corr, y_sq, z_mean + origin, y_mean)
+    if rounding == 0:
+        return stats
+    # what the difference leaves of a problem that is far from the common mean
+    left = about.detach().diagonal(dim1=-2, dim2=-1) * (ROUNDED * torch.finfo(Z.dtype).eps)
+    return without_constants(stats, left if rounding is None else left + rounding**2)
 
 
 def _moments_apart(Z: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, ...]:

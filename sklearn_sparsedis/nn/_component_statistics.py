@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import (
+    ROUNDED,
     CentredTargets,
     GramStatistics,
     centre_targets,
     centred_gram,
     summed_gram,
+    without_constants,
 )
 from sklearn_sparsedis.nn._common_head import task_shares
 from sklearn_sparsedis.nn._encoders import Encoder, column_scale
@@ -29,6 +31,7 @@ def component_statistics(
     total: Callable[[Tensor], Tensor] | None = None,
     near: bool = False,
     calibrate: bool = False,
+    rounding: float = 0.0,
 ) -> GramStatistics:
     """`functional.centred_gram` of raw outputs after their normalisation, without making it.
 
@@ -49,11 +52,13 @@ def component_statistics(
         Whether the mean that it remembers is near that of these rows.
     calibrate : bool
         Whether to keep the normalisation of these rows for good.
+    rounding : float
+        As in `centred_gram`, of components; more where raw outputs are far from zero.
     """
     if part is None and encoder.training and not calibrate and _are_shared(weights):
         return _standard(raw, y, weights, encoder.mean.dtype)
     if part is None or total is None:
-        stats = centred_gram(raw, y, weights)
+        stats = centred_gram(raw, y, weights, rounding=0)
     else:
         origin = encoder.mean.double() if near else None
         stats = summed_gram(raw, y, weights, part, total, origin)
@@ -66,13 +71,17 @@ def component_statistics(
     if calibrate or not encoder.training:
         mean, std = encoder.mean.double(), encoder.std.double()
     rate = std.reciprocal()  # whose products autograd takes back in fewer steps than quotients
-    return GramStatistics(
+    stats = GramStatistics(
         stats.gram * torch.outer(rate, rate),
         stats.corr * rate,
         stats.y_sq,
         (stats.z_mean - mean) * rate,
         stats.y_mean,
     )
+    # the moments about the mean of all rows, in double precision, round as well
+    limit = max(rounding**2, ROUNDED * torch.finfo(raw.dtype).eps)
+    size = (mean * rate).detach().square()
+    return without_constants(stats, limit * (1 + size))
 
 
 def _are_shared(weights: Tensor | None) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from sklearn_sparsedis.functional import any_true, uniform_spread_bound
+from sklearn_sparsedis.functional import ROUNDED, any_true, uniform_spread_bound
 from sklearn_sparsedis.implicit import group_lasso_svm_result
 
 __all__ = ["EPISODE_HEADS", "START_SCALES", "EpisodeHeads", "FewShotHead"]
@@ -107,7 +107,9 @@ class FewShotHead:
         center = F.mean(-2, keepdim=True)
         X = F - center
         square = X.square().sum(-1).mean(-1)[..., None, None]
-        constant = square <= torch.finfo(F.dtype).tiny
+        rounding = ROUNDED * torch.finfo(F.dtype).eps
+        limit = (rounding * center.detach()).square().sum(-1, keepdim=True)
+        constant = square <= limit + torch.finfo(F.dtype).tiny
         scale = torch.where(constant, 1, torch.where(constant, 1, square).sqrt())
         head = replace(self, l2_reg=self.l2_reg * math.sqrt(F.shape[-2] / n_classes))
         coef, intercept, gap = EPISODE_HEADS[self.kind](head, X / scale, y, n_classes)

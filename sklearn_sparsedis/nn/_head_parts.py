@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import (
+    ROUNDED,
     CentredTargets,
     GramStatistics,
     centred_gram,
@@ -22,6 +23,7 @@ __all__ = [
     "merge_heads",
     "own_rows",
     "per_task",
+    "rounding_of",
     "sides",
     "some_columns",
     "some_rows",
@@ -43,7 +45,14 @@ def head_statistics(
     Y : Tensor of shape (n, T), or what `HeadProblem.centre` gives for it
     weights : Tensor of shape (n,) or (n, T), optional
     """
-    return centred_gram(Z.double(), tasks_first(Y), per_task(weights))
+    return centred_gram(
+        Z.double(), tasks_first(Y), per_task(weights), rounding=rounding_of(Z.dtype)
+    )
+
+
+def rounding_of(dtype: torch.dtype) -> float:
+    """Deviation of components that is rounding: they have unit variance on all rows."""
+    return ROUNDED * torch.finfo(dtype).eps
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from sklearn_sparsedis.nn._head_parts import (
     merge_heads,
     own_rows,
     per_task,
+    rounding_of,
     sides,
     some_columns,
     some_rows,
@@ -231,7 +233,9 @@ class HeadProblem:
         coef_init: Tensor | None,
         statistics: Callable[..., GramStatistics],
     ) -> Heads:
-        stats = statistics(Z.double(), tasks_first(Y), per_task(weights))
+        stats = statistics(
+            Z.double(), tasks_first(Y), per_task(weights), rounding=rounding_of(Z.dtype)
+        )
         if self.common is not False:
             weight, corr = per_task(weights), stats.corr
             n_rows = len(Y) if isinstance(Y, Tensor) else Y.y.shape[-1]
@@ -316,7 +320,7 @@ class HeadProblem:
             task_of_output,
             lambda unit, first: self.part(first)._strength(unit),
             coef_init,
-            statistics,
+            partial(statistics, rounding=rounding_of(Z.dtype)),
             tol=self.tol,
             max_iter=self.max_iter,
         )
@@ -343,6 +347,7 @@ class HeadProblem:
             per_task(weights),
             self._strength,
             balanced=self.balanced,
+            rounding=rounding_of(Z.dtype),
             options=options,
         )
         return Heads(fit.coef, fit.intercept, fit.loss, unit, fit.result)

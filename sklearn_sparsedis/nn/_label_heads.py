@@ -26,6 +26,7 @@ def fit_label_heads(
     strength: Callable[[Tensor], Tensor],
     *,
     balanced: bool,
+    rounding: float,
     options: Mapping[str, Any],
 ) -> tuple[LogisticFit, Tensor]:
     """Heads of T tasks, and the units of their strengths.
@@ -41,6 +42,9 @@ def fit_label_heads(
         From the units, shape (T,), to the strengths.
     balanced : bool
         Whether both labels of a task get the same weight in all.
+    rounding : float
+        Deviation of components that is rounding; a task in which they do not vary more has a head
+        of zero.
     options : mapping
         Of the solver.
     """
@@ -50,6 +54,8 @@ def fit_label_heads(
     with torch.no_grad():
         unit = LABEL_UNITS[penalty](Z, y, weight)
         alpha = strength(unit).clamp_min(LEAST_ALPHA)
+        constant = unit <= ROUNDED_UNITS[penalty](rounding)
+        alpha = torch.where(constant, alpha.clamp_min(1.0), alpha)
     return LOGISTIC[penalty](Z, y, alpha, sample_weight=weight, **options), unit
 
 
@@ -63,6 +69,11 @@ def _mean_variance(Z: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
 
 
 LABEL_UNITS: dict[str, Callable[..., Tensor]] = {"l1": logistic_alpha_max, "l2": _mean_variance}
+# what they come to on components of a deviation, at most
+ROUNDED_UNITS: dict[str, Callable[[float], float]] = {
+    "l1": lambda deviation: deviation / 2,
+    "l2": lambda deviation: deviation**2 / 4,
+}
 
 
 def _packed(Z: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -15,9 +15,9 @@ class StandardGram(torch.autograd.Function):
     """Z'PZ and Y'PZ of raw outputs about their means, in units of their deviations.
 
     With D' = (dL/dG + dL/dG') Z'P + (dL/dC)' Y P, the derivative by Z, that by the raw outputs is
-    (D - PZ diag(d)) / std, where d = diag(D'Z) follows from the moments. A constant column is
-    divided by 1, and its d is zero. Centring needs no derivative: the rows of Z'P and YP sum to
-    zero.
+    (D - PZ diag(d)) / std, where d = diag(D'Z) follows from the moments. A constant column has
+    moments and a derivative of exactly zero. Centring needs no derivative: the rows of Z'P and YP
+    sum to zero.
 
     Arguments: raw (n, m) in double precision, y (T, n) about its means, share (n,) with the sum one
     or None for equal ones, dtype whose rounding decides what is constant.
@@ -35,19 +35,19 @@ class StandardGram(torch.autograd.Function):
         gram = (weighted @ Z).mul_(size)
         var = gram.diagonal()
         varies = ~constant_columns(mean.to(dtype), var.to(dtype))
-        inverse = torch.where(varies, var, torch.ones_like(var)).rsqrt_()
+        inverse = torch.where(varies, var, torch.inf).rsqrt_()
         gram = gram * inverse[:, None] * inverse
         weighted = weighted.mul_((size * inverse)[:, None])
         corr = (weighted @ y.T).T.contiguous()
-        ctx.save_for_backward(y, weighted, share, gram, corr, inverse, varies)
+        ctx.save_for_backward(y, weighted, share, gram, corr, inverse)
         return gram, corr
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, to_gram: Tensor, to_corr: Tensor) -> tuple[Tensor | None, ...]:
-        y, weighted, share, gram, corr, inverse, varies = ctx.saved_tensors
+        y, weighted, share, gram, corr, inverse = ctx.saved_tensors
         left = to_gram + to_gram.T
-        along = ((left * gram).sum(0) + (to_corr * corr).sum(0)) * varies
+        along = (left * gram).sum(0) + (to_corr * corr).sum(0)
         left.diagonal().sub_(along)
         to_raw = (to_corr * inverse).T @ y
         to_raw = to_raw.mul_(1 / y.shape[-1] if share is None else share)

@@ -165,18 +165,15 @@ class BilevelObjective(nn.Module):
         self._whole = batch.Y, centred
         return centred
 
-    def _statistics(
-        self, *args: Any, dealt: bool = False, calibrate: bool = False
-    ) -> GramStatistics:
+    def _statistics(self, *args: Any, dealt: bool = False, **options: Any) -> GramStatistics:
         """Statistics of components on the rows of all ranks; of dealt tasks this rank's."""
         ranks = self.ranks
-        shared: dict[str, Any] = {}
         if ranks.size > 1:
             total = partial(ranks.total, alike=not dealt)
             # from one step to the next the mean of the outputs hardly moves
-            shared = {"part": ranks.part, "total": total, "near": self._stepped}
+            options |= {"part": ranks.part, "total": total, "near": self._stepped}
             self._stepped = True
-        stats = component_statistics(self.encoder, *args, calibrate=calibrate, **shared)
+        stats = component_statistics(self.encoder, *args, **options)
         return some_statistics(stats, ranks.every()) if dealt else stats
 
     def _solve(self, Z: Tensor, batch: TaskBatch) -> tuple[Heads, Tensor]:

@@ -133,9 +133,11 @@ def _ridge_gcv(
     share = weight / weight.sum()
     # weights below one are no fractions of a row
     n_rows = max(weight.sum(), len(weight))
-    X, Y = X - share @ X, Y - share @ Y
     root = np.sqrt(share)[:, None]
-    singular, V = _right_vectors(root * X)
+    size = float(np.linalg.norm(root * X))
+    X, Y = X - share @ X, Y - share @ Y
+    # what rounding leaves of rows that are all equal is no direction
+    singular, V = _right_vectors(root * X, scale=size)
     projected = ((root * X) @ V).T @ (root * Y) / singular[:, None]
     shrinkage = singular**2 / (singular**2 + ALPHAS[:, None] + np.finfo(np.float64).tiny)
     left = ((root * Y) ** 2).sum(0) - (1 - (1 - shrinkage) ** 2) @ projected**2
