@@ -51,13 +51,6 @@ def test_constant_targets(max_iter, penalty):
         assert np.abs(new.predict(X)).max() < 4 * np.abs(y).max()
 
 
-def test_targets_that_a_common_head_explains_exactly():
-    X, *_ = draw(8, 10)
-    fitted = model(max_iter=0).fit(X, np.repeat(X[:, :1], 3, axis=1))
-    new = fitted.adapt(X, X[:, :2])
-    assert np.abs(new.predict(X)).max() < 2 * np.abs(X).max()
-
-
 def test_moments_recover_head_and_variances():
     # of single draws, whose errors are those of 300 tasks
     X, y, task, common, _ = draw(300, 12, spread=0.6, level=1.5, used=1.0, noise=0.8)
