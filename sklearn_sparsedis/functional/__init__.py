@@ -57,10 +57,10 @@ from sklearn_sparsedis.functional._support import (
 from sklearn_sparsedis.functional._sync import any_true
 
 __all__ = [
-    "ROUNDED",
     "BlockFactor",
     "CentredTargets",
     "GramStatistics",
+    "ROUNDED",
     "RegularFactor",
     "SupportFactor",
     "any_true",
@@ -99,6 +99,6 @@ __all__ = [
     "solve_support",
     "strength_like",
     "summed_gram",
-    "without_constants",
     "uniform_spread_bound",
+    "without_constants",
 ]

@@ -11,6 +11,7 @@ from sklearn_sparsedis.functional._shared_gram import SharedGram
 __all__ = [
     "CentredTargets",
     "GramStatistics",
+    "ROUNDED",
     "centre_targets",
     "centred_gram",
     "strength_like",
