@@ -2,5 +2,14 @@
 
 from sklearn_sparsedis.storage._codec import decode, encode
 from sklearn_sparsedis.storage._file import explained, read_file, write_file
+from sklearn_sparsedis.storage._replace import remove_leftovers, replace_file
 
-__all__ = ["decode", "encode", "explained", "read_file", "write_file"]
+__all__ = [
+    "decode",
+    "encode",
+    "explained",
+    "read_file",
+    "remove_leftovers",
+    "replace_file",
+    "write_file",
+]

@@ -19,6 +19,7 @@ from sklearn_sparsedis._version import __version__
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.exceptions import VersionMismatchWarning
 from sklearn_sparsedis.storage._codec import decode, encode
+from sklearn_sparsedis.storage._replace import replace_file
 
 __all__ = ["explained", "read_file", "write_file"]
 
@@ -45,7 +46,7 @@ def write_file(path: str | os.PathLike[str], kind: str, content: Any) -> None:
     Parameters
     ----------
     path : str or path-like
-        Where; a file that is there is replaced.
+        Where, as `replace_file` takes it.
     kind : str
         What the value is, to be named again in `read_file`.
     content : object
@@ -67,17 +68,7 @@ def write_file(path: str | os.PathLike[str], kind: str, content: Any) -> None:
     header = {"format": FORMAT, "kind": kind, "versions": versions, "content": encoded}
     text = json.dumps(header, allow_nan=False, separators=(",", ":"))
     data = save(tensors, {OURS: text, "sha256": _checksum(text, tensors)})
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    replace_file(path, data)
 
 
 def read_file(path: str | os.PathLike[str], kind: str) -> Any:

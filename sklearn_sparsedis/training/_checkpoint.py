@@ -1,6 +1,5 @@
 """Trainings that go on after the process was killed."""
 
-import glob
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from sklearn_sparsedis.storage import explained, read_file, write_file
+from sklearn_sparsedis.storage import explained, read_file, remove_leftovers, write_file
 from sklearn_sparsedis.training._ranks import Ranks
 from sklearn_sparsedis.training._state import (
     TrainingRun,
@@ -114,8 +113,7 @@ class TrainingRecord:
 
     def _read(self) -> tuple[list[Any], Any]:
         """Trainings that are finished, and the one that was interrupted."""
-        for part in glob.glob(f"{glob.escape(str(self.path.parent))}/.{self.path.name}.*.part"):
-            Path(part).unlink(missing_ok=True)  # of a process that was killed while it wrote
+        remove_leftovers(self.path)
         if not self.path.exists():
             return [], None
         content = read_file(self.path, KIND)

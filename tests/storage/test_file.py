@@ -116,7 +116,7 @@ def test_a_write_that_fails_leaves_what_was_there(path, monkeypatch, broken):
     def fail(*args):
         raise OSError("no space left")
 
-    monkeypatch.setattr(_file.os, broken, fail)
+    monkeypatch.setattr(os, broken, fail)
     with pytest.raises(OSError, match="no space left"):
         write_file(path, "thing", {"other": np.zeros(3)})
     assert path.read_bytes() == before
