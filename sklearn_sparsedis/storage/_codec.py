@@ -20,6 +20,10 @@ Tensors = dict[str, Tensor]
 # kinds of NumPy dtypes that tensors have as well, and those that are stored as bytes
 NUMBERS, AS_BYTES = "biuf", "SUmMcf"
 LARGEST_NUMBER = 8
+# of the name of a dtype; longer ones are lists of dtypes, which take long to read
+LONGEST_DTYPE = 40
+# keys of a dictionary with the hash of another one, which each further one is compared with
+MOST_EQUAL_HASHES = 100
 
 
 def encode(value: object, tensors: Tensors, where: str) -> Any:
@@ -145,7 +149,10 @@ def _decode_pairs(content: Any, tensors: Tensors) -> dict[Any, Any]:
     pairs = [_of_type(pair, list) for pair in _of_type(content, list)]
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError("a dictionary does not consist of pairs")
-    return {decode(key, tensors): decode(value, tensors) for key, value in pairs}
+    keys = [decode(key, tensors) for key, _ in pairs]
+    if len(keys) - len({hash(key) for key in keys}) > MOST_EQUAL_HASHES:
+        raise ValueError("keys of a dictionary were made to have equal hashes")
+    return {key: decode(pair[1], tensors) for key, pair in zip(keys, pairs, strict=True)}
 
 
 def _decode_bunch(content: Any, tensors: Tensors) -> Bunch:
@@ -163,7 +170,9 @@ def _decode_array(content: Any, tensors: Tensors) -> NDArray[Any]:
         array[:] = items
         return array.reshape(shape)
     if keys == {"shape", "dtype", "bytes"}:
-        dtype = np.dtype(_of_type(content["dtype"], str))
+        if len(_of_type(content["dtype"], str)) > LONGEST_DTYPE:
+            raise ValueError("the name of a dtype is too long")
+        dtype = np.dtype(content["dtype"])
         if dtype.kind not in AS_BYTES + NUMBERS:
             raise ValueError(f"an array has the dtype {dtype}")
         raw = _take(content["bytes"], tensors).numpy().tobytes()
@@ -179,8 +188,12 @@ def _decode_scalar(content: Any, tensors: Tensors) -> Any:
 
 
 def _decode_random_state(content: Any, tensors: Tensors) -> np.random.RandomState:
+    values = decode(content, tensors)
     state = np.random.RandomState()
-    state.set_state(decode(content, tensors))
+    n_words = state.get_state(legacy=False)["state"]["key"].size
+    if not 0 <= values["state"]["pos"] <= n_words:  # NumPy would read what lies behind them
+        raise ValueError("a random state is at a word that it does not have")
+    state.set_state(values)
     return state
 
 

@@ -28,6 +28,10 @@ OURS = "sklearn_sparsedis"
 # raised when older versions could not read what this one writes
 FORMAT = 1
 LENGTH_BYTES = 8
+# values outside of arrays and what describes the arrays, both of which cost a hundred times the
+# memory once read that they take in the file
+MOST_VALUES = 2_000_000
+LONGEST_REASON = 1000
 MALFORMED = (
     ArithmeticError,
     AttributeError,
@@ -56,6 +60,8 @@ def write_file(path: str | os.PathLike[str], kind: str, content: Any) -> None:
     ------
     TypeError
         For a value that cannot be stored without code.
+    ValueError
+        For too many values outside of arrays.
     """
     tensors: dict[str, Tensor] = {}
     versions = {
@@ -68,6 +74,7 @@ def write_file(path: str | os.PathLike[str], kind: str, content: Any) -> None:
     header = {"format": FORMAT, "kind": kind, "versions": versions, "content": encoded}
     text = json.dumps(header, allow_nan=False, separators=(",", ":"))
     data = save(tensors, {OURS: text, "sha256": _checksum(text, tensors)})
+    _header(data)
     replace_file(path, data)
 
 
@@ -118,15 +125,16 @@ def explained(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except MALFORMED as error:
         reason = str(error) if type(error) is ValueError else f"it is malformed ({error!r})"
-        raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason.rstrip('.')}.") from error
+        reason = reason[:LONGEST_REASON].rstrip(".")
+        raise ValueError(f"{os.fspath(path)} cannot be loaded: {reason}.") from error
 
 
 def _verified(data: bytes) -> tuple[str, dict[str, Tensor]]:
     """JSON and tensors of a file that is ours and as it was written."""
+    header = _header(data)
     try:
         tensors = load(data)
-        length = int.from_bytes(data[:LENGTH_BYTES], "little")
-        metadata = json.loads(data[LENGTH_BYTES : LENGTH_BYTES + length]).get("__metadata__") or {}
+        metadata = json.loads(header).get("__metadata__") or {}
     except (SafetensorError, *MALFORMED) as error:
         raise ValueError(
             f"it is not a whole safetensors file ({type(error).__name__}: {error})"
@@ -137,6 +145,18 @@ def _verified(data: bytes) -> tuple[str, dict[str, Tensor]]:
     if _checksum(text, tensors) != checksum:
         raise ValueError("it was damaged or changed after it was written (checksum)")
     return text, tensors
+
+
+def _header(data: bytes) -> bytes:
+    """JSON at the beginning of a file, once it is known to have few values."""
+    length = int.from_bytes(data[:LENGTH_BYTES], "little")
+    header = data[LENGTH_BYTES : LENGTH_BYTES + length]
+    n_values = sum(header.count(mark) for mark in b"[{,")
+    if n_values > MOST_VALUES:
+        raise ValueError(
+            f"it has {n_values} values outside of arrays, and a file can have {MOST_VALUES}"
+        )
+    return header
 
 
 def _checksum(text: str, tensors: dict[str, Tensor]) -> str:

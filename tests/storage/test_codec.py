@@ -133,3 +133,27 @@ def test_what_would_need_code_is_refused(value):
 def test_other_json_is_refused(content):
     with pytest.raises(ValueError, match=r"."):
         decode(content, {"there": torch.zeros(2)})
+
+
+def test_keys_made_to_have_equal_hashes_are_refused():
+    """Each would be compared with all before it: 60,000 of them took a minute and a half."""
+    keys = [i * (2**61 - 1) for i in range(10_000)]
+    with pytest.raises(ValueError, match="made to have equal hashes"):
+        decode({"dict": [[key, 0] for key in keys]}, {})
+    assert len(decode({"dict": [[key, 0] for key in keys[:50]]}, {})) == 50
+
+
+@pytest.mark.parametrize("position", [-1, 625, 10**9])
+def test_random_states_at_words_that_they_do_not_have_are_refused(position):
+    tensors = {}
+    content = encode(np.random.RandomState(0), tensors, "value")
+    state = dict(content["random state"]["dict"])["state"]
+    state["dict"] = [[key, position if key == "pos" else value] for key, value in state["dict"]]
+    with pytest.raises(ValueError, match="at a word that it does not have"):
+        decode(content, tensors)
+
+
+def test_long_names_of_dtypes_are_not_read():
+    dtype = "<f8" + ",<f8" * 10**5
+    with pytest.raises(ValueError, match="name of a dtype is too long"):
+        decode({"array": {"shape": [1], "dtype": dtype, "bytes": ["there", [0]]}}, {})

@@ -134,3 +134,23 @@ def test_equal_versions_are_silent(path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read_file(path, "thing")
+
+
+def test_more_values_than_a_file_can_have_are_neither_written_nor_read(path, monkeypatch):
+    write_file(path, "thing", [[]] * 1000)
+    monkeypatch.setattr(_file, "MOST_VALUES", 900)
+    monkeypatch.setattr(_file, "load", None)  # before anything is read
+    with pytest.raises(ValueError, match=r"cannot be loaded: it has 20\d\d values outside of arr"):
+        read_file(path, "thing")
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"it has 20\d\d values outside of arrays, .* have 900"):
+        write_file(path, "thing", [[]] * 1000)
+    assert path.read_bytes() == before
+
+
+def test_a_reason_is_short_whatever_the_file_says(path):
+    write_file(path, "thing", VALUE)
+    rewrite(path, lambda header, _: header.update(content={"a" * 10**6: ""}))
+    with pytest.raises(ValueError, match="unknown type") as raised:
+        read_file(path, "thing")
+    assert len(str(raised.value)) < 2000
