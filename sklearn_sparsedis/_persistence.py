@@ -1,13 +1,16 @@
 """Fitted models as files that execute no code when they are loaded."""
 
+import copy
 import os
-import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn import config_context
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -16,26 +19,115 @@ from sklearn_sparsedis._checkpoints import skorch_callbacks
 from sklearn_sparsedis._group_lasso_svc import GroupLassoSVC
 from sklearn_sparsedis._group_lasso_svm_meta_classifier import GroupLassoSVMMetaClassifier
 from sklearn_sparsedis._input_encoders import users_network
+from sklearn_sparsedis._meta_fitting import check_meta_parameters
+from sklearn_sparsedis._parameters import check_parameters
 from sklearn_sparsedis._sparse_disentangled_representation import SparseDisentangledRepresentation
 from sklearn_sparsedis._sparse_rotation import SparseRotation
-from sklearn_sparsedis.nn import EPISODE_ENCODERS, Encoder
-from sklearn_sparsedis.storage import explained, read_file, write_file
+from sklearn_sparsedis.nn import (
+    ENCODERS,
+    EPISODE_ENCODERS,
+    check_stored_encoder,
+    put_together,
+    take_apart,
+)
+from sklearn_sparsedis.storage import check_arrays, explained, read_file, write_file
 
 __all__ = ["load_model", "save_model"]
 
-MODELS: dict[str, type[StampedEstimator]] = {
-    model.__name__: model
+# what the fitted attributes of estimators must be, as `check_arrays` takes it
+ALL = {"n_features_in_": "size features", "feature_names_in_": "name? features"}
+ENCODED = {
+    "encoder_.state.center": "finite features",
+    "encoder_.state.scale": "positive features",
+    "encoder_.state.mean": "finite components",
+    "encoder_.state.std": "positive components",
+    "encoder_.state.rotation": "finite? components components",
+    "loss_curve_": "float steps",
+    "validation_loss_curve_": "float evaluations",
+    "n_iter_": "count",
+    "_n_features_out": "size components",
+}
+CLASSES = {
+    "coef_": "finite classes components",
+    "intercept_": "finite classes",
+    "classes_": "name classes",
+    "support_": "flag components",
+    "dual_gap_": "float",
+}
+TASKS = {
+    "coef_": "finite tasks components",
+    "intercept_": "finite tasks",
+    "support_": "flag tasks components",
+    "tasks_": "name tasks",
+}
+SVC = {
+    **{name: text.replace("components", "features") for name, text in CLASSES.items()},
+    "dual_coef_": "finite samples classes",
+    "group_reg_": "finite",
+    "n_iter_": "count",
+}
+EPISODES = {"scale_": "positive", "n_way_": "count", "n_shot_": "count", "n_query_": "count"}
+DEVIATIONS = {
+    "common_head_.coef": "finite components",
+    "common_head_.intercept": "finite",
+    "common_head_.noise": "finite",
+    "common_head_.spread": "finite",
+    "common_head_.intercept_spread": "finite",
+}
+REPRESENTATION = {
+    "losses_": "logistic|squared_error tasks",
+    "alpha_max_": "float tasks",
+    "dual_gap_": "float tasks",
+    "_layout": "flat|long|wide",
+}
+ROTATION = {
+    "mean_": "finite features",
+    "rotation_": "finite components features",
+    "mixing_": "finite components features",
+    "identified_": "flag components",
+    "_n_features_out": "size components",
+    "_moments.mean": "finite features",
+    "_moments.scatter": "finite features features",
+    "_moments.level": "finite tasks",
+    "_moments.cross": "finite tasks features",
+    "_moments.square": "finite tasks",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """An estimator, and what its files are checked against."""
+
+    estimator: type[StampedEstimator]
+    check_parameters: Callable[[Any], None]
+    fitted: Mapping[str, str]
+    networks: Mapping[str, Callable[..., nn.Module]] = field(default_factory=dict)
+
+
+MODELS = {
+    model.estimator.__name__: model
     for model in (
-        GroupLassoSVC,
-        GroupLassoSVMMetaClassifier,
-        SparseDisentangledRepresentation,
-        SparseRotation,
+        Model(GroupLassoSVC, GroupLassoSVC._check_parameters, ALL | SVC),
+        Model(
+            GroupLassoSVMMetaClassifier,
+            check_meta_parameters,
+            ALL | ENCODED | CLASSES | EPISODES,
+            EPISODE_ENCODERS,
+        ),
+        Model(
+            SparseDisentangledRepresentation,
+            check_parameters,
+            ALL | ENCODED | TASKS | REPRESENTATION | DEVIATIONS,
+            ENCODERS,
+        ),
+        Model(SparseRotation, SparseRotation._check_parameters, ALL | ROTATION | TASKS),
     )
 }
 UserEncoder = nn.Module | Callable[[int, int], nn.Module]
 # what stands for a module or function of the user's in a file
 YOURS = {"yours": True}
 REQUESTS, OUTPUT = "_metadata_request", "_sklearn_output_config"
+CONTAINERS = "default|pandas|polars"
 
 
 def save_model(model: Any, path: str | os.PathLike[str]) -> None:
@@ -61,6 +153,9 @@ SparseRotation
         are others, call ``model.set_params(callbacks=None)`` first.
     sklearn.exceptions.NotFittedError
         For a model that is not fitted.
+    ValueError
+        For a model that could not be loaded: with parameters that are not in their domains, or
+        fitted attributes that are not finite or do not fit together.
 
     See Also
     --------
@@ -79,7 +174,8 @@ SparseRotation
     >>> bool((load_model(path).predict(X) == model.predict(X)).all())
     True
     """
-    if MODELS.get(type(model).__name__) is not type(model):
+    kind = MODELS.get(type(model).__name__)
+    if kind is None or kind.estimator is not type(model):
         raise TypeError(
             f"save_model stores {', '.join(MODELS)}, got {type(model).__name__}. Store pipelines, "
             "subclasses and other estimators with joblib."
@@ -92,14 +188,15 @@ SparseRotation
         )
     if "callbacks" in params:
         params["callbacks"] = None
-    if _is_users(params.get("encoder")):
-        params["encoder"] = YOURS
     if isinstance(params.get("class_weight"), Mapping):
         params["class_weight"] = dict(params["class_weight"])
     attributes = {key: value for key, value in vars(model).items() if key not in params}
     requests = attributes.pop(REQUESTS, None)
     if "encoder_" in attributes:
-        attributes["encoder_"] = _take_apart(attributes["encoder_"])
+        attributes["encoder_"] = take_apart(attributes["encoder_"])
+    _check_values(kind, params, attributes)
+    if _is_users(params.get("encoder")):
+        params["encoder"] = YOURS
     content = {
         "class": type(model).__name__,
         "params": params,
@@ -132,8 +229,9 @@ def load_model(path: str | os.PathLike[str], *, encoder: UserEncoder | None = No
     Raises
     ------
     ValueError
-        For a file that is not of this package, or that was cut off or changed, with the path and
-        the reason; and where `encoder` is missing, does not fit, or is not needed.
+        For a file that is not of this package, that was cut off or changed, or that holds values
+        which no fitted model has, with the path and the reason; and where `encoder` is missing,
+        does not fit, or is not needed.
 
     Warns
     -----
@@ -154,17 +252,17 @@ def load_model(path: str | os.PathLike[str], *, encoder: UserEncoder | None = No
             raise ValueError(f"it holds a {content['class']!r}, which is none of our estimators")
         kind = MODELS[content["class"]]
         params, attributes = dict(content["params"]), dict(content["attributes"])
-        _check_names(kind, params, attributes)
-        stored = attributes.pop("encoder_", None)
-        _check_encoder(params.get("encoder"), stored, encoder)
+        _check_names(kind.estimator, params, attributes)
+        _check_encoder(params.get("encoder"), attributes.get("encoder_"), encoder)
         if params.get("encoder") == YOURS:
             params["encoder"] = encoder
-        model = kind(**params)
-        output = attributes.pop(OUTPUT, None)
+        _check_values(kind, params, attributes)
+        stored, output = attributes.pop("encoder_", None), attributes.pop(OUTPUT, None)
+        model = kind.estimator(**params)
         for name, value in attributes.items():
             setattr(model, name, value)
         if stored is not None:
-            model.encoder_ = _put_together(stored, model, encoder)
+            model.encoder_ = put_together(stored, kind.networks, partial(users_network, encoder))
         _try_out(model)
         if output is not None:  # only now, because it may need libraries that are not here
             setattr(model, OUTPUT, output)
@@ -176,31 +274,20 @@ def _is_users(encoder: object) -> bool:
     return isinstance(encoder, nn.Module) or callable(encoder)
 
 
-def _take_apart(encoder: Encoder) -> dict[str, Any]:
-    """Weights of an encoder, and how to build it where it is one of ours."""
-    state = dict(encoder.state_dict())
-    return {"recipe": getattr(encoder.network, "recipe", None), "state": state}
-
-
-def _put_together(stored: Any, model: Any, given: UserEncoder | None) -> Encoder:
-    state, recipe = stored["state"], stored["recipe"]
-    n_features, n_components = model.n_features_in_, len(state["mean"])
-    if recipe is None:
-        network = users_network(given, n_features, n_components)
-    else:
-        # without memory: sizes are believed only where the weights have them
-        with torch.device("meta"):
-            network = EPISODE_ENCODERS[recipe["name"]](
-                **{key: value for key, value in recipe.items() if key != "name"}
-            )
-        network.recipe = recipe
-    network.to(state["mean"].dtype)
-    encoder = Encoder(network, state["center"], state["scale"], n_components)
-    encoder.rotation = state.get("rotation")
-    encoder.load_state_dict(state, assign=True)
-    if any(tensor.is_meta for tensor in (*encoder.parameters(), *encoder.buffers())):
-        raise ValueError("weights of its encoder are missing")
-    return encoder.eval()
+def _check_values(kind: Model, params: Any, attributes: Any) -> None:
+    """Raise for parameters and fitted attributes that no fitted model has."""
+    tried = kind.estimator(**params)
+    tried.n_features_in_ = attributes["n_features_in_"]
+    if tried.device != "auto":  # it need not be here
+        torch.device(tried.device)
+        tried.device = "cpu"
+    check_random_state(params.get("random_state"))
+    kind.check_parameters(tried)
+    check_arrays(attributes, kind.fitted)
+    if attributes.get(OUTPUT):
+        check_arrays(attributes, {f"{OUTPUT}.transform": CONTAINERS})
+    if "encoder_" in attributes:
+        check_stored_encoder(attributes["encoder_"], kind.networks, kind.estimator.__name__)
 
 
 def _check_encoder(param: object, stored: Any, given: UserEncoder | None) -> None:
@@ -231,14 +318,14 @@ def _check_names(kind: type[StampedEstimator], params: Any, attributes: Any) -> 
 
 
 def _try_out(model: Any) -> None:
-    """Fail where arrays are missing or do not fit together."""
+    """Fail where the encoder does not fit."""
+    tried = copy.copy(model)
+    tried.device = "cpu"
+    vars(tried).pop("feature_names_in_", None)  # the row has none
     row = np.zeros((1, model.n_features_in_))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if hasattr(model, "predict"):
-            model.predict(row)
-        if hasattr(model, "transform"):
-            model.transform(row)
+    for method in ("predict", "transform"):
+        if hasattr(tried, method):
+            getattr(tried, method)(row)
 
 
 def _requests(request: Any) -> dict[str, dict[str, Any]]:

@@ -227,9 +227,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
     ) -> tuple[Rows, Observations, int]:
         """Rows, targets and the seed of a fit, on which the ranks that share it agree."""
         rows = check_rows(self, F, reset=reset, min_samples=min_samples)
-        self._check_n_components()
-        check_integer("n_init", self.n_init, 1, none="a fixed budget of arithmetic")
-        check_device(self.device)
+        self._check_parameters()
         observed = check_observations(
             Y,
             len(rows),
@@ -281,6 +279,11 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
                 f"Not every component is determined by the data: {'; '.join(basis.problems)}.",
             )
         return basis
+
+    def _check_parameters(self) -> None:
+        self._check_n_components()
+        check_integer("n_init", self.n_init, 1, none="a fixed budget of arithmetic")
+        check_device(self.device)
 
     def _check_n_components(self) -> None:
         """Raise unless n_components is None or between 1 and the number of features."""

@@ -104,7 +104,7 @@ def assert_equal_models(one, other, rows):
 
 
 def test_every_public_estimator_is_here():
-    assert {type(model) for model, _ in CASES.values()} == set(MODELS.values())
+    assert {type(model) for model, _ in CASES.values()} == {m.estimator for m in MODELS.values()}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -255,11 +255,40 @@ def _recipe(**changes):
     return change
 
 
-def _attribute(name):
+def _content(group, name, value):
+    """Set a parameter or an attribute; None takes it away."""
+
     def change(content, tensors):
-        content["attributes"]["dict"].append([name, 1])
+        values = {**dict(content[group]["dict"]), name: value}
+        if value is None:
+            del values[name]
+        content[group]["dict"] = [list(pair) for pair in values.items()]
 
     return change
+
+
+def _attribute(name, value=1):
+    return _content("attributes", name, value)
+
+
+def _array(name, value):
+    """An array attribute in the place of another one; None, or what is no array, takes it away."""
+
+    def change(content, tensors):
+        key = f"model.attributes.{name}"
+        del tensors[key]
+        if isinstance(value, torch.Tensor):
+            tensors[key] = value
+            stored = {"array": {"tensor": [key, list(range(value.ndim))]}}
+        else:
+            stored = value
+        _attribute(name, stored)(content, tensors)
+
+    return change
+
+
+def _parameter(name, value):
+    return _content("params", name, value)
 
 
 def _tensor(name, value):
@@ -273,7 +302,10 @@ def _tensor(name, value):
     return change
 
 
-WEIGHT = "model.attributes.encoder_.state.network.mlp.0.weight"
+STATE = "model.attributes.encoder_.state."
+WEIGHT = STATE + "network.mlp.0.weight"
+COEF = "model.attributes.coef_"
+nan, inf = {"float": "nan"}, {"float": "inf"}
 FORGED = {
     "class": (lambda content, _: content.update({"class": "os.system"}), "none of our estimators"),
     "parameter": (
@@ -284,14 +316,64 @@ FORGED = {
     "special": (_attribute("__class__"), "can have no attribute '__class__'"),
     "no tensor": (_tensor(WEIGHT, None), "is missing"),
     "tensor of another shape": (_tensor(WEIGHT, torch.zeros(8, 8).double()), "size mismatch"),
-    "heads of another shape": (
-        _tensor("model.attributes.coef_", torch.zeros(2, 2).double()),
-        "mismatch",
+    "heads of fewer tasks": (
+        _tensor(COEF, torch.zeros(2, 3).double()),
+        r"intercept_ is for 30 tasks, but coef_ for 2",
     ),
-    "network": (_recipe(name="eval"), "KeyError"),
+    "heads of fewer components": (
+        _tensor(COEF, torch.zeros(30, 2).double()),
+        r"coef_ is for 2 components, but encoder_.state.mean for 3",
+    ),
+    "heads that are a row": (
+        _array("coef_", torch.zeros(30).double()),
+        r"coef_ must have the axes \(tasks, components\)",
+    ),
+    "heads that are no numbers": (
+        _tensor(COEF, torch.full((30, 3), torch.nan).double()),
+        "coef_ must hold finite numbers",
+    ),
+    "heads that are whole numbers": (_tensor(COEF, torch.zeros(30, 3).int()), "coef_ must hold f"),
+    "no heads": (_array("coef_", None), "coef_ is missing"),
+    "heads that are a text": (_array("coef_", "1"), "coef_ must be an array"),
+    "loss": (_array("losses_", 1), "losses_ must be an array"),
+    "layout": (_attribute("_layout", "tall"), "_layout must be one of flat, long, wide"),
+    "weights that are no numbers": (
+        _tensor(WEIGHT, torch.full((8, 9), torch.inf).double()),
+        r"encoder_\.state\.network\.mlp\.0\.weight must hold finite numbers",
+    ),
+    "scale of zero": (
+        _tensor(STATE + "scale", torch.zeros(9).double()),
+        r"encoder_\.state\.scale must hold finite numbers above zero",
+    ),
+    "centre that broadcasts": (
+        _tensor(STATE + "center", torch.zeros(1).double()),
+        r"encoder_\.state\.center is for 1 features, but n_features_in_ for 9",
+    ),
+    "more features than there are": (
+        _attribute("n_features_in_", 10**15),
+        rf"encoder_\.state\.center is for 9 features, but n_features_in_ for {10**15}",
+    ),
+    "names of fewer features": (
+        _attribute("feature_names_in_", {"array": {"shape": [1], "objects": ["a"]}}),
+        "feature_names_in_ is for 1 features",
+    ),
+    "container": (_attribute("_sklearn_output_config", {"dict": [["transform", "x"]]}), "pandas"),
+    "n_components": (_parameter("n_components", 0), "n_components must be at least 1, got 0"),
+    "alpha": (_parameter("alpha", nan), "alpha must be in .0, 1., got nan"),
+    "penalty": (_parameter("penalty", "l3"), "penalty must be one of"),
+    "tol": (_parameter("tol", inf), "tol must be in"),
+    "encoder": (_parameter("encoder", "conv4"), "encoder must be one of"),
+    "random state": (_parameter("random_state", "x"), "random_state|cannot be used to seed"),
+    "device": (_parameter("device", "no such device"), "no such device"),
+    "network": (
+        _recipe(name="eval"),
+        "encoder 'eval' is none of SparseDisentangledRepresentation's",
+    ),
+    "network of the other estimator": (_recipe(name="conv4"), "encoder 'conv4' is none of Sparse"),
     "sizes": (_recipe(hidden_layer_sizes=[10**12]), "size mismatch"),
     "features": (_recipe(n_features=10**9), "size mismatch"),
     "depth": (_recipe(hidden_layer_sizes=[8, 8]), "Missing key"),
+    "more layers than weights": (_recipe(hidden_layer_sizes=[1] * 10**5), "100000 hidden layers"),
 }
 
 
@@ -302,6 +384,79 @@ def test_forged_models_are_refused(fitted, path, name):
     forge(path, change)
     with pytest.raises(ValueError, match=rf"(?s)model.safetensors cannot be loaded: .*{reason}"):
         load_model(path)
+
+
+OTHERS = {
+    "svc": [
+        (_attribute("n_features_in_", 10**15), "coef_ is for 9 features"),
+        (_tensor(COEF, torch.full((3, 9), torch.nan).double()), "coef_ must hold finite numbers"),
+        (_tensor("model.attributes.intercept_", torch.zeros(1).double()), "is for 1 classes"),
+        (_parameter("l2_reg", 0), "l2_reg must be in"),
+    ],
+    "classifier": [
+        (_tensor(COEF, torch.full((3, 8), torch.nan).double()), "coef_ must hold finite numbers"),
+        (_attribute("scale_", -1.0), "scale_ must hold finite numbers above zero"),
+        (_parameter("head", "tree"), "head must be one of"),
+    ],
+    "rotation": [
+        (_tensor("model.attributes.mean_", torch.zeros(1).double()), "mean_ is for 1 features"),
+        (
+            _tensor("model.attributes._moments.scatter", torch.zeros(2, 2).double()),
+            r"_moments\.scatter is for 2 features",
+        ),
+        (_parameter("n_init", 0), "n_init must be at least 1"),
+    ],
+    "l0": [
+        (
+            _tensor(STATE + "rotation", torch.zeros(2, 2).double()),
+            r"rotation is for 2 components, but encoder_\.state\.mean for 3",
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "case"), [(name, i) for name in OTHERS for i in range(len(OTHERS[name]))]
+)
+def test_forged_models_of_all_kinds_are_refused(fitted, path, name, case):
+    change, reason = OTHERS[name][case]
+    save_model(fitted[name][0], path)
+    forge(path, change)
+    with pytest.raises(ValueError, match=rf"model.safetensors cannot be loaded: .*{reason}"):
+        load_model(path)
+
+
+def test_the_encoder_is_not_called_with_sizes_that_the_file_does_not_have(path):
+    model = Representation(3, encoder=network, **SMALL).fit(X, Y)
+    save_model(model, path)
+    forge(path, _attribute("n_features_in_", 10**15))
+    with pytest.raises(ValueError, match="encoder_.state.center is for 9 features"):
+        load_model(path, encoder=lambda *sizes: pytest.fail(f"called with {sizes}"))
+
+
+def test_each_estimator_loads_its_own_networks(fitted, path, monkeypatch):
+    """Both have an "mlp", which are two functions."""
+    from sklearn_sparsedis import nn as ours
+
+    for name, registry in [("mlp", ours.ENCODERS), ("classifier", ours.EPISODE_ENCODERS)]:
+        save_model(fitted[name][0], path)
+        with monkeypatch.context() as patch:
+            patch.setitem(registry, "mlp", lambda *sizes, **_: pytest.fail("asked"))
+            with pytest.raises(pytest.fail.Exception, match="asked"):
+                load_model(path)
+
+
+def test_what_could_not_be_loaded_is_not_stored(fitted, path):
+    for change, reason in [
+        ({"coef_": fitted["mlp"][0].coef_ * np.nan}, "coef_ must hold finite numbers"),
+        ({"intercept_": np.zeros(2)}, "intercept_ is for 2 tasks, but coef_ for 30"),
+        ({"alpha": -1}, "alpha must be in"),
+    ]:
+        model = copy.deepcopy(fitted["mlp"][0])
+        vars(model).update(change)
+        with pytest.raises(ValueError, match=reason):
+            save_model(model, path)
+    assert os.listdir(path.parent) == []
 
 
 def test_nothing_of_pickle_is_in_the_way(path):

@@ -34,6 +34,7 @@ from sklearn_sparsedis.nn._image_encoders import (
     DropBlock,
     ResNet12Network,
 )
+from sklearn_sparsedis.nn._stored_encoder import check_stored_encoder, put_together, take_apart
 
 __all__ = [
     "CommonHead",
@@ -56,6 +57,7 @@ __all__ = [
     "ResNet12Network",
     "START_SCALES",
     "build_network",
+    "check_stored_encoder",
     "column_moments",
     "column_scale",
     "component_statistics",
@@ -63,5 +65,7 @@ __all__ = [
     "image_shape",
     "linear_path",
     "merge_heads",
+    "put_together",
     "some_statistics",
+    "take_apart",
 ]
