@@ -15,11 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+# pages that do not belong to the documentation
+OUTSIDE = ("README.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md")
 # pages that Sphinx makes lie beside the ones that we write
 GENERATED = {"_build", "api", "auto_examples"}
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    for path in [*map(ROOT.joinpath, OUTSIDE), *sorted((ROOT / "docs").rglob("*.md"))]
     if not GENERATED & set(path.relative_to(ROOT).parts)
 }
 # a block of code, and the block of output that may follow it

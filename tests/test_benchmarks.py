@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from pages import PAGES
 
 import sklearn_sparsedis
 
@@ -65,14 +66,22 @@ def test_no_part_of_the_package_imports_benchmarks():
 
 def recorded_commands():
     """Names and arguments of the commands that the results and the documentation quote."""
-    for path in (ROOT / "benchmarks" / "RESULTS.md", *sorted((ROOT / "docs").glob("*.md"))):
-        found = re.findall(r"`python -m benchmarks\.(bench_\w+)([^`]*)`", path.read_text())
+    for text in PAGES.values():
+        found = re.findall(r"`python -m benchmarks\.(bench_\w+)([^`]*)`", text)
         yield from ((name, arguments) for name, arguments in found if "[" not in arguments)
 
 
 @pytest.mark.parametrize(("name", "arguments"), sorted(set(recorded_commands())))
 def test_recorded_commands_are_understood(benchmark, name, arguments):
     benchmark("_common").parse(benchmark(name), shlex.split(arguments))
+
+
+def test_results_are_figures_alone():
+    lines = PAGES["benchmarks/RESULTS.md"].splitlines()
+    assert len(lines) < 300, "investigations go to docs/notes"
+    heads = {row for row, rule in zip(lines, lines[1:], strict=False) if rule.startswith("|---")}
+    assert heads == {"| question | command | figure | target | met |"}
+    assert {row.count("|") for row in lines if row.startswith("|")} == {6}
 
 
 def test_options_given_win_over_the_extent(benchmark):
