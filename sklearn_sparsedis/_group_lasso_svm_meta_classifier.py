@@ -31,6 +31,7 @@ from sklearn_sparsedis._meta_fitting import (
     fit_meta_encoder,
     fold_center,
 )
+from sklearn_sparsedis._parameters import warn_channels_first
 from sklearn_sparsedis._validation import check_device, check_magnitude, unchanged_on_failure
 from sklearn_sparsedis.nn import Encoder
 
@@ -66,12 +67,16 @@ class GroupLassoSVMMetaClassifier(
         a module of yours.
     encoder : {"mlp", "linear", "conv", "conv4", "resnet12"}, nn.Module or callable, default="mlp"
         Network; "resnet12" is the paper's, with DropBlock. A callable is called with
-        (n_features_in, n_components). A module of yours is copied and gets X as it is.
+        (n_features_in, n_components). A module of yours is copied and gets X as it is (images with
+        `input_shape`).
     hidden_layer_sizes : sequence of int, default=(100, 100)
         Widths of "mlp", which has a linear path beside it.
     input_shape : tuple of int or None, default=None
-        (height, width[, channels]) of the images that the rows of X are; square and grey by
-        default. Given, the columns of X share one scale also for "mlp" and "linear".
+        (height, width[, channels]) of the images that the rows of X are, which were flattened with
+        their channels last; square and grey by default. Given, the columns of X share one scale
+        also for "mlp" and "linear". A module of yours gets rows as they are if it takes them, and
+        otherwise, where this is given, what its first layer wants: images (n, channels, height,
+        width), as `nn.Conv2d` does, or (n, height, width[, channels]).
     head : {"group_lasso_svm", "svm", "ridge", "prototype", "logistic"}, default="group_lasso_svm"
         Inner problem. "svm" is the one above with lambda_1 = 0; "ridge" and "logistic" have the
         same lambda_2; "prototype" is the nearest class mean.
@@ -277,6 +282,7 @@ class GroupLassoSVMMetaClassifier(
         context = self._init_callback_context(max_subtasks=None)
         with unchanged_on_failure(self):
             check_meta_parameters(self)
+            warn_channels_first(self.input_shape)
             started = getattr(self, "encoder_", None) if self.warm_start else None
             rows, labels = check_labelled(self, X, y, ensure_min_samples=2, reset=started is None)
             check_magnitude("X", rows)

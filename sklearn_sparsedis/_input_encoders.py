@@ -1,7 +1,7 @@
 """Encoders before training: network, and scaling of its inputs."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,12 @@ from sklearn_sparsedis.nn import (
     column_moments,
     column_scale,
     linear_path,
+    with_image_input,
 )
 from sklearn_sparsedis.tasks import FileRows, TaskTable
 from sklearn_sparsedis.training import rows_at_once, start_linear_path
 
-__all__ = ["check_started", "new_encoder", "rows_of", "users_network"]
+__all__ = ["check_started", "new_encoder", "not_applicable", "rows_of", "users_network"]
 
 
 def new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
@@ -38,7 +39,7 @@ def new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
             input_shape=p.input_shape,
         )
     else:
-        network = users_network(p.encoder, n_features, p.n_components)
+        network = users_network(p.encoder, n_features, p.n_components, p.input_shape)
         if next(network.parameters(), None) is None:
             raise ValueError(
                 f"encoder has no parameters to be trained: {network}. Give a module with weights; "
@@ -116,18 +117,33 @@ def _pixel_moments(X: Tensor | FileRows, row_weights: Tensor | None) -> tuple[Te
 
 
 def users_network(
-    encoder: nn.Module | Callable[[int, int], nn.Module] | Any, n_features: int, n_components: int
+    encoder: nn.Module | Callable[[int, int], nn.Module] | Any,
+    n_features: int,
+    n_components: int,
+    input_shape: Sequence[int] | None,
 ) -> nn.Module:
-    """Copy of the module that the user gave, or what the user's callable makes."""
+    """Copy of the module that the user gave, or what the user's callable makes.
+
+    With `input_shape` it gets images where its first layer wants them.
+    """
     if isinstance(encoder, nn.Module):
-        return copy.deepcopy(encoder)
-    network = encoder(n_features, n_components)
+        network = copy.deepcopy(encoder)
+    else:
+        network = encoder(n_features, n_components)
     if not isinstance(network, nn.Module):
         raise TypeError(
             "encoder must return an nn.Module when it is called with (n_features_in, "
             f"n_components), got {type(network).__name__}."
         )
-    return network
+    return with_image_input(network, n_features, input_shape)
+
+
+def not_applicable(rows: Tensor, error: Exception) -> ValueError:
+    """What to raise where an encoder fails on rows."""
+    return ValueError(
+        f"encoder cannot be applied to rows of shape {tuple(rows.shape)}: {error} A module whose "
+        "first layer takes images needs input_shape=(height, width[, channels])."
+    )
 
 
 def _check_output(encoder: Encoder, rows: Tensor, n_components: int) -> None:
@@ -136,9 +152,7 @@ def _check_output(encoder: Encoder, rows: Tensor, n_components: int) -> None:
         with torch.no_grad():
             output = encoder.raw(rows)
     except RuntimeError as error:
-        raise ValueError(
-            f"encoder cannot be applied to rows of shape {tuple(rows.shape)}: {error}"
-        ) from error
+        raise not_applicable(rows, error) from error
     encoder.train()
     if output.shape != (len(rows), n_components):
         raise ValueError(

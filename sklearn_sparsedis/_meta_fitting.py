@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from sklearn_sparsedis._checkpoints import agree, open_record, skorch_callbacks
-from sklearn_sparsedis._input_encoders import check_started, users_network
+from sklearn_sparsedis._input_encoders import check_started, not_applicable, users_network
 from sklearn_sparsedis._parameters import check_training
 from sklearn_sparsedis._validation import (
     check_choice,
@@ -271,7 +271,7 @@ def _new_encoder(p: Any, X: Tensor) -> Encoder:
             spread = X.std()
             scale = torch.where(spread > 0, spread, 1).expand(n_features)
     else:
-        network = users_network(p.encoder, n_features, p.n_components)
+        network = users_network(p.encoder, n_features, p.n_components, p.input_shape)
     network = network.to(X.dtype)
     n_components = _n_outputs(network, X[:2])
     return Encoder(network, center.clone(), scale.clone(), n_components)
@@ -283,9 +283,7 @@ def _n_outputs(network: nn.Module, rows: Tensor) -> int:
         with torch.no_grad():
             output = network(rows)
     except RuntimeError as error:
-        raise ValueError(
-            f"encoder cannot be applied to rows of shape {tuple(rows.shape)}: {error}"
-        ) from error
+        raise not_applicable(rows, error) from error
     network.train()
     if output.ndim != 2 or len(output) != len(rows):
         raise ValueError(

@@ -1,6 +1,6 @@
 """Domains of the parameters of trained estimators."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,17 @@ from sklearn_sparsedis._validation import (
     check_real,
     check_sizes,
 )
+from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.nn import ENCODERS
 from sklearn_sparsedis.training import OPTIMIZERS
 
-__all__ = ["check_parameters", "check_training"]
+__all__ = ["check_parameters", "check_training", "warn_channels_first"]
 
 # penalties of deviations from a common head
 COMMON_PENALTIES = ("l1", "l2")
+# a shape of images that starts with one of these and goes on with two sides has its channels first
+COMMON_CHANNELS = (1, 3, 4)
+SMALLEST_SIDE = 8
 
 
 def check_parameters(estimator: Any) -> None:
@@ -77,3 +81,17 @@ def check_training(estimator: Any, encoders: Collection[str], *, patience: str) 
     check_real("tol", p.tol, 0, np.inf, closed="neither")
     check_callbacks(p.callbacks)
     check_device(p.device)
+
+
+def warn_channels_first(input_shape: Sequence[int] | None) -> None:
+    """Warn where a shape looks like (channels, height, width)."""
+    if input_shape is None or len(input_shape) != 3:
+        return
+    first, *rest = input_shape
+    if first in COMMON_CHANNELS and min(rest) >= SMALLEST_SIDE and max(rest) <= 4 * min(rest):
+        warn_caller(
+            f"input_shape={tuple(input_shape)} means images of height {first} and width {rest[0]} "
+            f"with {rest[1]} channels, which come last. For X_first of shape (n_samples, {first}, "
+            f"{rest[0]}, {rest[1]}) pass X = numpy.moveaxis(X_first, 1, -1).reshape(len(X_first), "
+            f"-1) and input_shape=({rest[0]}, {rest[1]}, {first}).",
+        )

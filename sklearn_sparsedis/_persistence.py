@@ -262,7 +262,8 @@ def load_model(path: str | os.PathLike[str], *, encoder: UserEncoder | None = No
         for name, value in attributes.items():
             setattr(model, name, value)
         if stored is not None:
-            model.encoder_ = put_together(stored, kind.networks, partial(users_network, encoder))
+            users = partial(users_network, encoder, input_shape=model.input_shape)
+            model.encoder_ = put_together(stored, kind.networks, users)
         _try_out(model)
         if output is not None:  # only now, because it may need libraries that are not here
             setattr(model, OUTPUT, output)

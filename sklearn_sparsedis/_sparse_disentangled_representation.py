@@ -27,7 +27,7 @@ from sklearn_sparsedis._fitting import fit_encoder, ready_encoder
 from sklearn_sparsedis._losses import mark_labels
 from sklearn_sparsedis._observations import known_tasks
 from sklearn_sparsedis._output_tasks import name_tasks
-from sklearn_sparsedis._parameters import check_parameters
+from sklearn_sparsedis._parameters import check_parameters, warn_channels_first
 from sklearn_sparsedis._rows import Rows, check_rows, read_or_stay
 from sklearn_sparsedis._targets import (
     Targets,
@@ -77,11 +77,15 @@ class SparseDisentangledRepresentation(
         Number of components.
     encoder : {"linear", "mlp", "conv"}, nn.Module or callable, default="mlp"
         Network; a callable is called with (n_features_in, n_components). A module of yours is
-        copied, gets X as it is, and must map rows to n_components values.
+        copied, gets X as it is (images with `input_shape`), and must map rows to n_components
+        values.
     hidden_layer_sizes : sequence of int, default=(100, 100)
         Widths of "mlp", which has a linear path beside it.
     input_shape : tuple of int or None, default=None
-        (height, width[, channels]) of the images that the rows of X are, for "conv".
+        (height, width[, channels]) of the images that the rows of X are, which were flattened with
+        their channels last; square and grey for "conv" by default. A module of yours gets rows as
+        they are if it takes them, and otherwise, where this is given, what its first layer wants:
+        images (n, channels, height, width), as `nn.Conv2d` does, or (n, height, width[, channels]).
     penalty : {"l0", "l1", "l2", "mcp"}, default="l1"
         ||w||_1, ||w||_2^2 / 2, or the minimax concave penalty, which starts as "l1" and does not
         shrink large coefficients (`functional.mcp_penalty`, gamma = 2). It has many local minima:
@@ -377,6 +381,7 @@ class SparseDisentangledRepresentation(
         one_epoch: bool,
     ) -> Self:
         check_parameters(self)
+        warn_channels_first(self.input_shape)
         rows = read_or_stay(check_rows(self, X, reset=started is None, min_samples=2))
         if isinstance(rows, np.ndarray):  # rows in a file are checked when they are read
             check_magnitude("X", rows)

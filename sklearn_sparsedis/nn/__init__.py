@@ -34,6 +34,7 @@ from sklearn_sparsedis.nn._image_encoders import (
     DropBlock,
     ResNet12Network,
 )
+from sklearn_sparsedis.nn._image_input import ImageInput, with_image_input
 from sklearn_sparsedis.nn._stored_encoder import check_stored_encoder, put_together, take_apart
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "HeadProblem",
     "HeadTargets",
     "Heads",
+    "ImageInput",
     "LinearNetwork",
     "MLPNetwork",
     "ResNet12Network",
@@ -68,4 +70,5 @@ __all__ = [
     "put_together",
     "some_statistics",
     "take_apart",
+    "with_image_input",
 ]

@@ -1,0 +1,74 @@
+"""Networks of images, applied to rows that are flattened images."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_sparsedis.nn._encoders import image_shape
+
+__all__ = ["ImageInput", "with_image_input"]
+
+# rows of a trial; a layer that takes one image without a batch would need as many channels
+TRIED = 7
+
+
+class ImageInput(nn.Module):
+    """Network whose input are images, for rows (height, width[, channels]) that were flattened.
+
+    Parameters
+    ----------
+    network : nn.Module
+    input_shape : tuple of int
+        (height, width[, channels]).
+    channels_first : bool
+        Whether the network gets (n, channels, height, width) instead of (n, *input_shape).
+    """
+
+    def __init__(
+        self, network: nn.Module, input_shape: Sequence[int], *, channels_first: bool
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.input_shape = tuple(input_shape)
+        self.channels_first = channels_first
+
+    def forward(self, x: Tensor) -> Tensor:
+        images = x.reshape(len(x), *self.input_shape)
+        if self.channels_first:
+            images = images.reshape(*images.shape[:3], -1).permute(0, 3, 1, 2).contiguous()
+        return self.network(images)
+
+
+def with_image_input(
+    network: nn.Module, n_features: int, input_shape: Sequence[int] | None
+) -> nn.Module:
+    """A network, or where its first layer does not take rows as they are, images made of them.
+
+    Of layouts, the first one is chosen that the network maps to one vector a row: rows, images
+    with channels first, and images as `input_shape` has them. Where none is, it is left as it is.
+    """
+    if input_shape is None or _takes(network, n_features):
+        return network
+    shape = image_shape("your module", n_features, input_shape)
+    for channels_first in (True, False):
+        candidate = ImageInput(network, shape, channels_first=channels_first)
+        if _takes(candidate, n_features):
+            return candidate
+    return network
+
+
+def _takes(network: nn.Module, n_features: int) -> bool:
+    """Whether a network, which this leaves unchanged, maps rows to vectors."""
+    modes = {module: module.training for module in network.modules()}
+    weight = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
+    network.eval()
+    try:
+        with torch.no_grad():
+            output = network(weight.new_zeros(TRIED, n_features))
+    except Exception:  # whatever code of the user's raises for a shape that it does not take
+        return False
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return isinstance(output, Tensor) and output.ndim == 2 and len(output) == TRIED
