@@ -72,6 +72,7 @@ def small_representation():
 
 
 def representation(X, Y, weight, task):
+    yield small_representation().fit_transform(X, Y)
     model = small_representation().fit(X, Y, sample_weight=weight)
     yield from (model.coef_, model.intercept_, model.transform(X), model.predict(X))
     yield np.array(model.score(X, Y, sample_weight=weight))
@@ -88,7 +89,7 @@ def meta_classifier(X, Y, weight, task):
         4, encoder="linear", max_iter=2, n_way=2, n_shot=2, n_query=2, random_state=0
     ).fit(X, task)
     yield from (model.coef_, model.transform(X), model.decision_function(X), model.predict(X))
-    yield from (model.predict_proba(X), model.adapt(X, task).coef_)
+    yield from (model.predict_proba(X), model.adapt(X, task).coef_, np.array(model.score(X, task)))
     # axes in the other order, as rows of episodes that were cut from one table may have them
     episodes = np.lib.stride_tricks.sliding_window_view(X, 30, axis=0).transpose(0, 2, 1)[::30]
     yield model.predict_episodes(episodes, task.reshape(2, 30), episodes[:, :3])
@@ -98,6 +99,7 @@ def meta_classifier(X, Y, weight, task):
 def classifier(X, Y, weight, task):
     model = GroupLassoSVC().fit(X, task, weight)
     yield from (model.coef_, model.dual_coef_, model.decision_function(X), model.predict(X))
+    yield np.array(model.score(X, task, weight))
 
 
 def rotation(X, Y, weight, task):
@@ -136,6 +138,22 @@ def test_rows_without_strides(numbers, work):
     X, *others = numbers
     repeated = np.broadcast_to(X[:, :1], X.shape)
     check_equal(work, [repeated, *others], [plain(repeated), *others])
+
+
+def test_targets_weights_and_tasks_without_strides(numbers):
+    X, Y, weight, _ = numbers
+    given = (
+        np.broadcast_to(Y[:, :1], Y.shape),
+        np.broadcast_to(weight[:, None], Y.shape),
+        np.broadcast_to(np.array(["a"]), len(X)),
+    )
+
+    def work(Y, weight, task):
+        for model in (small_representation(), SparseRotation(1, random_state=0, n_init=1)):
+            yield from (model.fit(X, Y).coef_, model.fit(X, Y[:, 0], task_id=task).coef_)
+        yield small_representation().fit(X, Y, sample_weight=weight).coef_
+
+    check_equal(work, given, [plain(x) for x in given])
 
 
 def test_sparse_targets_of_other_byte_order(numbers):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import sklearn
 import torch
@@ -66,6 +68,12 @@ DTYPES = {
     "text": lambda x: x.astype(str),
     "complex": lambda x: x.astype(complex),
     "fortran": np.asfortranarray,
+    "reversed": lambda x: x[::-1].copy()[::-1],
+    "repeated": lambda x: np.broadcast_to(x[:1], x.shape),
+    "masked": lambda x: np.ma.masked_array(x, x > 1),
+    "polars": lambda x: pl.DataFrame(matrix(x)),
+    "arrow": lambda x: pa.table({f"column {j}": y for j, y in enumerate(matrix(x).T)}),
+    "series": lambda x: pd.Series(x.ravel()[: len(x)], name="column"),
     "read-only": lambda x: x if x.setflags(write=False) else x,
     "tensor": lambda x: torch.tensor(x),
     "3-d": lambda x: x[..., None],
