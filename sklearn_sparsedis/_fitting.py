@@ -134,10 +134,12 @@ def _rotate(
 
     An encoder that has such a basis keeps it where these rows do not determine another one.
     """
+    before, encoder.rotation = encoder.rotation, None
     with torch.no_grad():
         raw = encode(encoder.raw, table.X)
     found = find_sparsest_basis(raw, table, device=device, seed=seed)
-    if found.basis.problems and started is not None and started.rotation is not None:
+    if found.basis.problems and started is not None and before is not None:
+        encoder.rotation = before
         return None
     encoder.rotate(found.matrix)
     encoder.calibrate(raw.double() @ found.matrix.T, table.row_weights)
@@ -174,16 +176,18 @@ def _run(
         torch.manual_seed(seed)
         if parts is not None:
             part, held_out = parts
-            objective = _objective(p, part, targets, started, seed)
+            objective = _objective(p, part, targets, started, seed, more_rows=plan.constant_rate)
             run = train(objective, part, plan, seed=seed, held_out=held_out)
             loss = min(run.held_out_losses)
             if len(table.X) < MIN_ROWS_TO_SPARE:
                 # callbacks have seen the training that chose the number of steps
                 plan = replace(plan, callbacks=())
-                objective = _objective(p, table, targets, started, seed)
+                objective = _objective(
+                    p, table, targets, started, seed, more_rows=plan.constant_rate
+                )
                 train(objective, table, plan, seed=seed, n_steps=run.best_step)
         else:
-            objective = _objective(p, table, targets, started, seed)
+            objective = _objective(p, table, targets, started, seed, more_rows=plan.constant_rate)
             run = train(objective, table, plan, seed=seed)
             loss = np.nan
     objective.eval()
@@ -250,10 +254,16 @@ def _held_out(p: Any, table: TaskTable, seed: int) -> tuple[TaskTable, TaskTable
 
 
 def _objective(
-    p: Any, table: TaskTable, targets: Targets, started: Encoder | None, seed: int
+    p: Any,
+    table: TaskTable,
+    targets: Targets,
+    started: Encoder | None,
+    seed: int,
+    *,
+    more_rows: bool,
 ) -> BilevelObjective:
     if started is None:
-        encoder = new_encoder(p, table, seed)
+        encoder = new_encoder(p, table, seed, more_rows=more_rows)
     else:
         encoder = copy.deepcopy(started).to(table.X.dtype)
     for parameter in encoder.parameters():

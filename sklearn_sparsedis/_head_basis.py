@@ -28,7 +28,8 @@ class HeadBasis:
     Attributes
     ----------
     rotation : ndarray of shape (n_components, r)
-        Components of whitened features: ``z = rotation @ f``, of unit variance.
+        Components of whitened features: ``z = rotation @ f``, of unit variance; rows of zeros past
+        the first r.
     unused : ndarray of shape (n_tasks, n_components)
         Probability that a task does not use a component; 0.5 where nothing is known.
     scores, chance, margin, stability : ndarray of shape (n_components,)
@@ -50,6 +51,14 @@ class HeadBasis:
     n_latents: int
     spectrum: NDArray[Any]
     problems: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """The problems, and which components the data determine all the same."""
+        trusted = np.flatnonzero(self.identified).tolist()
+        return f"Not every component is determined by the data: {'; '.join(self.problems)}. " + (
+            f"Components {trusted} can be trusted." if trusted else "Trust no component."
+        )
 
 
 def head_spectrum(coef: NDArray[Any], stderr: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -84,8 +93,8 @@ def find_head_basis(
 ) -> HeadBasis:
     """Find the sparsest basis of heads (T, r) with standard errors (T,).
 
-    Directions beyond those that the heads use are filled from the complement and reported as not
-    identified; heads with infinite standard errors are left out.
+    Directions beyond those that the heads use are filled from the complement, those beyond r are
+    zero, and both are reported as not identified; heads with infinite standard errors are left out.
     """
     n_tasks, r = coef.shape
     known = np.isfinite(stderr)
@@ -105,9 +114,11 @@ def find_head_basis(
     trust = {name: np.zeros(n_total) for name in _TRUST}
     identified = np.zeros(n_total, dtype=bool)
     if n_latents < n_total or n_latents == 0:
+        remedies = [f"set n_components={n_latents}"] if n_latents else ["add rows"]
+        remedies += ["add tasks that use more of the features"] if n_latents < r else []
         problems.append(
             f"the heads use {n_latents} directions of the features beyond their errors, "
-            f"{n_total} were asked for: the others are arbitrary"
+            f"{n_total} were asked for: {_filled(n_latents, r, n_total)} ({' or '.join(remedies)})"
         )
     if n_latents == 1 and known.sum() > 1:
         identified[0] = True
@@ -129,7 +140,8 @@ def find_head_basis(
         if doubtful.size:
             problems.append(
                 f"components {doubtful.tolist()} fit heads without zeros as well, or change with "
-                "the choice of tasks (see scores_, chance_ and stability_)"
+                "the choice of tasks (add tasks, each with few latents, or ask for fewer "
+                "components; see scores, chance and stability)"
             )
         blocks = find_blocks(unused[np.ix_(known, np.arange(len(order)))] < 0.5)
         if blocks:
@@ -137,17 +149,19 @@ def find_head_basis(
             named = " and ".join(str(block.tolist()) for block in blocks)
             problems.append(
                 f"components {named} are used by all but the same tasks: only the space that such "
-                "a block spans is determined, not its components"
+                "a block spans is determined, not its components (add tasks that use some of a "
+                "block without the others)"
             )
         if n_total < n_latents:
             problems.append(
                 f"the heads use {n_latents} directions of the features, only the {n_total} "
-                "components with most users are kept"
+                f"components with most users are kept (set n_components={n_latents} for all)"
             )
     elif n_latents:
         problems.append(
             f"{known.sum()} tasks cannot determine a basis of {n_latents} directions: with no more "
-            "tasks than directions every basis that contains the heads is equally sparse"
+            "tasks than directions every basis that contains the heads is equally sparse (add "
+            "tasks, several times as many as directions, or leave out features)"
         )
     return HeadBasis(
         rotation=rotation,
@@ -161,6 +175,15 @@ def find_head_basis(
         spectrum=spectrum,
         problems=tuple(problems),
     )
+
+
+def _filled(n_latents: int, r: int, n_total: int) -> str:
+    """Say what components past the directions of the heads are."""
+    arbitrary, constant = list(range(n_latents, min(r, n_total))), list(range(r, n_total))
+    said = [f"components {arbitrary} are arbitrary"] if arbitrary else []
+    if constant:
+        said.append(f"components {constant} are constant zero, as the features have rank {r}")
+    return " and ".join(said)
 
 
 def find_blocks(support: NDArray[Any]) -> list[NDArray[Any]]:

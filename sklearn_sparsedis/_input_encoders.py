@@ -26,7 +26,7 @@ from sklearn_sparsedis.training import rows_at_once, start_linear_path
 __all__ = ["check_started", "new_encoder", "not_applicable", "rows_of", "users_network"]
 
 
-def new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
+def new_encoder(p: Any, table: TaskTable, seed: int, *, more_rows: bool) -> Encoder:
     n_features = table.X.shape[1]
     own = isinstance(p.encoder, str)
     if own:
@@ -55,7 +55,7 @@ def new_encoder(p: Any, table: TaskTable, seed: int) -> Encoder:
     if not own:
         _check_output(encoder, table.X[:2], p.n_components)
     if linear_path(network):
-        start_linear_path(encoder, table, seed)
+        start_linear_path(encoder, table, seed, more_rows=more_rows)
     return encoder
 
 

@@ -74,7 +74,8 @@ class SparseDisentangledRepresentation(
     Parameters
     ----------
     n_components : int, default=10
-        Number of components.
+        Number of components. A linear encoder has at most as many as the rank of X, and "l0" as
+        many as the rank of its encoder's outputs: more are constant zero, with a warning.
     encoder : {"linear", "mlp", "conv"}, nn.Module or callable, default="mlp"
         Network; a callable is called with (n_features_in, n_components). A module of yours is
         copied, gets X as it is (images with `input_shape`), and must map rows to n_components
@@ -416,9 +417,14 @@ class SparseDisentangledRepresentation(
         elif self.penalty != "l0" or not hasattr(self, "confidence_"):
             self.confidence_ = None
         if fitted.basis is not None and fitted.basis.basis.problems:
+            warn_caller(fitted.basis.basis.message)
+        constant = [] if self.penalty == "l0" else self.encoder_.unreached()
+        if constant:
+            rank = self.n_components - len(constant)
             warn_caller(
-                "Not every component is determined by the data: "
-                f"{'; '.join(fitted.basis.basis.problems)}.",
+                f"n_components={self.n_components} exceeds the rank of X, {rank}, and a linear "
+                f"encoder has no more independent components: components {constant} are constant "
+                f'zero. Set n_components={rank}, or encoder="mlp".'
             )
         self._set_heads(fit_heads(self, self._transform(rows), targets, fitted.basis))
         end_fit(self, context, X, Y, task_id=task_id, sample_weight=sample_weight)

@@ -49,7 +49,7 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
     ----------
     n_components : int, default=None
         Number of components. None takes as many as the heads demonstrably span
-        (`n_latents_`).
+        (`n_latents_`). Those past the rank of the features are constant zero, with a warning.
     n_init : int, default=None
         Random starts of the search; None takes 8 to 64, as many as a fixed budget of arithmetic
         allows.
@@ -268,16 +268,14 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
     def _find_basis(self, heads: TaskHeads, seed: int) -> HeadBasis:
         basis = find_head_basis(
             heads.coef,
-            np.sqrt((heads.stderr**2).mean(axis=1)),
+            np.sqrt((heads.stderr**2).sum(axis=1) / max(heads.coef.shape[1], 1)),
             self.n_components,
             n_init=self.n_init,
             device=check_device(self.device),
             seed=seed,
         )
         if basis.problems:
-            warn_caller(
-                f"Not every component is determined by the data: {'; '.join(basis.problems)}.",
-            )
+            warn_caller(basis.message)
         return basis
 
     def _check_parameters(self) -> None:
@@ -312,9 +310,6 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         sign = np.where(coef.sum(axis=0) < 0, -1.0, 1.0)
         white = np.zeros((len(rotation), len(features.mean)))
         white[:, : features.rank] = rotation * sign[:, None]
-        # asked for more components than the features have: constant ones make up the number
-        constant = np.arange(features.rank, len(rotation))
-        white[constant, constant] = 1.0
         self.mean_ = features.mean
         self.rotation_ = white @ features.forward.T
         self.mixing_ = np.linalg.pinv(white).T @ features.backward

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sklearn_sparsedis._head_basis import HeadBasis, find_head_basis, head_spectrum
 from sklearn_sparsedis.functional import GramStatistics
-from sklearn_sparsedis.nn import Heads, column_moments, head_statistics
+from sklearn_sparsedis.nn import Heads, column_moments, constant_columns, head_statistics
 from sklearn_sparsedis.solvers import SolveResult, least_squares_on, select_support
 from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
 from sklearn_sparsedis.training import observed_gram, observed_predictions
@@ -33,7 +33,8 @@ class SparsestBasis:
     Attributes
     ----------
     matrix : Tensor of shape (m, m)
-        Invertible; ``Z @ matrix.T`` are the new components, up to mean and scale.
+        ``Z @ matrix.T`` are the new components, up to mean and scale. Its rows past the rank of Z
+        are zero: there are no more components than that.
     support : ndarray of bool, shape (n_tasks, m)
         Which task uses which new component.
     found : ndarray of bool, shape (n_tasks,)
@@ -74,17 +75,16 @@ def find_sparsest_basis(
     seed : int
         Of its random starts.
     """
-    white, rank = _whitening(Z, table.row_weights)
-    statistics = _statistics(Z.double() @ white[:, :rank], table)
+    white = _whitening(Z, table.row_weights)
+    statistics = _statistics(Z.double() @ white, table)
     coef, stderr = _heads(statistics, _n_rows(table))
     m = Z.shape[1]
     basis = find_head_basis(coef.numpy(), stderr.numpy(), m, n_init=None, device=device, seed=seed)
-    rotation = torch.eye(m, dtype=torch.float64)
-    rotation[:rank, :rank] = torch.from_numpy(_completed(basis.rotation[:rank]))
+    rotation = torch.from_numpy(basis.rotation)
     support = basis.unused < 0.5
     matrix = rotation @ white.T
     return SparsestBasis(
-        matrix=_signs(coef, rotation[:rank, :rank], matrix)[:, None] * matrix,
+        matrix=_signs(coef, rotation[: white.shape[1]], matrix)[:, None] * matrix,
         support=support,
         found=(basis.unused != 0.5).any(1),
         basis=basis,
@@ -121,8 +121,7 @@ def missing_directions(table: TaskTable, Z: Tensor) -> str | None:
     if n < 2 * d or products * d**2 > _MOST_PRODUCTS or moments > _MOST_MOMENTS:
         return None
     for rows in (Z, X):
-        white, rank = _whitening(rows, table.row_weights)
-        features = rows.double() @ white[:, :rank]
+        features = rows.double() @ _whitening(rows, table.row_weights)
         statistics = _statistics(features, table)
         coef, stderr = _heads(statistics, _n_rows(table))
         if rows is Z:
@@ -156,20 +155,21 @@ def _residuals(table: TaskTable, Z: Tensor, coef: Tensor, intercept: Tensor) -> 
     return table._replace(Y=left)
 
 
-def _whitening(Z: Tensor, rows: Tensor | None) -> tuple[Tensor, int]:
-    """Map to components of unit covariance, its columns past the rank keeping what is constant."""
+def _whitening(Z: Tensor, rows: Tensor | None) -> Tensor:
+    """Map (m, rank) to components of unit covariance."""
     exact = Z.double()
     mean, std = column_moments(exact, rows)
     share = torch.ones(len(Z), dtype=torch.float64) if rows is None else rows
-    centred = (exact - mean) / std
-    covariance = (centred * (share / share.sum())[:, None]).T @ centred
-    variance, vectors = torch.linalg.eigh(covariance)
+    share = share / share.sum()
+    # rounding of outputs in their own dtype is no variance
+    varies = ~constant_columns(mean.to(Z.dtype), (share @ (exact - mean).square()).to(Z.dtype))
+    centred = (exact - mean) / std * varies
+    variance, vectors = torch.linalg.eigh((centred * share[:, None]).T @ centred)
     variance, vectors = variance.flip(0), vectors.flip(1)
-    kept = variance > _RANK_TOL[Z.dtype] * variance[0].clamp_min(torch.finfo(torch.float64).tiny)
-    scale = torch.where(kept, variance, 1.0).sqrt()
-    white, rank = vectors / std[:, None] / scale, max(1, int(kept.sum()))
+    kept = variance > _RANK_TOL[Z.dtype] * variance[0]
+    white = varies[:, None] * vectors[:, kept] / std[:, None] / variance[kept].sqrt()
     # symmetric where it can be: then it does not depend on the signs of eigenvectors
-    return (white @ vectors.T if rank == len(kept) else white), rank
+    return white @ vectors.T if bool(kept.all()) else white
 
 
 def _statistics(Z: Tensor, table: TaskTable) -> GramStatistics:
@@ -194,19 +194,9 @@ def _heads(statistics: GramStatistics, n_rows: Tensor) -> tuple[Tensor, Tensor]:
     coef, residual_sq, inverse = least_squares_on(everything, gram, corr, y_sq)
     freedom = n_rows - corr.shape[1] - 1
     variance = residual_sq / torch.where(freedom > 0, freedom, 1.0)
-    stderr = (variance * inverse.diagonal(dim1=-2, dim2=-1).mean(-1)).sqrt()
+    mean_inverse = inverse.diagonal(dim1=-2, dim2=-1).sum(-1) / max(corr.shape[1], 1)
+    stderr = (variance * mean_inverse).sqrt()
     return coef, torch.where(freedom > 0, stderr, torch.inf)
-
-
-def _completed(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows of which the last may be zero, these replaced by a basis of the complement."""
-    missing = np.flatnonzero(np.linalg.norm(rows, axis=1) == 0)
-    if len(missing):
-        kept = np.delete(rows, missing, axis=0)
-        _, _, Vt = np.linalg.svd(kept, full_matrices=True)
-        rows = rows.copy()
-        rows[missing] = Vt[len(kept) :]
-    return rows
 
 
 def _signs(coef: Tensor, rotation: Tensor, matrix: Tensor) -> Tensor:

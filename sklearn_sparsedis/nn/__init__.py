@@ -11,6 +11,7 @@ from sklearn_sparsedis.nn._encoders import (
     build_network,
     column_moments,
     column_scale,
+    constant_columns,
     image_shape,
     linear_path,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "check_stored_encoder",
     "column_moments",
     "column_scale",
+    "constant_columns",
     "component_statistics",
     "head_statistics",
     "image_shape",

@@ -233,9 +233,8 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def rotate(self, matrix: Tensor) -> None:
-        """Replace the raw outputs r by `matrix` r; call `calibrate` afterwards."""
-        matrix = matrix.to(self.mean)
-        self.rotation = matrix if self.rotation is None else matrix @ self.rotation
+        """Let the raw outputs be `matrix` r of the network's r; call `calibrate` afterwards."""
+        self.rotation = matrix.to(self.mean)
 
     def forward(self, x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         return self.normalise(self.raw(x), sample_weight)
@@ -244,6 +243,14 @@ class Encoder(nn.Module):
         """Components from raw outputs."""
         mean, std = column_moments(raw, sample_weight) if self.training else (self.mean, self.std)
         return (raw - mean) / std
+
+    def unreached(self) -> list[int]:
+        """Components that a linear network keeps at zero; none of another network."""
+        if not isinstance(self.network, LinearNetwork):
+            return []
+        weight = self.network.linear.weight.detach()
+        weight = weight if self.rotation is None else self.rotation @ weight
+        return (weight == 0).all(1).nonzero()[:, 0].tolist()
 
     @torch.no_grad()
     def calibrate(self, raw: Tensor, sample_weight: Tensor | None = None) -> None:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn import Encoder, LinearNetwork
 from sklearn_sparsedis.tasks import FileRows, ObservedTargets, TaskTable
 
 __all__ = ["start_linear_path"]
@@ -24,13 +24,16 @@ SMALLEST = 1e-6
 ALPHAS = np.logspace(-6, 3, 37)
 
 
-def start_linear_path(encoder: Encoder, table: TaskTable, seed: int) -> None:
+def start_linear_path(
+    encoder: Encoder, table: TaskTable, seed: int, *, more_rows: bool = False
+) -> None:
     """Set the weights of `encoder.network.linear` by reduced-rank ridge regression.
 
     Ridge coefficients B, the penalty chosen by generalised cross-validation, give the
     predictions P = X B. The leading singular directions of P, in a random rotation, are the
     components: linearly equivalent to the best rank-m linear representation. Components beyond the
-    rank of P are the leading principal components of what is left of X.
+    rank of P are the leading principal components of what is left of X. Components beyond the rank
+    of X are zero, and stay so in training, where no other path leads to them.
 
     Parameters
     ----------
@@ -40,6 +43,8 @@ def start_linear_path(encoder: Encoder, table: TaskTable, seed: int) -> None:
         Rows in the dtype of the network.
     seed : int
         Of the rotation and of the choice of rows and tasks in large tables.
+    more_rows : bool, default=False
+        Whether rows to come may raise the rank of X up to the number of its columns.
     """
     layer = encoder.network.linear
     assert isinstance(layer, nn.Linear)  # for mypy
@@ -52,9 +57,15 @@ def start_linear_path(encoder: Encoder, table: TaskTable, seed: int) -> None:
     B = np.concatenate(coefs, axis=1) if coefs else np.zeros((X.shape[1], 1))
     weights = table.row_weights
     weight = np.ones(len(X)) if weights is None else _array(weights)
-    A = _components(X, B, weight, layer.out_features, random)
+    A = _components(X, B, weight, layer.out_features)
+    n_used = layer.out_features
+    if isinstance(encoder.network, LinearNetwork):
+        n_used = min(n_used, X.shape[1]) if more_rows else A.shape[1]
+    A = np.hstack([A, np.zeros((len(A), layer.out_features - A.shape[1]))])
+    rotation, _ = np.linalg.qr(random.standard_normal((n_used, n_used)))
+    A[:, :n_used] = A[:, :n_used] @ rotation.T
     with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(A))
+        layer.weight.copy_(torch.from_numpy(A.T))
 
 
 def _array(tensor: Tensor) -> NDArray[np.float64]:
@@ -154,11 +165,11 @@ def _components(
     B: NDArray[np.float64],
     weight: NDArray[np.float64],
     n_components: int,
-    random: np.random.RandomState,
 ) -> NDArray[np.float64]:
-    """Weights of the linear path, shape (n_components, n_features)."""
+    """Columns of weights of the linear path, at most n_components and the rank of X."""
     share = weight / weight.sum()
     X = np.sqrt(share)[:, None] * (X - share @ X)
+    X = X * (np.linalg.norm(X, axis=0) > SMALLEST)  # columns are standard, or rounding of constants
     narrow = B
     if B.shape[1] > len(B):  # as many columns as features say the same of predictions
         spread, W = _right_vectors(B.T)
@@ -172,9 +183,7 @@ def _components(
         n_left = n_components - len(singular)
         spread, W = _right_vectors(left, n_left, float(np.linalg.norm(X)))
         A = np.hstack([A, W * _signs(W) / spread])
-    A = np.hstack([A, np.zeros((len(A), n_components - A.shape[1]))])
-    rotation, _ = np.linalg.qr(random.standard_normal((n_components, n_components)))
-    return rotation @ A.T
+    return A
 
 
 def _right_vectors(

@@ -129,7 +129,7 @@ def observed_predictions(
 
 def _packs(Y: ObservedTargets, Z: Tensor) -> Iterator[Pack]:
     """Packs of rows of Z, on its device."""
-    for pack in Y.packs(Z.shape[1]):
+    for pack in Y.packs(max(1, Z.shape[1])):
         yield Pack(*(x.to(Z.device) for x in pack))
 
 
