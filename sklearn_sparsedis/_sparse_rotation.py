@@ -75,9 +75,10 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         Which task uses which component.
     scores_ : ndarray of shape (n_components,)
         Evidence for each component's hyperplane: gain in log-likelihood (nats) of its heads'
-        coefficients over a fit without zeros. Zero for components that were not searched for.
+        coefficients over heads without zeros. Zero for components that were not searched for.
     chance_ : ndarray of shape (n_components,)
-        Evidence that the same search finds in as many heads without zeros, at the same rank.
+        Evidence that the component owes to having been chosen for these heads, found by
+        cross-validation over the tasks, and three nats more.
     margin_ : ndarray of shape (n_components,)
         Log-likelihood (nats) lost when the component gives way to its best rival.
     stability_ : ndarray of shape (n_components,)

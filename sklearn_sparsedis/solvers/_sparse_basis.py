@@ -42,10 +42,11 @@ class SparseBasisResult:
     score : Tensor of shape ()
         Joint log-likelihood, up to a constant of the heads.
     evidence : Tensor of shape (m,)
-        Gain in log-likelihood (nats) of each column over a column without zeros (one Gaussian).
+        Gain in log-likelihood (nats) of each column over heads without zeros or any other preferred
+        direction, whatever their norms.
     chance : Tensor of shape (m,)
-        Evidence that the same search finds in as many heads without zeros, for the direction of
-        the same rank: evidence below it means nothing.
+        Evidence that the column owes to the choice of its direction, by cross-validation over the
+        heads, and three nats: evidence below it is not strong.
     margin : Tensor of shape (m,)
         Log-likelihood (nats) lost when the direction gives way to its best rival, which is more
         than 25 degrees away in coordinates that make the heads spherical.
@@ -168,7 +169,7 @@ def solve_sparse_basis(
             max_rounds=max_rounds,
             n_sweeps=3,
         )
-        return _result(H, heads, to_sphere, found, n_starts, generator)
+        return _result(H, heads, to_sphere, found, generator)
 
 
 def _result(
@@ -176,7 +177,6 @@ def _result(
     heads: Heads,
     to_sphere: Tensor,
     found: Candidates,
-    n_starts: int,
     generator: torch.Generator | None,
 ) -> SparseBasisResult:
     n_tasks = len(H)
@@ -184,9 +184,6 @@ def _result(
     c = heads.coefficients(D)
     fit = fit_columns(c, heads.noise)
     unused = unused_probability(c, fit["spike"], fit["share"], fit["slab"])
-    found_evidence = evidence(heads, D)
-    rank = found_evidence.argsort(descending=True).argsort()
-    chance = chance_evidence(heads, max(4, n_starts // 4), generator).gather(0, rank)
     directions = torch.nn.functional.normalize(D @ to_sphere.T, dim=1)
     norm = H.norm(dim=1, keepdim=True)
     return SparseBasisResult(
@@ -195,8 +192,8 @@ def _result(
         coef_stderr=(heads.noise.sqrt().unsqueeze(1) * norm).expand_as(H),
         unused=unused.T,
         score=found.joint(n_tasks).max(),
-        evidence=found_evidence,
-        chance=chance,
+        evidence=evidence(heads, D),
+        chance=chance_evidence(heads, D, generator),
         margin=margins(heads, D, found),
         stability=stability(heads, D, found, _N_BOOTSTRAP, generator),
     )

@@ -96,10 +96,3 @@ def _fit_columns(c: Tensor, noise: Tensor) -> dict[str, Tensor]:
             }
         best = fit
     return best
-
-
-def gaussian_loglik(c: Tensor, noise: Tensor) -> Tensor:
-    """Log-likelihood (...,) of the same coefficients without any spike: one Gaussian."""
-    variance = (c.pow(2).mean(-1, keepdim=True) - noise.mean(-1, keepdim=True)).clamp_min(0) + noise
-    terms = -0.5 * (variance.log() + c**2 / variance + math.log(2 * math.pi))
-    return terms.sum(-1)

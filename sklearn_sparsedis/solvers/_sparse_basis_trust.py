@@ -1,25 +1,85 @@
 """How far to trust each direction of a sparsest basis."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from sklearn_sparsedis.solvers._sparse_basis_exchange import Candidates, exchange
-from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns, gaussian_loglik
+from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns
 from sklearn_sparsedis.solvers._sparse_basis_sample import (
     RIVALS,
     SAME,
     cosines,
     rival_gains,
+    sample_size,
     score_terms,
-    search_many,
 )
-from sklearn_sparsedis.solvers._sparse_basis_search import Heads
+from sklearn_sparsedis.solvers._sparse_basis_search import ANNEALING, Heads, ascend
+
+_N_FOLDS, _N_SWEEPS, _EM_STEPS = 10, 2, 20
+_STRONG = 3.0  # nats: odds of twenty to one
 
 
 def evidence(heads: Heads, D: Tensor) -> Tensor:
-    """Gain in log-likelihood (...,) of directions (..., m) over a fit without zeros."""
-    c = heads.coefficients(D)
-    return fit_columns(c, heads.noise)["loglik"] - gaussian_loglik(c, heads.noise)
+    """Gain in log-likelihood (m,) of directions D (m, m) over heads without zeros."""
+    return _zero_gains(heads, heads, D).sum(-1)
+
+
+def chance_evidence(heads: Heads, D: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Evidence (m,) that each row of D (m, m) owes to its choice, beyond which it is strong.
+
+    Every direction passes through m - 1 heads, whatever the heads: these zeros come for nothing.
+    Cross-validation counts them: the basis climbs again without a tenth of the heads, from spikes
+    as wide as those of the search, and the heads left out tell what it gains on heads that it has
+    not seen. What it loses by that is chance.
+    """
+    n_tasks, m = heads.points.shape
+    # the zeros that come for nothing do not grow with the number of heads
+    some = heads.part(slice(0, n_tasks, max(1, n_tasks // sample_size(n_tasks, m))))
+    draws = torch.randperm(len(some.points), generator=generator).to(D.device)
+    held_out = D.new_zeros(m)
+    for fold in range(_N_FOLDS):
+        left = draws[fold::_N_FOLDS]
+        kept = torch.cat([draws[i::_N_FOLDS] for i in range(_N_FOLDS) if i != fold])
+        rest = some.part(kept)
+        found = ascend(rest, D.unsqueeze(0), ANNEALING, _N_SWEEPS).squeeze(0)
+        same = found.index_select(0, cosines(D, found).argmax(1))
+        held_out = held_out + _zero_gains(rest, some.part(left), same).sum(-1)
+    return evidence(some, D) - held_out + _STRONG
+
+
+def _zero_gains(fitted: Heads, judged: Heads, D: Tensor) -> Tensor:
+    """Gain in log-likelihood (m, T) of each head from zeros, of which others tell the number.
+
+    With and without zeros, a coefficient that is no zero has the same law, so that nothing but
+    zeros is evidence: that of heads without a preferred direction, whatever their norms. Given the
+    m - 1 coefficients at right angles, of root mean square r, it is r times Student's t of m - 1
+    degrees of freedom.
+    """
+    c = fitted.coefficients(D)
+    fit = fit_columns(c, fitted.noise)
+    off, on = _log_densities(fitted, D, fit["width"])
+    share, least = fit["share"], 1 / c.shape[-1]
+    for _ in range(_EM_STEPS):
+        used = torch.sigmoid(share.log() + on - torch.log1p(-share) - off)
+        share = used.mean(-1, keepdim=True).clamp(least, 1 - least)
+    off, on = _log_densities(judged, D, fit["width"])
+    return torch.logaddexp(torch.log1p(-share) + off - on, share.log())
+
+
+def _log_densities(heads: Heads, D: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-densities (m, T) of coefficients that are zero and that are not."""
+    c, freedom = heads.coefficients(D), max(1, D.shape[-1] - 1)
+    spike = heads.noise + width
+    off = -0.5 * (spike.log() + c**2 / spike + math.log(2 * math.pi))
+    length = D.norm(dim=-1, keepdim=True)
+    beside = heads.points.pow(2).sum(-1) - (c / length) ** 2
+    square = beside.clamp_min(0) * length**2 / freedom + heads.noise
+    constant = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
+    constant -= 0.5 * math.log(freedom * math.pi)
+    tail = (freedom + 1) / 2 * torch.log1p(c**2 / (freedom * square))
+    return off, constant - 0.5 * square.log() - tail
 
 
 def margins(heads: Heads, D: Tensor, found: Candidates) -> Tensor:
@@ -44,16 +104,3 @@ def stability(
     chosen, _ = exchange(D.expand(n_samples, m, m), scores.narrow(1, 0, m), pool, scores, n_tasks)
     kept = cosines(chosen, D.expand(n_samples, m, m)).amax(dim=1) > SAME
     return kept.to(D.dtype).mean(dim=0)
-
-
-def chance_evidence(heads: Heads, n_starts: int, generator: torch.Generator | None) -> Tensor:
-    """Evidence (m,), decreasing, that the search finds in Gaussian heads, which have no zeros."""
-    n_tasks, m = heads.points.shape
-    draws = torch.randn(n_tasks, m, generator=generator, dtype=heads.points.dtype)
-    draws = draws.to(heads.points.device)
-    values, vectors = torch.linalg.eigh(draws.T @ draws / n_tasks)
-    dense = Heads(draws @ (vectors / values.sqrt()) @ vectors.T, heads.noise, heads.metric)
-    found = search_many(
-        dense, generator, n_starts=n_starts, n_normals=256, max_rounds=0, n_sweeps=2
-    )
-    return evidence(dense, found.best(1, n_tasks).squeeze(0)).sort(descending=True).values
