@@ -24,7 +24,7 @@ from sklearn_sparsedis._sparsest_heads import (
 from sklearn_sparsedis._targets import Targets
 from sklearn_sparsedis._validation import check_device, draw_seed
 from sklearn_sparsedis._warnings import warn_caller
-from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn import Encoder, seeded
 from sklearn_sparsedis.tasks import TaskTable
 from sklearn_sparsedis.training import (
     BilevelObjective,
@@ -135,7 +135,7 @@ def _rotate(
     An encoder that has such a basis keeps it where these rows do not determine another one.
     """
     before, encoder.rotation = encoder.rotation, None
-    with torch.no_grad():
+    with torch.no_grad(), seeded(seed):
         raw = encode(encoder.raw, table.X)
     found = find_sparsest_basis(raw, table, device=device, seed=seed)
     if found.basis.problems and started is not None and before is not None:
@@ -172,8 +172,7 @@ def _run(
     Its encoder is chosen on the second part of the table after a training on the first; without
     parts it is the last one of a training on all.
     """
-    with torch.random.fork_rng([plan.device] if plan.device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(seed):
         if parts is not None:
             part, held_out = parts
             objective = _objective(p, part, targets, started, seed, more_rows=plan.constant_rate)
@@ -190,13 +189,13 @@ def _run(
             objective = _objective(p, table, targets, started, seed, more_rows=plan.constant_rate)
             run = train(objective, table, plan, seed=seed)
             loss = np.nan
-    objective.eval()
-    if p.penalty == "mcp":  # many local minima: the objective tells them apart best
-        loss = float(objective.fit_heads(table).result.objective.mean())
-    elif np.isnan(loss) and p.n_init > 1:
-        loss = float(objective.mean_loss(objective.fit_heads(table).loss))
-    else:
-        objective.calibrate(table)
+        objective.eval()
+        if p.penalty == "mcp":  # many local minima: the objective tells them apart best
+            loss = float(objective.fit_heads(table).result.objective.mean())
+        elif np.isnan(loss) and p.n_init > 1:
+            loss = float(objective.mean_loss(objective.fit_heads(table).loss))
+        else:
+            objective.calibrate(table)
     return loss, FittedEncoder(objective.encoder, run)
 
 
@@ -204,7 +203,7 @@ def ready_encoder(encoder: Encoder, X: NDArray[Any] | Rows, targets: Targets) ->
     """Copy, on the CPU, of an encoder in training, normalised on all rows."""
     rows = targets.row_weights
     ready = copy.deepcopy(encoder).to("cpu").eval()
-    with torch.no_grad():
+    with torch.no_grad(), seeded(0):
         ready.calibrate(encode(ready.raw, rows_of(X)), rows)
     return ready
 

@@ -17,6 +17,7 @@ from sklearn_sparsedis.nn import (
     build_network,
     column_moments,
     column_scale,
+    diverted_draws,
     linear_path,
     with_image_input,
 )
@@ -129,7 +130,8 @@ def users_network(
     if isinstance(encoder, nn.Module):
         network = copy.deepcopy(encoder)
     else:
-        network = encoder(n_features, n_components)
+        with diverted_draws():
+            network = encoder(n_features, n_components)
     if not isinstance(network, nn.Module):
         raise TypeError(
             "encoder must return an nn.Module when it is called with (n_features_in, "

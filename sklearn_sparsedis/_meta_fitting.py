@@ -32,7 +32,9 @@ from sklearn_sparsedis.nn import (
     FewShotHead,
     build_network,
     column_moments,
+    diverted_draws,
     image_shape,
+    seeded,
 )
 from sklearn_sparsedis.tasks import EpisodeBatches, EpisodeSampler, feasible_sizes, quarter_turns
 from sklearn_sparsedis.training import (
@@ -161,8 +163,7 @@ def _run(
         counts if turns is None else counts.repeat(len(turns)), p.n_way, p.n_shot, p.n_query
     )
     device = plan.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(seed):
         encoder = (
             _new_encoder(p, rows) if started is None else copy.deepcopy(started).to(rows.dtype)
         )
@@ -280,7 +281,7 @@ def _new_encoder(p: Any, X: Tensor) -> Encoder:
 def _n_outputs(network: nn.Module, rows: Tensor) -> int:
     network.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), diverted_draws():
             output = network(rows)
     except RuntimeError as error:
         raise not_applicable(rows, error) from error
@@ -297,7 +298,7 @@ def encode_array(encoder: Encoder, X: NDArray[Any], device: torch.device) -> Ten
     """Features of rows in float64 on the CPU; the fitted encoder stays where it is."""
     if device.type != "cpu":
         encoder = copy.deepcopy(encoder).to(device)
-    with torch.no_grad():
+    with torch.no_grad(), seeded(0):
         rows = to_tensor(X).to(encoder.mean.dtype)
         return encode_rows(encoder, rows.to(device)).cpu().double()
 

@@ -28,6 +28,7 @@ from sklearn_sparsedis.nn import (
     EPISODE_ENCODERS,
     check_stored_encoder,
     put_together,
+    seeded,
     take_apart,
 )
 from sklearn_sparsedis.storage import check_arrays, explained, read_file, write_file
@@ -262,8 +263,9 @@ def load_model(path: str | os.PathLike[str], *, encoder: UserEncoder | None = No
         for name, value in attributes.items():
             setattr(model, name, value)
         if stored is not None:
-            users = partial(users_network, encoder, input_shape=model.input_shape)
-            model.encoder_ = put_together(stored, kind.networks, users)
+            with seeded(0):  # a callable draws weights, which these replace
+                users = partial(users_network, encoder, input_shape=model.input_shape)
+                model.encoder_ = put_together(stored, kind.networks, users)
         _try_out(model)
         if output is not None:  # only now, because it may need libraries that are not here
             setattr(model, OUTPUT, output)

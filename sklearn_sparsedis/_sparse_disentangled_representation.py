@@ -45,7 +45,7 @@ from sklearn_sparsedis._validation import (
 )
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.metrics import nan_r2_score
-from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn import Encoder, seeded
 from sklearn_sparsedis.tasks import ObservedTargets
 from sklearn_sparsedis.training import encode, observed_predictions
 
@@ -492,7 +492,7 @@ class SparseDisentangledRepresentation(
         def convert(part: NDArray[Any]) -> Tensor:
             return encoder(to_tensor(part).to(encoder.mean)).cpu()
 
-        with torch.no_grad():
+        with torch.no_grad(), seeded(0):
             return cast_finite(encode(convert, X).numpy(), X.dtype, "the components")
 
     def predict(self, X: ArrayLike, *, task_id: ArrayLike | None = None) -> NDArray[Any]:

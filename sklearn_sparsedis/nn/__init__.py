@@ -21,6 +21,12 @@ from sklearn_sparsedis.nn._episode_heads import (
     EpisodeHeads,
     FewShotHead,
 )
+from sklearn_sparsedis.nn._generators import (
+    Generators,
+    current_generators,
+    diverted_draws,
+    seeded,
+)
 from sklearn_sparsedis.nn._head_parts import head_statistics, merge_heads
 from sklearn_sparsedis.nn._heads import (
     GAMMA,
@@ -50,6 +56,7 @@ __all__ = [
     "EpisodeHeads",
     "FewShotHead",
     "GAMMA",
+    "Generators",
     "GramStatistics",
     "HeadProblem",
     "HeadTargets",
@@ -65,11 +72,14 @@ __all__ = [
     "column_scale",
     "component_statistics",
     "constant_columns",
+    "current_generators",
+    "diverted_draws",
     "head_statistics",
     "image_shape",
     "linear_path",
     "merge_heads",
     "put_together",
+    "seeded",
     "some_statistics",
     "take_apart",
     "with_image_input",

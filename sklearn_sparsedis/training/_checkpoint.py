@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
@@ -171,12 +170,12 @@ class TrainingCheckpoint(Callback):
         """Whether this training came to its end already."""
         return self.index < len(self.record.finished)
 
-    def result(self, objective: nn.Module, device: torch.device) -> TrainingRun:
+    def result(self, objective: nn.Module) -> TrainingRun:
         """Outcome of a training that is done; its encoder goes to the objective."""
         stored = self.record.finished[self.index]
         with explained(self.record.path):
             load_module(objective, stored["module"])
-            load_generators(stored["generators"], device)
+            load_generators(stored["generators"])
             return TrainingRun(**stored["run"])
 
     def restore(self, net: NeuralNet) -> bool:
@@ -192,13 +191,13 @@ class TrainingCheckpoint(Callback):
             self.record.current = net_state(net)
             self.record.write()
 
-    def finish(self, objective: nn.Module, run: TrainingRun, device: torch.device) -> None:
+    def finish(self, objective: nn.Module, run: TrainingRun) -> None:
         """Write the end of a training."""
         self.record.current = None
         self.record.finished.append(
             {
                 "module": module_state(objective),
-                "generators": generator_states(device),
+                "generators": generator_states(),
                 "run": dict(vars(run)),
             }
         )

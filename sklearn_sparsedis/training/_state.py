@@ -9,6 +9,8 @@ from skorch import NeuralNet
 from skorch.callbacks import LRScheduler
 from torch import nn
 
+from sklearn_sparsedis.nn import current_generators
+
 __all__ = [
     "TrainingRun",
     "generator_states",
@@ -65,7 +67,7 @@ def net_state(net: NeuralNet) -> dict[str, Any]:
         "callbacks": {name: callback.state_dict() for name, callback in _stateful(net)},
         "batches": net.batches.state_dict(),
         "history": [_pack(epoch) for epoch in net.history],
-        "generators": generator_states(net.device),
+        "generators": generator_states(),
     }
 
 
@@ -75,25 +77,23 @@ def load_net(net: NeuralNet, stored: dict[str, Any]) -> None:
     net.optimizer_.load_state_dict(stored["optimizer"])
     net.history.extend(_unpack(epoch) for epoch in stored["history"])
     net.batches.load_state_dict(stored["batches"])
-    load_generators(stored["generators"], net.device)
+    load_generators(stored["generators"])
     for name, callback in _stateful(net):
         if name in stored["callbacks"]:
             callback.load_state_dict(stored["callbacks"][name])
 
 
-def generator_states(device: torch.device | str) -> dict[str, Any]:
-    """States of torch's global generators."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.device(device).type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
+def generator_states() -> dict[str, Any]:
+    """States of the generators of the fit that is under way."""
+    generators = current_generators()
+    return {} if generators is None else generators.state_dict()
 
 
-def load_generators(states: dict[str, Any], device: torch.device | str) -> None:
-    """Set the states that `generator_states` gave, as far as they are of this device."""
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.device(device).type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], device)
+def load_generators(states: dict[str, Any]) -> None:
+    """Set the states that `generator_states` gave."""
+    generators = current_generators()
+    if generators is not None:
+        generators.load_state_dict(states)
 
 
 def _stateful(net: NeuralNet) -> list[tuple[str, Any]]:

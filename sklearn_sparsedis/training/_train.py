@@ -140,7 +140,7 @@ def run_steps(
     """
     checkpoint = None if plan.record is None else plan.record.next_training()
     if checkpoint is not None and checkpoint.done:
-        return checkpoint.result(objective, plan.device)
+        return checkpoint.result(objective)
     watching: list[Callback] = [] if stopping is None else [stopping]
     if plan.verbose and objective.ranks.main:
         watching.append(ProgressBar(n_steps))
@@ -166,7 +166,7 @@ def run_steps(
     if stopping is not None:
         run = TrainingRun(losses, stopping.losses_, stopping.best_step_)
     if checkpoint is not None:
-        checkpoint.finish(objective, run, plan.device)
+        checkpoint.finish(objective, run)
     return run
 
 

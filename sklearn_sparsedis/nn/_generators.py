@@ -1,0 +1,166 @@
+"""Random numbers of a fit's own, in place of those of torch's global generators."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from functools import cache
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mode
+
+__all__ = ["Generators", "current_generators", "diverted_draws", "seeded"]
+
+_CURRENT: ContextVar["Generators | None"] = ContextVar("generators", default=None)
+# held while a global generator lends its place
+_LENT = Lock()
+
+
+class Generators(TorchDispatchMode):
+    """A generator for each device, from which torch draws in the body of a `with` statement.
+
+    Layers such as dropout, and the initialisation of weights, draw from one global generator a
+    device, which all threads of a process share: what one thread draws would depend on the others.
+    Here every operation that draws is caught below autograd, in this thread alone, and is given a
+    generator of this object, with the outcome that the global one would have had with this seed.
+
+    Parameters
+    ----------
+    seed : int
+        Of each generator.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+        self._of: dict[str, torch.Generator] = {}
+
+    # torch's own versions of the next three keep flags for all threads, which would be left wrong
+    # where threads enter and leave in turn, and load its compiler, which takes two seconds
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __enter__(self) -> "Generators":
+        _push_mode(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _pop_mode()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if torch.Tag.nondeterministic_seeded not in func.tags:
+            return func(*args, **kwargs)
+        named = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
+        device = _device_of(named)
+        if device.type == "meta" or named.get("generator") is not None:
+            return func(*args, **kwargs)
+        _refuse_recomputation()
+        generator = self.on(device)
+        taking = _taking_generator(func)
+        if taking is not None:
+            return taking(**{**named, "generator": generator})
+        with _in_place_of_global(generator):
+            return func(*args, **kwargs)
+
+    def on(self, device: torch.device) -> torch.Generator:
+        """The generator of a device."""
+        if device.type != "cpu" and device.index is None:
+            device = torch.empty(0, device=device).device
+        if str(device) not in self._of:
+            self._of[str(device)] = torch.Generator(device).manual_seed(self.seed)
+        return self._of[str(device)]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """States of the generators that were drawn from, by device."""
+        return {device: generator.get_state() for device, generator in self._of.items()}
+
+    def load_state_dict(self, states: dict[str, Tensor]) -> None:
+        """Go on from what `state_dict` gave, as far as the devices are here."""
+        for device, state in states.items():
+            if device == "cpu" or torch.get_device_module(device).is_available():
+                self.on(torch.device(device)).set_state(state)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[Generators]:
+    """Let `diverted_draws` in this thread draw from generators with this seed."""
+    generators = Generators(seed)
+    token = _CURRENT.set(generators)
+    try:
+        yield generators
+    finally:
+        _CURRENT.reset(token)
+
+
+def current_generators() -> Generators | None:
+    """Those of the `seeded` around this call, in this thread."""
+    return _CURRENT.get()
+
+
+def diverted_draws() -> AbstractContextManager[Any]:
+    """What to draw in: the `seeded` around it; without one torch draws as usual."""
+    return _CURRENT.get() or nullcontext()
+
+
+def _device_of(named: dict[str, Any]) -> torch.device:
+    """Where an operation draws."""
+    for value in named.values():
+        if isinstance(value, Tensor):
+            return value.device
+    return torch.device(named.get("device") or "cpu")
+
+
+@cache
+def _taking_generator(func: Any) -> Any:
+    """Overload of an operation with the same arguments and a generator, where there is one."""
+    wanted = {argument.name for argument in func._schema.arguments} | {"generator"}
+    packet = func.overloadpacket
+    for name in packet.overloads():
+        overload = getattr(packet, name)
+        if {argument.name for argument in overload._schema.arguments} == wanted and all(
+            str(mine.type) == str(theirs.type)
+            for mine in func._schema.arguments
+            for theirs in overload._schema.arguments
+            if mine.name == theirs.name
+        ):
+            return overload
+    return None
+
+
+@contextmanager
+def _in_place_of_global(generator: torch.Generator) -> Iterator[None]:
+    """Lend a generator the place of the global one, for an operation that can take no other."""
+    device = generator.device
+    if device.type == "cpu":
+        usual = torch.default_generator
+    else:
+        usual = torch.get_device_module(device).default_generators[device.index]
+    with _LENT:
+        state = usual.get_state()
+        usual.set_state(generator.get_state())
+        try:
+            yield
+        finally:
+            generator.set_state(usual.get_state())
+            usual.set_state(state)
+
+
+def _refuse_recomputation() -> None:
+    """Raise inside torch.utils.checkpoint, which would repeat a draw from the global generator."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "torch.utils.checkpoint":
+            raise ValueError(
+                "encoder draws random numbers, for example for dropout, inside "
+                "torch.utils.checkpoint, which would draw others when it computes again for the "
+                "gradient. Leave out one of the two."
+            )
+        frame = frame.f_back  # type: ignore[assignment]
