@@ -1,7 +1,7 @@
 """Which callbacks an estimator was given, and whose training a checkpoint is."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,13 @@ from torch import nn
 
 from sklearn_sparsedis._rows import Rows
 from sklearn_sparsedis._validation import check_integer
-from sklearn_sparsedis.training import Checkpoint, Ranks, TrainingRecord
+from sklearn_sparsedis.training import (
+    Checkpoint,
+    NotComparable,
+    Ranks,
+    TrainingRecord,
+    describe,
+)
 
 __all__ = ["agree", "check_callbacks", "open_record", "skorch_callbacks"]
 
@@ -71,13 +77,9 @@ def open_record(
             "Checkpoint needs a random_state that is not None: with another seed each time there "
             "is no training to be continued."
         )
-    params = {
-        name: _text(value)
-        for name, value in estimator.get_params(deep=False).items()
-        if name not in WITHOUT_EFFECT
-    }
+    params = _describe_parameters(estimator, strict=True)
     params["seed drawn from random_state"] = str(seed)
-    params["encoder to start from"] = "None" if started is None else _digest_module(started)
+    params["encoder to start from"] = describe(started)
     identity = {
         "estimator": {"class": type(estimator).__name__},
         "parameters": params,
@@ -100,11 +102,7 @@ def agree(estimator: Any, arrays: Mapping[str, NDArray[Any] | Rows | None], seed
     ranks = Ranks.joined()
     if ranks.size == 1:
         return seed
-    params = {
-        name: _text(value)
-        for name, value in estimator.get_params(deep=False).items()
-        if name not in WITHOUT_EFFECT
-    }
+    params = _describe_parameters(estimator, strict=False)
     shapes = {f"shape of {name}": getattr(array, "shape", None) for name, array in arrays.items()}
     ranks.require_same(params | shapes)
     ranks.require_same({name: _digest(_some_rows(array)) for name, array in arrays.items()})
@@ -120,17 +118,23 @@ def _some_rows(array: NDArray[Any] | Rows | None) -> NDArray[Any] | None:
     return array.take(np.arange(0, len(array), step)) if isinstance(array, Rows) else array[::step]
 
 
-def _text(value: Any) -> str:
-    """A parameter as text that is the same in every process."""
-    if isinstance(value, nn.Module):
-        return f"{type(value).__qualname__} {_digest_module(value)}"
-    if isinstance(value, np.generic):
-        return repr(value.item())
-    if isinstance(value, Callable):  # type: ignore[arg-type]
-        return str(getattr(value, "__qualname__", type(value).__qualname__))
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return f"[{', '.join(_text(item) for item in value)}]"
-    return repr(value)
+def _describe_parameters(estimator: Any, *, strict: bool) -> dict[str, str]:
+    """Parameters that change what a training comes to, as texts; unless `strict`, of all values."""
+    texts = {}
+    for name, value in estimator.get_params(deep=False).items():
+        if name in WITHOUT_EFFECT:
+            continue
+        try:
+            texts[name] = describe(value)
+        except NotComparable as error:
+            if strict:
+                raise ValueError(
+                    f"Checkpoint cannot tell one {name} from another, and so whose training it "
+                    f"goes on with: {name} holds {error}, of which the state cannot be read. Make "
+                    "such things where they are used, or leave the Checkpoint out."
+                ) from error
+            texts[name] = type(value).__qualname__
+    return texts
 
 
 def _digest(array: NDArray[Any] | Rows | None) -> str:
@@ -141,9 +145,3 @@ def _digest(array: NDArray[Any] | Rows | None) -> str:
     for part in parts:
         total.update(np.ascontiguousarray(part).data)
     return total.hexdigest()[:16]
-
-
-def _digest_module(module: nn.Module) -> str:
-    arrays = [(name, value.detach().cpu()) for name, value in module.state_dict().items()]
-    parts = [f"{name} {_digest(value.double().numpy())}" for name, value in arrays]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -114,11 +114,13 @@ class Targets:
 
     def arrays(self) -> dict[str, NDArray[Any] | None]:
         """All that makes them up, by name."""
+        losses: dict[str, NDArray[Any] | None] = {"losses": np.array(self.binary or [False])}
         if isinstance(self.values, ObservedTargets):
             Y = self.values
             parts = {"Y": Y.value, "sample_weight": Y.weight, "rows of Y": Y.row}
-            return {name: part.numpy() for name, part in {**parts, "tasks": Y.start}.items()}
-        return {"Y": self.values, "sample_weight": self.weights}
+            arrays = {name: part.numpy() for name, part in {**parts, "tasks": Y.start}.items()}
+            return losses | arrays
+        return losses | {"Y": self.values, "sample_weight": self.weights}
 
 
 def check_targets(

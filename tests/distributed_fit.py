@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch.distributed as dist
 from scipy.sparse import coo_array
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from torch import nn
 
 from sklearn_sparsedis import (
     GroupLassoSVMMetaClassifier,
@@ -158,6 +160,11 @@ def main():
     dist.destroy_process_group()
 
 
+def network(width, n_features, n_components):
+    """An encoder."""
+    return nn.Sequential(nn.Linear(n_features, width), nn.Linear(width, n_components))
+
+
 def fit_what_differs(rank, folder):
     """Store the messages of fits whose ranks were not given the same."""
     model, X, y = CASES["all rows"]
@@ -166,6 +173,8 @@ def fit_what_differs(rank, folder):
         (model, X + rank * 1e-3, y),
         (clone(model).set_params(random_state=rank), X, y),
         (clone(model).set_params(alpha=0.1 + 0.1 * rank), X, y),
+        (clone(model).set_params(encoder=partial(network, 4 + rank)), X, y),
+        (clone(model).set_params(loss={rank: "logistic"}), X, np.abs(np.sign(y))),
         (clone(CLASSES).set_params(episodes_per_batch=1), X, (y[:, 0] > 0).astype(int)),
     ]
     unreadable = LATENTS.copy()

@@ -73,6 +73,8 @@ def test_ranks_that_were_given_different_things_are_told(tmp_path):
         "X must be the same on all 2 ranks",
         "the seed drawn from random_state must be the same",
         "alpha must be the same on all 2 ranks of a distributed fit, got 0.1 on rank 0, 0.2",
+        "encoder must be the same on all 2 ranks of a distributed fit, got partial",
+        "loss must be the same on all 2 ranks of a distributed fit, got {0: 'logistic'} on rank 0",
         "episodes_per_batch must be at least the number of ranks, 2",
         r"shape of Y must be the same on all 2 ranks .* (301, 21) on rank 0, (300, 21) on rank 1",
         r"shape of Y must be the same on all 2 ranks .* (301, 21) on rank 0, (301, 20) on rank 1",
@@ -83,7 +85,7 @@ def test_ranks_that_were_given_different_things_are_told(tmp_path):
     left = "RankError: Rank 0 of 2 cannot reach the others: one has stopped"
     for rank in (0, 1):
         messages = (tmp_path / f"messages {rank}").read_text().split("\n\n")
-        for message, start_of in zip(messages, [*expected, left][: 11 - rank], strict=True):
+        for message, start_of in zip(messages, [*expected, left][: 13 - rank], strict=True):
             for part in start_of.split(" .* "):
                 assert part in message
 

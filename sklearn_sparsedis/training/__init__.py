@@ -11,6 +11,7 @@ from sklearn_sparsedis.training._episodes import (
 )
 from sklearn_sparsedis.training._fit_tasks import FitTasks
 from sklearn_sparsedis.training._held_out import hold_out
+from sklearn_sparsedis.training._identity import NotComparable, describe
 from sklearn_sparsedis.training._meta_train import MetaTrainingPlan, meta_train
 from sklearn_sparsedis.training._net import OPTIMIZERS, BilevelNet
 from sklearn_sparsedis.training._objective import BilevelObjective
@@ -34,12 +35,14 @@ __all__ = [
     "FitTasks",
     "HeldOutEpisodes",
     "MetaTrainingPlan",
+    "NotComparable",
     "OPTIMIZERS",
     "ProgressBar",
     "Ranks",
     "TrainingPlan",
     "TrainingRecord",
     "TrainingRun",
+    "describe",
     "encode",
     "encode_rows",
     "fit_episodes",

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 
 import numpy as np
@@ -158,6 +159,63 @@ def test_other_fits_are_refused(path, change, shift, message):
         model.fit(DATA.X, DATA.Y + 1)
     with pytest.raises(ValueError, match=r"which differs in class"):
         clone(MODELS["classes"]).set_params(callbacks=[Checkpoint(path)]).fit(DATA.X, LABELS)
+
+
+def factory(width):
+    return lambda n, m: nn.Sequential(nn.Linear(n, width), nn.Tanh(), nn.Linear(width, m))
+
+
+def module(layer, seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(6, 3), layer)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ({"loss": {0: "logistic"}}, {"loss": {1: "logistic"}}, r"loss \({0: 'logistic'} there"),
+        (
+            {"loss": {0: "logistic", 1: "squared_error"}},
+            {"loss": {0: "squared_error", 1: "logistic"}},
+            r"loss \({0: 'logistic', 1: 'squared_error'} there, {0: 'squared_error', 1: 'log",
+        ),
+        ({"encoder": module(nn.ReLU())}, {"encoder": module(nn.Tanh())}, r"encoder \(Sequential"),
+        ({"encoder": module(nn.ReLU())}, {"encoder": module(nn.ReLU(), 1)}, "encoder"),
+        ({"encoder": factory(8)}, {"encoder": factory(9)}, r"encoder \(factory.<locals>.<lambda>"),
+        (
+            {"encoder": lambda n, m: nn.Linear(n, m)},
+            {"encoder": lambda n, m: nn.Linear(n, m, bias=False)},
+            r"encoder \(<lambda> \w+ there, <lambda> \w+ here\)",
+        ),
+    ],
+)
+def test_other_losses_and_encoders_are_refused(path, before, after, named):
+    Y = np.c_[DATA.Y[:, :2] > 0, DATA.Y[:, 2:]]
+    model = clone(MODELS["one epoch"]).set_params(callbacks=[Checkpoint(path)], max_iter=3)
+    found = model.set_params(**before).fit(DATA.X, Y).coef_
+    assert (clone(model).fit(DATA.X, Y).coef_ == found).all()
+    with pytest.raises(ValueError, match=rf"another fit, which differs in .*{named}"):
+        clone(model).set_params(**after).fit(DATA.X, Y)
+
+
+def test_tasks_that_change_their_losses_with_their_names_are_refused(path):
+    pd = pytest.importorskip("pandas")
+    model = clone(MODELS["one epoch"]).set_params(callbacks=[Checkpoint(path)], max_iter=3)
+    model.set_params(loss={"a": "logistic"})
+    Y = pd.DataFrame(DATA.Y[:, :2] > 0, columns=["a", "b"]).astype(float)
+    model.fit(DATA.X, Y)
+    with pytest.raises(ValueError, match=r"another fit, which differs in data losses"):
+        model.fit(DATA.X, Y.set_axis(["b", "a"], axis=1))
+
+
+def test_an_encoder_that_nothing_tells_from_others_is_refused(path):
+    lock = threading.Lock()
+    model = clone(MODELS["one epoch"]).set_params(callbacks=[Checkpoint(path)])
+    model.set_params(encoder=lambda n, m: nn.Linear(n, m) if lock else None)
+    with pytest.raises(ValueError, match=r"cannot tell one encoder from another.* holds a lock"):
+        model.fit(DATA.X, DATA.Y)
+    assert not path.exists()
+    model.set_params(callbacks=None).fit(DATA.X, DATA.Y)
 
 
 def test_the_same_parameters_in_other_types_are_the_same(path):
