@@ -53,8 +53,9 @@ class Checkpoint:
     -----
     `fit` needs a `random_state` that is not None, and refuses the file of other parameters or other
     data. An encoder of yours is compared by structure, weights and code, with what the code refers
-    to (closures, defaults, globals); one whose state cannot be read is refused. `partial_fit` writes none. Other callbacks among `callbacks` start anew, unless they have
-    `state_dict` and `load_state_dict`.
+    to (closures, defaults, globals); one whose state cannot be read is refused. `partial_fit`
+    writes none. Other callbacks among `callbacks` start anew, unless they have `state_dict` and
+    `load_state_dict`.
 
     Examples
     --------
