@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsedis.nn._encoders import image_shape
+from sklearn_sparsedis.nn._generators import Generators
 
 __all__ = ["ImageInput", "with_image_input"]
 
@@ -64,7 +65,7 @@ def _takes(network: nn.Module, n_features: int) -> bool:
     weight = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
     network.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), Generators(0):
             output = network(weight.new_zeros(TRIED, n_features))
     except Exception:  # whatever code of the user's raises for a shape that it does not take
         return False
