@@ -80,7 +80,7 @@ def test_ranks_that_were_given_different_things_are_told(tmp_path):
         r"shape of Y must be the same on all 2 ranks .* (301, 21) on rank 0, (301, 20) on rank 1",
         "ValueError: F must be the same on all 2 ranks",
         "ValueError: Input X contains NaN",
-        "ValueError: Input y contains infinity",
+        "ValueError: Input Y contains infinity",
     ]
     left = "RankError: Rank 0 of 2 cannot reach the others: one has stopped"
     for rank in (0, 1):
