@@ -1,15 +1,20 @@
-"""What all estimators have in common: pickles say which version wrote them."""
+"""What estimators have in common: pickles with a version, and heads that weigh components."""
 
+import sys
 from typing import Any
 
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsedis._version import __version__
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.exceptions import VersionMismatchWarning
 
-__all__ = ["StampedEstimator"]
+__all__ = ["ComponentHeads", "StampedEstimator"]
 
+# packages that take `coef_` for weights of the columns of X
+READERS = ("shap.explainers.", "sklearn.feature_selection.")
 STAMP = "_sklearn_sparsedis_version"
 
 
@@ -29,3 +34,57 @@ class StampedEstimator(BaseEstimator):
             name = type(self).__name__
             warn_caller(VersionMismatchWarning(name, stored, __version__))
         super().__setstate__(state)
+
+
+class ComponentHeads:
+    """Estimator whose `coef_` weighs components rather than the columns of X."""
+
+    intercept_: NDArray[Any]
+    encoder_: Any
+
+    @property
+    def coef_(self) -> NDArray[Any]:
+        """Heads, on the components."""
+        name = type(self).__name__
+        if "coef_" not in vars(self):
+            raise AttributeError(f"{name!r} object has no attribute 'coef_'")
+        # where there are as many components as columns, nothing else would show the mistake
+        reader = str(sys._getframe(1).f_globals.get("__name__"))
+        if reader.startswith(READERS):
+            raise TypeError(
+                f"coef_ of {name} weighs components: it cannot be read as weights of the columns "
+                f"of X, as {reader} does. Where components are linear in X, coef_features_ has "
+                'those: pass importance_getter="coef_features_". For all models there are '
+                "sklearn.inspection.permutation_importance and shap.Explainer(model.predict, X)."
+            )
+        heads: NDArray[Any] = vars(self)["coef_"]
+        return heads
+
+    @coef_.setter
+    def coef_(self, heads: NDArray[Any]) -> None:
+        vars(self)["coef_"] = heads
+
+    @property
+    def coef_features_(self) -> NDArray[Any]:
+        """Heads on the columns of X, where the components are linear in these."""
+        matrix, _ = self._linear_map("coef_features_")
+        return self.coef_ @ matrix
+
+    @property
+    def intercept_features_(self) -> NDArray[Any]:
+        """Intercepts beside `coef_features_`."""
+        _, offset = self._linear_map("intercept_features_")
+        return self.coef_ @ offset + self.intercept_
+
+    def _linear_map(self, wanted: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Matrix (n_components, n_features) and offset (n_components,) from X to components."""
+        check_is_fitted(self)
+        found = self.encoder_.linear_map()
+        if found is None:
+            raise AttributeError(
+                f"{type(self).__name__} has no {wanted}: its components are no linear map of X. "
+                'encoder="linear" has one; for other encoders there are '
+                "sklearn.inspection.permutation_importance and shap.Explainer(model.predict, X)."
+            )
+        matrix, offset = found
+        return matrix.numpy(), offset.numpy()

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_sparsedis._arrays import check_labelled
-from sklearn_sparsedis._base import StampedEstimator
+from sklearn_sparsedis._base import ComponentHeads, StampedEstimator
 from sklearn_sparsedis._episodes_mixin import EpisodesMixin, check_labels
 from sklearn_sparsedis._fit_tasks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis._meta_fitting import (
@@ -44,6 +44,7 @@ class GroupLassoSVMMetaClassifier(
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     ClassifierMixin,
+    ComponentHeads,
     StampedEstimator,
 ):
     r"""Few-shot classifier: shared features of which each small task uses a few.
@@ -143,6 +144,11 @@ class GroupLassoSVMMetaClassifier(
         Coefficients of each class on the features, also where there are two.
     intercept_ : ndarray of shape (n_classes,)
         Intercept of each class.
+    coef_features_ : ndarray of shape (n_classes, n_features)
+        With encoder="linear" only, the same heads on the columns of X:
+        ``X @ coef_features_.T + intercept_features_`` gives the scores of the classes.
+    intercept_features_ : ndarray of shape (n_classes,)
+        Their intercepts.
     support_ : ndarray of bool, shape (n_components,)
         Features in use.
     dual_gap_ : float

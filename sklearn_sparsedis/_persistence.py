@@ -144,7 +144,8 @@ SparseRotation
         Fitted. Of an encoder that is a module of yours the weights are stored, the code is not:
         `load_model` must be given it.
     path : str or path-like
-        Where; a file that is there is replaced.
+        Where; a file that is there is replaced and leaves its permissions to the new one. Of a
+        symbolic link the target is replaced.
 
     Raises
     ------
@@ -253,7 +254,7 @@ def load_model(path: str | os.PathLike[str], *, encoder: UserEncoder | None = No
             raise ValueError(f"it holds a {content['class']!r}, which is none of our estimators")
         kind = MODELS[content["class"]]
         params, attributes = dict(content["params"]), dict(content["attributes"])
-        _check_names(kind.estimator, params, attributes)
+        _check_names(kind, params, attributes)
         _check_encoder(params.get("encoder"), attributes.get("encoder_"), encoder)
         if params.get("encoder") == YOURS:
             params["encoder"] = encoder
@@ -309,15 +310,15 @@ def _check_encoder(param: object, stored: Any, given: UserEncoder | None) -> Non
         raise ValueError(f"encoder= must be an nn.Module or a callable, got {given!r}")
 
 
-def _check_names(kind: type[StampedEstimator], params: Any, attributes: Any) -> None:
-    known = set(kind().get_params(deep=False))
+def _check_names(kind: Model, params: Any, attributes: Any) -> None:
+    known, owner = set(kind.estimator().get_params(deep=False)), kind.estimator.__name__
     if set(params) != known:
         odd = sorted(map(str, set(params) ^ known))
-        raise ValueError(f"parameters of {kind.__name__} are missing or unknown: {', '.join(odd)}")
+        raise ValueError(f"parameters of {owner} are missing or unknown: {', '.join(odd)}")
     for name in attributes:
         ours = isinstance(name, str) and name.isidentifier() and not name.startswith("__")
-        if not ours or hasattr(kind, name):
-            raise ValueError(f"{kind.__name__} can have no attribute {name!r}")
+        if not ours or (hasattr(kind.estimator, name) and name not in kind.fitted):
+            raise ValueError(f"{owner} can have no attribute {name!r}")
 
 
 def _try_out(model: Any) -> None:

@@ -20,7 +20,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from sklearn_sparsedis._base import StampedEstimator
+from sklearn_sparsedis._base import ComponentHeads, StampedEstimator
 from sklearn_sparsedis._fit_tasks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis._fitted_heads import FittedHeads, fit_heads
 from sklearn_sparsedis._fitting import fit_encoder, ready_encoder
@@ -58,6 +58,7 @@ class SparseDisentangledRepresentation(
     TransformerMixin,
     MultiOutputMixin,
     RegressorMixin,
+    ComponentHeads,
     StampedEstimator,
 ):
     """Components of X that are shared by many tasks, each of which uses only a few of them.
@@ -174,6 +175,11 @@ class SparseDisentangledRepresentation(
         Heads, in the units of Y; of the log-odds for logistic tasks.
     intercept_ : ndarray of shape (n_tasks,)
         Intercepts.
+    coef_features_ : ndarray of shape (n_tasks, n_features)
+        With encoder="linear" only, the same heads on the columns of X:
+        ``X @ coef_features_.T + intercept_features_`` gives the predictions, or their log-odds.
+    intercept_features_ : ndarray of shape (n_tasks,)
+        Their intercepts.
     support_ : ndarray of bool, shape (n_tasks, n_components)
         Which task uses which component; with `common_head`, in which it deviates. The same for
         all outputs of a task.

@@ -11,7 +11,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsedis._arrays import check_numbers
-from sklearn_sparsedis._base import StampedEstimator
+from sklearn_sparsedis._base import ComponentHeads, StampedEstimator
 from sklearn_sparsedis._checkpoints import agree
 from sklearn_sparsedis._head_basis import HeadBasis, find_head_basis
 from sklearn_sparsedis._observations import Observations, check_observations
@@ -37,7 +37,9 @@ from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.training import Ranks
 
 
-class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedEstimator):
+class SparseRotation(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ComponentHeads, StampedEstimator
+):
     """Components of given features that few tasks each use: the sparsest basis of their heads.
 
     Least-squares heads of many tasks on features F determine the latents only up to a linear map.
@@ -70,6 +72,10 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
     coef_ : ndarray of shape (n_tasks, n_components)
         Heads on the components, refitted by least squares on their supports.
     intercept_ : ndarray of shape (n_tasks,)
+        Their intercepts.
+    coef_features_ : ndarray of shape (n_tasks, n_features)
+        The same heads on the features, ``coef_ @ rotation_``.
+    intercept_features_ : ndarray of shape (n_tasks,)
         Their intercepts.
     support_ : ndarray of bool, shape (n_tasks, n_components)
         Which task uses which component.
@@ -326,6 +332,10 @@ class SparseRotation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, StampedE
         self.head_spectrum_ = basis.spectrum
         self.tasks_ = tasks
         self._n_features_out = len(white)
+
+    def _linear_map(self, wanted: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        check_is_fitted(self)
+        return self.rotation_, -self.rotation_ @ self.mean_
 
     def transform(self, F: ArrayLike) -> NDArray[Any]:
         """Components of features.

@@ -73,7 +73,11 @@ def test_documented_attributes_are_those_of_a_fitted_estimator(name):
         estimator.fit(data.X, data.Y[:, 0] > 0)
     else:
         estimator.fit(data.X, data.Y)
-    there = {key for key in vars(estimator) if key.endswith("_") and not key.startswith("_")}
+    properties = dict(
+        inspect.getmembers(type(estimator), lambda found: isinstance(found, property))
+    )
+    names = [*vars(estimator), *properties]
+    there = {key for key in names if key.endswith("_") and not key.startswith("_")}
     doc = NumpyDocString(inspect.getdoc(PUBLIC[name]))
     # names of features are there for data frames only
     assert set(names_in(doc["Attributes"])) - {"feature_names_in_"} == there

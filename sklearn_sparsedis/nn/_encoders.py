@@ -259,6 +259,20 @@ class Encoder(nn.Module):
         """Let the raw outputs be `matrix` r of the network's r; call `calibrate` afterwards."""
         self.rotation = matrix.to(self.mean)
 
+    @torch.no_grad()
+    def linear_map(self) -> tuple[Tensor, Tensor] | None:
+        """Matrix (n_components, n_features) and offset from rows to components after training.
+
+        In double precision; None where the network is none of our linear ones.
+        """
+        if not isinstance(self.network, LinearNetwork):
+            return None
+        matrix = self.network.linear.weight.double() / self.scale.double()
+        if self.rotation is not None:
+            matrix = self.rotation.double() @ matrix
+        matrix = matrix / self.std.double()[:, None]
+        return matrix, -matrix @ self.center.double() - self.mean.double() / self.std.double()
+
     def forward(self, x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         return self.normalise(self.raw(x), sample_weight)
 
