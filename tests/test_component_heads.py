@@ -32,6 +32,7 @@ SMALL = {"encoder": "linear", "max_iter": 30, "early_stopping": False, "random_s
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Not every component is determined:UserWarning"),
     pytest.mark.filterwarnings("ignore:.*use no feature:UserWarning"),
+    pytest.mark.filterwarnings("ignore:n_components=10 exceeds the rank of X:UserWarning"),
 ]
 
 
