@@ -180,7 +180,7 @@ def _run(
             loss = min(run.held_out_losses)
             if len(table.X) < MIN_ROWS_TO_SPARE:
                 # callbacks have seen the training that chose the number of steps
-                plan = replace(plan, callbacks=())
+                plan = replace(plan, callbacks=(), title="again, on all labels")
                 objective = _objective(
                     p, table, targets, started, seed, more_rows=plan.constant_rate
                 )

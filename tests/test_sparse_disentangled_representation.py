@@ -425,13 +425,14 @@ def test_interruption_leaves_no_half_fitted_state(data):
     np.testing.assert_array_equal(fitted.predict(data.X), before)
 
 
-def test_skorchs_early_stopping_ends_training_gracefully(data):
+def test_skorchs_early_stopping_ends_training_gracefully(data, capsys):
     from skorch.callbacks import EarlyStopping
 
     stop = EarlyStopping(monitor="valid_loss", patience=1, threshold=0.5)
-    fitted = model(callbacks=[stop]).fit(data.X, data.Y)
+    fitted = model(callbacks=[stop], verbose=True).fit(data.X, data.Y)
     assert len(fitted.loss_curve_) < 40
     assert fitted.score(data.X, data.Y) > 0.5
+    assert "outer steps, stopped early (a callback asked for it)" in capsys.readouterr().err
 
 
 def test_divergence_is_an_error(data):
@@ -465,6 +466,26 @@ def test_progress_bar_only_under_verbose(data, capsys):
     assert capsys.readouterr().err == ""
     model(max_iter=5, verbose=True).fit(data.X, data.Y)
     assert "outer steps" in capsys.readouterr().err
+
+
+def bars(capsys):
+    """The progress bars on standard error as they were left."""
+    lines = capsys.readouterr().err.split("\n")
+    return [line.split("\r")[-1] for line in lines if line]
+
+
+def test_progress_bars_name_their_training_and_say_why_it_ended(data, capsys):
+    noise = np.random.default_rng(0).normal(size=data.Y.shape)
+    fixed = {"penalty": "l2", "verbose": True, "learning_rate": 0.1, "max_iter": 100}
+    hasty = model(n_iter_no_change=1, **fixed).fit(data.X, noise)
+    first, *more = bars(capsys)
+    why = f"held-out loss no lower since step {hasty.n_iter_}"
+    assert first.startswith(f"outer steps, stopped early ({why}): ")
+    assert len(more) == (hasty.n_iter_ > 0), "no bar of a training without steps"
+    model(verbose=True, max_iter=5, early_stopping=True).fit(data.X, data.Y)
+    first, second = bars(capsys)
+    assert first.startswith("outer steps: 100%")
+    assert second.startswith("again, on all labels: 100%")
 
 
 @pytest.mark.parametrize("penalty", ["l1", "l2"])

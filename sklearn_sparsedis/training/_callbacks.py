@@ -52,7 +52,7 @@ class EarlyStopping(Callback):
         net.history.record("valid_loss", loss)
         waited = len(self.losses_) - 1 - self._best_index
         if waited >= self.patience and net.n_steps_done >= self.earliest:
-            raise StopTraining
+            raise StopTraining(f"held-out loss no lower since step {self.best_step_}")
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         if self._best_state is None:
@@ -90,13 +90,16 @@ class ProgressBar(Callback):
     ----------
     n_steps : int
         Length of the bar.
+    title : str
+        What the steps are.
     """
 
-    def __init__(self, n_steps: int) -> None:
+    def __init__(self, n_steps: int, title: str) -> None:
         self.n_steps = n_steps
+        self.title = title
 
     def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        self._bar = tqdm(total=self.n_steps, desc="outer steps", leave=True)
+        self._bar = tqdm(total=self.n_steps, desc=self.title, leave=True)
 
     def on_batch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         self._bar.update(net.n_steps_done - self._bar.n)
@@ -109,4 +112,6 @@ class ProgressBar(Callback):
         self._bar.set_postfix(shown)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        if net.stopped:
+            self._bar.set_description_str(f"{self.title}, stopped early ({net.stopped})")
         self._bar.close()

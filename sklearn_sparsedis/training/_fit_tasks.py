@@ -6,7 +6,7 @@ from typing import Any
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
-from sklearn_sparsedis.training._net import StopTraining
+from sklearn_sparsedis.training._net import ASKED_FOR, StopTraining
 
 __all__ = ["FitTasks"]
 
@@ -49,7 +49,7 @@ class FitTasks(Callback):
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         block, self._block = self._block, None
         if self._end(block, net):
-            raise StopTraining
+            raise StopTraining(ASKED_FOR)
 
     def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         if self._block is not None:  # another callback has ended the training

@@ -26,6 +26,8 @@ class MetaTrainingPlan:
         Evaluations without improvement after which training stops.
     anneal : bool
         Whether the group penalty grows to its strength during training.
+    title : str
+        Of the progress bar under `verbose`.
     record : TrainingRecord, optional
         Where the training is written down, and continued from.
     """
@@ -39,6 +41,7 @@ class MetaTrainingPlan:
     anneal: bool = True
     callbacks: Sequence[Callback] = ()
     verbose: bool = False
+    title: str = "outer steps"
     record: TrainingRecord | None = None
 
 

@@ -1,6 +1,5 @@
 """The skorch net that trains an encoder through its heads."""
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +16,10 @@ from sklearn_sparsedis.training._checkpoint import TrainingCheckpoint
 from sklearn_sparsedis.training._episodes import EpisodeObjective
 from sklearn_sparsedis.training._objective import BilevelObjective
 
-__all__ = ["OPTIMIZERS", "BilevelNet", "StopTraining"]
+__all__ = ["ASKED_FOR", "OPTIMIZERS", "BilevelNet", "StopTraining"]
+
+# reason of a callback that gives none
+ASKED_FOR = "a callback asked for it"
 
 # one kernel for all parameters takes half to a third of the time of one an operation and parameter;
 # momentum as in the paper's few-shot experiments
@@ -34,7 +36,7 @@ LINEAR_PATH_RATE = 3.0
 
 
 class StopTraining(Exception):  # noqa: N818  # a signal, not an error
-    """Raised by a callback to end training early."""
+    """Raised by a callback to end training early; says why."""
 
 
 class _NoCriterion(nn.Module):
@@ -110,6 +112,8 @@ class BilevelNet(NeuralNet):
         self.anneal = anneal
         self.checkpoint = checkpoint
         self._continued = False
+        # why training ended early, if it did
+        self.stopped = ""
 
     @property
     def _default_callbacks(self) -> list[Any]:
@@ -166,7 +170,7 @@ class BilevelNet(NeuralNet):
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt as stop:
             if method_name == "on_epoch_end":
-                raise StopTraining from stop
+                raise StopTraining(ASKED_FOR) from stop
             raise
 
     def train(self, n_epochs: int) -> "BilevelNet":
@@ -176,7 +180,9 @@ class BilevelNet(NeuralNet):
         if self.checkpoint is not None and self.checkpoint.restore(self):
             self._continued = True
             n_epochs -= len(self.history) - 1
-        with contextlib.suppress(StopTraining):
+        try:
             self.fit_loop(self.batches, epochs=n_epochs)
+        except StopTraining as stop:
+            self.stopped = str(stop)
         self.notify("on_train_end", X=None, y=None)
         return self

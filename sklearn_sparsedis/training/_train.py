@@ -38,6 +38,8 @@ class TrainingPlan:
         Whether the learning rate stays what it is instead of falling to zero.
     patience : int
         Evaluations without improvement after which training stops.
+    title : str
+        Of the progress bar under `verbose`.
     record : TrainingRecord, optional
         Where the training is written down, and continued from.
     """
@@ -55,6 +57,7 @@ class TrainingPlan:
     patience: int = N_EVALUATIONS
     callbacks: Sequence[Callback] = ()
     verbose: bool = False
+    title: str = "outer steps"
     record: TrainingRecord | None = None
 
 
@@ -142,8 +145,8 @@ def run_steps(
     if checkpoint is not None and checkpoint.done:
         return checkpoint.result(objective)
     watching: list[Callback] = [] if stopping is None else [stopping]
-    if plan.verbose and objective.ranks.main:
-        watching.append(ProgressBar(n_steps))
+    if plan.verbose and n_steps and objective.ranks.main:
+        watching.append(ProgressBar(n_steps, plan.title))
     net = BilevelNet(
         objective,
         batches,
