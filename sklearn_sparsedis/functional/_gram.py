@@ -244,8 +244,8 @@ def _shared(
 
 def _own_features(Z: Tensor, y: Tensor, share: Tensor, centre: bool) -> GramStatistics:
     z_mean, y_mean = (share[..., None] * Z).sum(-2), (share * y).sum(-1)
-    if centre:
-        Z, y = Z - z_mean[..., None, :], y - y_mean[..., None]
+    if centre:  # moments are least about the mean, which needs no derivative
+        Z, y = Z - z_mean.detach()[..., None, :], y - y_mean[..., None]
     weighted = share[..., None] * Z
     gram = Z.mT @ weighted
     corr = (weighted.mT @ y[..., None])[..., 0]
@@ -255,8 +255,9 @@ def _own_features(Z: Tensor, y: Tensor, share: Tensor, centre: bool) -> GramStat
 def _shared_features(
     Z: Tensor, y: Tensor, share: Tensor, centre: bool, rounding: float | None
 ) -> GramStatistics:
-    # the common mean is taken away first: about it, no problem's moments cancel badly
-    origin = Z.mean(0) if centre else Z.new_zeros(Z.shape[1])
+    # the common mean is taken away first: about it, no problem's moments cancel badly, and they do
+    # not depend on it
+    origin = Z.detach().mean(0) if centre else Z.new_zeros(Z.shape[1])
     y_mean = (share * y).sum(-1)
     y = y - y_mean[..., None] if centre else y
     about, corr, z_mean, y_sq = _moments_apart(Z - origin, y, share)

@@ -53,7 +53,7 @@ def component_statistics(
     calibrate : bool
         Whether to keep the normalisation of these rows for good.
     rounding : float
-        As in `centred_gram`, of components; more where raw outputs are far from zero.
+        As in `centred_gram`, of components.
     """
     if part is None and encoder.training and not calibrate and _are_shared(weights):
         return _standard(raw, y, weights, encoder.mean.dtype)
@@ -79,9 +79,7 @@ def component_statistics(
         stats.y_mean,
     )
     # the moments about the mean of all rows, in double precision, round as well
-    limit = max(rounding**2, ROUNDED * torch.finfo(raw.dtype).eps)
-    size = (mean * rate).detach().square()
-    return without_constants(stats, limit * (1 + size))
+    return without_constants(stats, max(rounding**2, ROUNDED * torch.finfo(raw.dtype).eps))
 
 
 def _are_shared(weights: Tensor | None) -> bool:
