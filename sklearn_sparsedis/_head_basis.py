@@ -36,6 +36,8 @@ class HeadBasis:
         See `solvers.SparseBasisResult`; zero where nothing is known.
     identified : ndarray of bool, shape (n_components,)
     n_latents : int
+    n_found, n_starts : int
+        Random starts that led to the basis, and of all; zero where there was nothing to search.
     spectrum : ndarray of shape (min(n_tasks, r),)
     problems : tuple of str
         What the data do not determine, in words.
@@ -49,6 +51,8 @@ class HeadBasis:
     stability: NDArray[Any]
     identified: NDArray[Any]
     n_latents: int
+    n_found: int
+    n_starts: int
     spectrum: NDArray[Any]
     problems: tuple[str, ...]
 
@@ -113,6 +117,7 @@ def find_head_basis(
     unused = np.full((n_tasks, n_total), 0.5)
     trust = {name: np.zeros(n_total) for name in _TRUST}
     identified = np.zeros(n_total, dtype=bool)
+    n_found = n_starts = 0
     if n_latents < n_total or n_latents == 0:
         remedies = [f"set n_components={n_latents}"] if n_latents else ["add rows"]
         remedies += ["add tasks that use more of the features"] if n_latents < r else []
@@ -126,6 +131,7 @@ def find_head_basis(
         result = _search(
             coef[known] @ directions[:n_latents].T, stderr[known], n_init, device, seed
         )
+        n_found, n_starts = int(result.n_found), int(result.n_starts)
         A = np.linalg.inv(result.directions.numpy().T)
         A /= np.linalg.norm(A, axis=1, keepdims=True)
         order = np.argsort(result.unused.numpy().sum(axis=0), kind="stable")[:n_total]
@@ -172,6 +178,8 @@ def find_head_basis(
         stability=trust["stability"],
         identified=identified,
         n_latents=n_latents,
+        n_found=n_found,
+        n_starts=n_starts,
         spectrum=spectrum,
         problems=tuple(problems),
     )

@@ -202,7 +202,8 @@ class SparseDisentangledRepresentation(
         `spread` of coefficients and `intercept_spread` of intercepts between tasks.
     confidence_ : Bunch or None
         With "l0" what the components rest on: `scores`, `chance`, `margin`, `stability` and
-        `identified` of each component and `n_latents`, as `SparseRotation` explains them;
+        `identified` of each component, `n_latents`, `n_found` and `n_starts`, as `SparseRotation`
+        explains them;
         `problems`, in words; `dense_coef`, the heads before the components were turned.
     loss_curve_ : ndarray
         Outer loss of each step.

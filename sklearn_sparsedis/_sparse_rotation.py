@@ -54,7 +54,8 @@ class SparseRotation(
         (`n_latents_`). Those past the rank of the features are constant zero, with a warning.
     n_init : int, default=None
         Random starts of the search; None takes 8 to 64, as many as a fixed budget of arithmetic
-        allows.
+        allows, and searches up to four times more, from half as many, until two starts have led to
+        the best basis.
     device : str or torch.device, default="cpu"
         Where the search runs. The heads are a small matrix: a CPU is rarely slower.
     random_state : int, RandomState instance or None, default=None
@@ -94,6 +95,9 @@ class SparseRotation(
         least four fifths of the bootstrap samples.
     n_latents_ : int
         How many independent directions of the features the heads use beyond their errors.
+    n_found_, n_starts_ : int
+        Random starts that led to this basis, and of all. Where it was found once only, more starts
+        may find a better one.
     head_spectrum_ : ndarray of shape (min(n_tasks, rank of F),)
         Singular values of the heads in units of their standard errors, over the largest value that
         errors alone would give: `n_latents_` of them exceed one.
@@ -329,6 +333,7 @@ class SparseRotation(
         self.stability_ = basis.stability
         self.identified_ = basis.identified
         self.n_latents_ = basis.n_latents
+        self.n_found_, self.n_starts_ = basis.n_found, basis.n_starts
         self.head_spectrum_ = basis.spectrum
         self.tasks_ = tasks
         self._n_features_out = len(white)

@@ -53,10 +53,9 @@ class SparsestBasis:
 
     def confidence(self) -> Bunch:
         """What the components rest on, for users."""
-        names = ("scores", "chance", "margin", "stability", "identified", "n_latents", "problems")
-        return Bunch(
-            **{name: getattr(self.basis, name) for name in names}, dense_coef=self.dense_coef
-        )
+        left_out = {"rotation", "unused", "spectrum"}
+        told = {k: v for k, v in vars(self.basis).items() if k not in left_out}
+        return Bunch(**told, dense_coef=self.dense_coef)
 
 
 def find_sparsest_basis(

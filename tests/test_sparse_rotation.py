@@ -177,6 +177,13 @@ def test_same_seed_same_fit_and_pickle():
     np.testing.assert_array_equal(model.transform(F), copy.transform(F))
 
 
+def test_how_often_the_basis_was_found_is_said():
+    F, Y, _, _ = make_tasks(11)
+    model = SparseRotation(random_state=0).fit(F, Y)
+    assert 2 <= model.n_found_ <= model.n_starts_ == 64
+    assert SparseRotation(n_init=5, random_state=0).fit(F, Y).n_starts_ == 5
+
+
 def test_works_in_a_pipeline_without_a_warning():
     F, Y, Z, _ = make_tasks(12)
     with warnings.catch_warnings():

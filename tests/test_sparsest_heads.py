@@ -39,6 +39,7 @@ def test_correlated_latents_are_recovered(data, dtype):
     np.testing.assert_allclose(Z.std(0), 1, atol=1e-4)
     assert fitted.confidence_.identified.all()
     assert fitted.confidence_.n_latents == 4
+    assert 2 <= fitted.confidence_.n_found <= fitted.confidence_.n_starts
     assert (fitted.coef_.sum(0) > 0).all()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.solvers._sparse_basis_exchange import Candidates
+from sklearn_sparsedis.solvers._sparse_basis_exchange import Candidates, found_best
 from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns, unused_probability
 from sklearn_sparsedis.solvers._sparse_basis_sample import sample_size, search_many
 from sklearn_sparsedis.solvers._sparse_basis_search import Heads
@@ -23,6 +23,7 @@ _RELATIVE_NOISE_FLOOR = 1e-4
 _N_NORMALS = 1000
 _NORMALS_TIMES_TASKS = 200_000
 _N_BOOTSTRAP = 100
+_N_SEARCHES = 5
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class SparseBasisResult:
         than 25 degrees away in coordinates that make the heads spherical.
     stability : Tensor of shape (m,)
         Share of bootstrap samples of the tasks that still choose the direction among its rivals.
+    n_found : Tensor of shape ()
+        Random starts that led to this basis.
+    n_starts : Tensor of shape ()
+        Random starts of all searches.
     """
 
     directions: Tensor
@@ -63,6 +68,8 @@ class SparseBasisResult:
     chance: Tensor
     margin: Tensor
     stability: Tensor
+    n_found: Tensor
+    n_starts: Tensor
 
 
 def _spherical(H: Tensor, stderr: Tensor) -> tuple[Heads, Tensor]:
@@ -112,7 +119,8 @@ def solve_sparse_basis(
     stderr : Tensor of shape (T,)
         Standard error of a head's coefficients.
     n_starts : int, optional
-        Random starts, all searched at once; by default what a fixed budget of arithmetic allows.
+        Random starts, all searched at once; by default what a fixed budget of arithmetic allows,
+        and up to four further searches of half as many until two starts have led to the best basis.
     max_rounds : int, default=12
         Most rounds of perturbation and renewed search; they end after two without gain.
     generator : torch.Generator, optional
@@ -160,11 +168,11 @@ def solve_sparse_basis(
     with torch.no_grad():
         heads, to_sphere = _spherical(H, stderr)
         n_seen = sample_size(n_tasks, m)
-        n_starts = n_starts or default_n_starts(n_tasks, m)
         found = search_many(
             heads,
             generator,
-            n_starts=n_starts,
+            n_starts=n_starts or default_n_starts(n_tasks, m),
+            n_searches=1 if n_starts else _N_SEARCHES,
             n_normals=max(64, min(_N_NORMALS, _NORMALS_TIMES_TASKS // n_seen)),
             max_rounds=max_rounds,
             n_sweeps=3,
@@ -183,6 +191,7 @@ def _result(
     D = found.best(1, n_tasks).squeeze(0)
     c = heads.coefficients(D)
     fit = fit_columns(c, heads.noise)
+    n_found = found_best(found.ends, D).sum()
     unused = unused_probability(c, fit["spike"], fit["share"], fit["slab"])
     directions = torch.nn.functional.normalize(D @ to_sphere.T, dim=1)
     norm = H.norm(dim=1, keepdim=True)
@@ -196,4 +205,6 @@ def _result(
         chance=chance_evidence(heads, D, generator),
         margin=margins(heads, D, found),
         stability=stability(heads, D, found, _N_BOOTSTRAP, generator),
+        n_found=n_found,
+        n_starts=torch.full_like(n_found, len(found.ends)),
     )

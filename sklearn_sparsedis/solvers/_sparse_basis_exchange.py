@@ -4,7 +4,8 @@ Shapes as in `_sparse_basis_search`: directions are rows; D (B, m, m) holds B ba
 single directions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +14,11 @@ from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns
 from sklearn_sparsedis.solvers._sparse_basis_search import ANNEALING, Heads, ascend
 
+SAME = 0.9  # cosine, in spherical coordinates, above which two directions count as one
 N_BEST = 4  # bases that are polished and perturbed
 _REPLACED = 0.4  # share of the rows that a perturbation replaces
 _PATIENCE = 2  # rounds without gain before the search ends
+_ENOUGH = 2  # starts that lead to the best basis
 _AGREEMENT = 0.25  # share of the starts that find the best basis by themselves: no rounds needed
 
 
@@ -29,12 +32,15 @@ class Candidates:
     scores : Tensor of shape (B, m)
     pool : Tensor of shape (K, m)
     pool_scores : Tensor of shape (K,)
+    ends : Tensor of shape (A, m, m)
+        Basis to which each random start led.
     """
 
     D: Tensor
     scores: Tensor
     pool: Tensor
     pool_scores: Tensor
+    ends: Tensor
 
     def joint(self, n_tasks: int) -> Tensor:
         """Joint log-likelihood (B,): column scores plus ``T log |det D|``."""
@@ -43,6 +49,18 @@ class Candidates:
     def best(self, n: int, n_tasks: int) -> Tensor:
         """The n best bases, best first."""
         return self.D.index_select(0, self.joint(n_tasks).topk(min(n, len(self.D))).indices)
+
+
+def found_best(ends: Tensor, best: Tensor) -> Tensor:
+    """Which starts (A,) led to all directions of a basis (m, m)."""
+    return (cosines(best, ends).amax(-1) > SAME).all(-1)
+
+
+def cosines(A: Tensor, B: Tensor) -> Tensor:
+    """Absolute cosines between rows of A (..., p, m) and B (..., q, m)."""
+    return (
+        torch.nn.functional.normalize(A, dim=-1) @ torch.nn.functional.normalize(B, dim=-1).mT
+    ).abs()
 
 
 def column_scores(heads: Heads, D: Tensor) -> Tensor:
@@ -137,7 +155,23 @@ def _compete(heads: Heads, found: Candidates, D: Tensor) -> Candidates:
     pool = torch.cat([found.pool, D.flatten(0, 1)])
     pool_scores = torch.cat([found.pool_scores, scores.flatten()])
     D, scores = exchange(D, scores, pool, pool_scores, len(heads.points))
-    return Candidates(D, scores, pool, pool_scores)
+    return Candidates(D, scores, pool, pool_scores, found.ends)
+
+
+def search_again(heads: Heads, *, n_starts: int, n_searches: int, **options: Any) -> Candidates:
+    """Searches from new starts until two starts have led to the best basis of all.
+
+    After the first search the others have half of its starts; there are `n_searches` at most.
+    """
+    found, n_tasks = search(heads, n_starts=n_starts, **options), len(heads.points)
+    for _ in range(1, n_searches):
+        n_found = found_best(found.ends, found.best(1, n_tasks).squeeze(0)).sum()
+        if not any_true(n_found < _ENOUGH):
+            break
+        more = search(heads, n_starts=max(1, n_starts // 2), **options)
+        both = ((getattr(found, f.name), getattr(more, f.name)) for f in fields(found))
+        found = Candidates(*map(torch.cat, both))
+    return found
 
 
 def search(
@@ -160,10 +194,10 @@ def search(
     noise = torch.randn(n_starts, m, m, generator=generator, dtype=heads.points.dtype)
     D = torch.linalg.qr(noise.to(heads.points.device))[0]
     normals = subset_normals(heads, n_normals, generator)
-    nothing = Candidates(D, D.select(-1, 0), normals, column_scores(heads, normals))
     D = ascend(heads, D, ANNEALING, n_sweeps)
-    alone = Candidates(D, column_scores(heads, D), normals, normals.select(1, 0)).joint(n_tasks)
-    found = _compete(heads, nothing, D)
+    found = Candidates(D, column_scores(heads, D), normals, column_scores(heads, normals), D)
+    alone = found.joint(n_tasks)
+    found = _compete(heads, found, D)
     polished = ascend(heads, found.best(N_BEST, n_tasks), ANNEALING[-4:], n_sweeps)
     found = _compete(heads, found, polished)
     # polishing gains a little everywhere: compare within about one nat a direction
@@ -181,4 +215,8 @@ def search(
         found = _compete(heads, found, torch.cat([found.best(1, n_tasks), polished]))
         gained = found.joint(n_tasks).max() > before + 1e-3 * n_tasks**0.5
         idle = torch.where(gained, torch.zeros_like(idle), idle + 1)
-    return found
+    best = found.best(1, n_tasks)
+    # a search that finds its best basis by exchange alone has found it from one start
+    missed = ~found_best(found.ends, best.squeeze(0)).any()
+    ends = torch.cat([torch.where(missed, best, found.ends[:1]), found.ends[1:]])
+    return replace(found, ends=ends)

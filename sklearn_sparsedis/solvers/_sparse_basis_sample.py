@@ -8,19 +8,19 @@ from torch import Tensor
 
 from sklearn_sparsedis.solvers._sparse_basis_exchange import (
     N_BEST,
+    SAME,
     Candidates,
     column_scores,
+    cosines,
     exchange,
     exchange_gains,
-    search,
+    search_again,
 )
 from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns, log_density
 from sklearn_sparsedis.solvers._sparse_basis_search import ANNEALING, Heads, ascend
 
 __all__ = [
     "RIVALS",
-    "SAME",
-    "cosines",
     "rival_gains",
     "sample_size",
     "score_terms",
@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 RIVALS = 20  # directions of a pool that compete for the place of each row of a basis
-SAME = 0.9  # cosine, in spherical coordinates, above which two directions count as one
 # heads that the search sees: with half of these, correlated and noisy heads of 10 latents misled
 # two searches of three
 _SAMPLE, _SAMPLE_PER_DIRECTION = 2000, 200
@@ -42,16 +41,16 @@ def sample_size(n_tasks: int, m: int) -> int:
 
 
 def search_many(heads: Heads, generator: torch.Generator | None, **options: Any) -> Candidates:
-    """`search` on a sample of the heads, its best bases refined on all.
+    """`search_again` on a sample of the heads, its best bases refined on all.
 
-    Where there are no more heads than the sample has, this is `search`.
+    Where there are no more heads than the sample has, this is `search_again`.
 
     Parameters
     ----------
     heads : Heads
     generator : torch.Generator, optional
     **options
-        Of `search`.
+        Of `search_again`.
 
     Returns
     -------
@@ -67,10 +66,10 @@ def search_many(heads: Heads, generator: torch.Generator | None, **options: Any)
     n_tasks, m = heads.points.shape
     size = sample_size(n_tasks, m)
     if size == n_tasks:
-        return search(heads, generator=generator, **options)
+        return search_again(heads, generator=generator, **options)
     drawn = torch.randperm(n_tasks, generator=generator)[:size]
     sample = heads.part(drawn.to(heads.points.device))
-    found = search(sample, generator=generator, **options)
+    found = search_again(sample, generator=generator, **options)
     best = found.best(1, size).squeeze(0)
     gains = rival_gains(sample, best, found)
     chosen = gains.topk(min(RIVALS, gains.shape[1]), dim=1).indices.flatten()
@@ -83,7 +82,7 @@ def search_many(heads: Heads, generator: torch.Generator | None, **options: Any)
     pool = torch.cat([pool, D.flatten(0, 1)])
     pool_scores = torch.cat([pool_scores, scores.flatten()])
     D, scores = exchange(D, scores, pool, pool_scores, n_tasks)
-    return Candidates(D, scores, pool, pool_scores)
+    return Candidates(D, scores, pool, pool_scores, found.ends)
 
 
 def score_terms(heads: Heads, D: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -108,10 +107,3 @@ def rival_gains(heads: Heads, D: Tensor, found: Candidates) -> Tensor:
     n_tasks = len(heads.points)
     gains = exchange_gains(D.unsqueeze(0), scores, found.pool, found.pool_scores, n_tasks)
     return torch.where(cosines(D, found.pool) < SAME, gains.squeeze(0), -torch.inf)
-
-
-def cosines(A: Tensor, B: Tensor) -> Tensor:
-    """Absolute cosines between rows of A (..., p, m) and B (..., q, m)."""
-    return (
-        torch.nn.functional.normalize(A, dim=-1) @ torch.nn.functional.normalize(B, dim=-1).mT
-    ).abs()

@@ -5,19 +5,17 @@ import math
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.solvers._sparse_basis_exchange import Candidates, exchange
+from sklearn_sparsedis.solvers._sparse_basis_exchange import SAME, Candidates, cosines, exchange
 from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns
 from sklearn_sparsedis.solvers._sparse_basis_sample import (
     RIVALS,
-    SAME,
-    cosines,
     rival_gains,
     sample_size,
     score_terms,
 )
 from sklearn_sparsedis.solvers._sparse_basis_search import ANNEALING, Heads, ascend
 
-_N_FOLDS, _N_SWEEPS, _EM_STEPS = 10, 2, 20
+_N_FOLDS, _N_SWEEPS, _EM_STEPS = 10, 1, 10
 _STRONG = 3.0  # nats: odds of twenty to one
 
 
