@@ -1,7 +1,6 @@
 """GroupLassoSVMMetaClassifier: an encoder trained such that few examples of new classes suffice."""
 
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self
 
@@ -33,6 +32,7 @@ from sklearn_sparsedis._meta_fitting import (
 )
 from sklearn_sparsedis._parameters import warn_channels_first
 from sklearn_sparsedis._validation import check_device, check_magnitude, unchanged_on_failure
+from sklearn_sparsedis._warnings import muted
 from sklearn_sparsedis.nn import Encoder
 
 __all__ = ["GroupLassoSVMMetaClassifier"]
@@ -322,8 +322,7 @@ class GroupLassoSVMMetaClassifier(
         ready = copy.copy(self)
         ready.encoder_ = copy.deepcopy(encoder).to("cpu").eval()
         ready.scale_ = 1.0
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with muted():
             ready._set_head(rows, index, classes)
         return new_attributes(ready, self)
 

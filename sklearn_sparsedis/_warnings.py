@@ -2,8 +2,13 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
-__all__ = ["warn_caller"]
+__all__ = ["muted", "warn_caller"]
+
+_MUTED = ContextVar("muted", default=False)
 
 # top-level names of the modules that stand between a caller and this package
 _BETWEEN = {
@@ -22,10 +27,22 @@ def warn_caller(message: str | Warning, category: type[Warning] = UserWarning) -
     category : type of Warning, default=UserWarning
         Of a message that is a string.
     """
+    if _MUTED.get():
+        return
     frame, stacklevel = sys._getframe(1), 2
     while frame.f_back is not None and _top_level_name(frame.f_globals) in _BETWEEN:
         frame, stacklevel = frame.f_back, stacklevel + 1
     warnings.warn(message, category, stacklevel=stacklevel)
+
+
+@contextmanager
+def muted() -> Iterator[None]:
+    """Leave out this package's warnings, in this thread: filters are those of all threads."""
+    token = _MUTED.set(True)
+    try:
+        yield
+    finally:
+        _MUTED.reset(token)
 
 
 def _top_level_name(namespace: dict[str, object]) -> str:

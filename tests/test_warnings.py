@@ -22,6 +22,7 @@ from sklearn_sparsedis import (
     load_model,
     save_model,
 )
+from sklearn_sparsedis._warnings import muted, warn_caller
 from sklearn_sparsedis.exceptions import VersionMismatchWarning
 from sklearn_sparsedis.model_selection import evaluate_episodes
 from sklearn_sparsedis.solvers import _parts
@@ -150,3 +151,14 @@ def test_warnings_of_a_thread_name_the_line_that_the_thread_runs():
         pool.submit(call).result()
     (warning,) = caught
     assert (warning.filename, warning.lineno) == (__file__, call.__code__.co_firstlineno + 1)
+
+
+def test_one_thread_is_muted_and_no_other():
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(1) as pool, muted():
+        warn_caller("is not heard")
+        with pytest.warns(UserWarning, match="is heard"):
+            pool.submit(warn_caller, "is heard").result()
+        assert warnings.filters == before
+    with pytest.warns(UserWarning, match="is heard"):
+        warn_caller("is heard")

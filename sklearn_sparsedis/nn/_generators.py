@@ -85,8 +85,9 @@ class Generators(TorchDispatchMode):
     def load_state_dict(self, states: dict[str, Tensor]) -> None:
         """Go on from what `state_dict` gave, as far as the devices are here."""
         for device, state in states.items():
-            if device == "cpu" or torch.get_device_module(device).is_available():
-                self.on(torch.device(device)).set_state(state)
+            place = torch.device(device)
+            if (place.index or 0) < torch.get_device_module(place).device_count():
+                self.on(place).set_state(state)
 
 
 @contextmanager
