@@ -208,6 +208,15 @@ def test_random_layers_draw_and_follow_the_seed(name):
     assert len(set(draws)) == len(draws)
 
 
+def test_a_hook_that_draws_follows_the_seed():
+    encoder = nn.Sequential(nn.Linear(N_FEATURES, 3))
+    encoder[0].register_forward_pre_hook(lambda layer, args: args[0] + torch.randn_like(args[0]))
+    before = global_states()
+    one, other = (fit("module", encoder=encoder).loss_curve_ for _ in range(2))
+    assert (one == other).all()
+    assert_same(global_states(), before)
+
+
 def test_what_draws_in_evaluation_is_a_function_once_fitted():
     model = fit("functional")
     assert (model.transform(DATA.X) == model.transform(DATA.X)).all()
