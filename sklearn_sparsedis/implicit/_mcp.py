@@ -1,12 +1,13 @@
 """Local minima under the minimax concave penalty that autograd can differentiate."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import strength_like
+from sklearn_sparsedis.functional import factor_support, gram_matvec, strength_like
+from sklearn_sparsedis.functional._support import SHIFT
 from sklearn_sparsedis.implicit._fit import FitFunction, LeastSquaresFit
 from sklearn_sparsedis.solvers import solve_mcp_gram
 from sklearn_sparsedis.solvers._mcp import GAMMA, mcp_width
@@ -47,24 +48,34 @@ def mcp_gram(
     Notes
     -----
     A problem whose H is not positive definite has no isolated minimum there: D is left out of it
-    then, and the gradient is that of least squares on the support.
+    then, and the gradient is that of least squares on the support, of least norm by the rule of
+    `functional.solve_support` where the Gram matrix is singular there.
     """
     batch, m = corr.shape[:-1], corr.shape[-1]
     gram, strength = one_or_each(gram, batch), strength_like(alpha, corr).expand(batch)
     result = solve_mcp_gram(gram, corr, y_sq, strength, gamma=gamma, **options)
     with torch.no_grad():
-        solution = result.coef.reshape(-1, m)
-        curved = _curved(solution, strength.reshape(-1, 1), mcp_width(gram, gamma))
-        bend = torch.diag_embed(curved / gamma)
-        invert, definite = _inverse(gram, solution != 0, bend)
-        bend = torch.where(definite[:, None, None], bend, 0.0)
+        solution, slope = result.coef.reshape(-1, m), strength.reshape(-1, 1)
+        width = mcp_width(gram, gamma)
+        curved = _curved(solution, slope, width)
+        bend, definite = _bend(gram, solution != 0, curved / gamma)
+        system = gram - bend * gram
+        factor = factor_support(system, solution != 0)
+        # coordinate descent ends near the minimum; a Newton step makes it exact
+        pull = corr.reshape(-1, m) - slope * solution.sign() * curved
+        exact = solution + factor.solve(pull - gram_matvec(system, solution))
+        same = (exact.sign() == solution.sign()) & (_curved(exact, slope, width) == curved)
+        exact = torch.where((same & definite).all(-1, keepdim=True), exact, solution)
+        result = replace(result, coef=exact.reshape(corr.shape))
 
     def direction(coef: Tensor) -> Tensor:
         return coef.sign() * curved
 
     system = (gram - bend * gram).reshape(*batch, m, m)
     loss = torch.zeros_like(result.objective)
-    coef, _ = FitFunction.apply(system, corr, y_sq, strength, result.coef, loss, direction, invert)
+    coef, _ = FitFunction.apply(
+        system, corr, y_sq, strength, result.coef, loss, direction, factor.solve
+    )
     fitted = (gram @ coef.reshape(-1, m)[..., None]).reshape(corr.shape)
     loss = 0.5 * (y_sq + (coef * (fitted - 2 * corr)).sum(-1))
     return LeastSquaresFit(coef, loss, result)
@@ -75,22 +86,12 @@ def _curved(coef: Tensor, alpha: Tensor, width: Tensor) -> Tensor:
     return ((coef != 0) & (coef.abs() < width * alpha)).to(coef.dtype)
 
 
-def _inverse(
-    gram: Tensor, support: Tensor, bend: Tensor
-) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-    """Map from (T, m) to H^-1 of it on the support, zero off it; and where H has a factor."""
+def _bend(gram: Tensor, support: Tensor, bend: Tensor) -> tuple[Tensor, Tensor]:
+    """Diagonal matrices of D/G, zero where H is not positive definite; and where it is, (T, 1)."""
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     both = support[:, :, None] & support[:, None, :]
-    shift = 1e-10 * gram.diagonal(dim1=-2, dim2=-1).mean(-1)[..., None, None] * eye
-    plain = torch.where(both, gram + shift, eye)
-    factor, failed = torch.linalg.cholesky_ex(plain - bend * gram)
-    fallback, _ = torch.linalg.cholesky_ex(plain)
-    definite = failed == 0
-    factor = torch.where(definite[:, None, None], factor, fallback)
-
-    def invert(x: Tensor) -> Tensor:
-        inside = torch.where(support, x, 0.0)
-        solved = torch.cholesky_solve(inside[..., None], factor)[..., 0]
-        return torch.where(support, solved, 0.0)
-
-    return invert, definite
+    shift = SHIFT[gram.dtype] * gram.diagonal(dim1=-2, dim2=-1)[..., None, :] * eye
+    bend = torch.diag_embed(bend)
+    _, failed = torch.linalg.cholesky_ex(torch.where(both, gram + shift - bend * gram, eye))
+    definite = failed[:, None] == 0
+    return torch.where(definite[..., None], bend, 0.0), definite
