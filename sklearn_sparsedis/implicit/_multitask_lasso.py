@@ -113,14 +113,15 @@ class _MultitaskLasso(torch.autograd.Function):
     def backward(ctx: Any, to_coef: Tensor | None, to_loss: Tensor | None) -> tuple[Any, ...]:
         gram, corr, alpha, solution = ctx.saved_tensors
         w = solution.reshape(-1, *solution.shape[-2:])
+        slope = gram @ w - corr.reshape(w.shape)
         through = torch.zeros_like(w) if to_coef is None else to_coef.reshape(w.shape)
         if to_loss is not None:
             share = to_loss.reshape(len(w), 1, -1)
-            through = through + share * (gram @ w - corr.reshape(w.shape))
-        norm = vector_norm(w, dim=-1)
-        length = torch.where(norm > 0, norm, 1.0)
+            through = through + share * slope
+        support, norm = _support(gram, w, slope, alpha.reshape(-1, 1))
+        length = torch.where(support, norm, 1.0)
         direction = w / length[..., None]
-        v = _adjoint(gram, norm > 0, direction, alpha.reshape(-1, 1) / length, through)
+        v = _adjoint(gram, support, direction, alpha.reshape(-1, 1) / length, through)
         to_alpha = -(v * direction).sum((-2, -1)).reshape(alpha.shape)
         to_corr, left = v, v
         if to_loss is not None:
@@ -132,6 +133,16 @@ class _MultitaskLasso(torch.autograd.Function):
             to_alpha,
             None,
         )
+
+
+def _support(gram: Tensor, w: Tensor, slope: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows in use, and the norms of all: those that a proximal step keeps.
+
+    What rounding leaves of a row that is not in use would have an endless curvature.
+    """
+    norm = vector_norm(w, dim=-1)
+    diagonal = gram.diagonal(dim1=-2, dim2=-1)[..., None]
+    return (norm > 0) & (vector_norm(w * diagonal - slope, dim=-1) > alpha), norm
 
 
 def _adjoint(

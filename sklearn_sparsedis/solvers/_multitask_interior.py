@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from sklearn_sparsedis.functional._sync import any_true
+from sklearn_sparsedis.solvers._lasso_state import LassoState
 from sklearn_sparsedis.solvers._multitask_state import MultitaskProblem, evaluate
 
 __all__ = ["INTERIOR_STEPS", "interior_point"]
@@ -14,6 +15,8 @@ __all__ = ["INTERIOR_STEPS", "interior_point"]
 # limit on the steps, and steps between two looks at the gaps
 INTERIOR_STEPS = 40
 STEPS_A_LOOK = 8
+# a variable is clearly in use, or clearly not, where its weight and its slack are so far apart
+CLEAR = 100.0
 # share of the way to the boundary, and of the barrier that is left after a whole, a long and a
 # short step
 TO_BOUNDARY = 0.97
@@ -32,7 +35,7 @@ class _Point(NamedTuple):
 
 
 def interior_point(problem: MultitaskProblem, tol: float) -> tuple[Tensor, Tensor]:
-    """Follow the central path until the duality gaps are closed or rounding stops it.
+    """Follow the central path until gaps are closed and supports clear, or rounding stops it.
 
     With ||W_j|| <= t_j and the barrier -mu log(t_j^2 - ||W_j||^2), t_j = nu + sqrt(nu^2 +
     ||W_j||^2) for nu = mu / alpha. The equations of the path, Q - G W = alpha P and t_j P_j = W_j,
@@ -63,19 +66,38 @@ def interior_point(problem: MultitaskProblem, tol: float) -> tuple[Tensor, Tenso
     barrier = 0.5 * problem.y_sq / problem.corr.shape[1]
     point = _Point(torch.zeros_like(problem.corr), slope, barrier[:, None, None])
     best = evaluate(problem, point.coef, n_iter)
-    coef, gap = best.coef, best.gap
+    coef, gap = best.coef.clone(), best.gap
+    active = gap > tol
     for _ in range(0, INTERIOR_STEPS, STEPS_A_LOOK):
-        active = gap > tol
         if not any_true(active):
             break
-        for _ in range(STEPS_A_LOOK):
-            point = _step(problem, point)
-            state = evaluate(problem, point.coef, n_iter)
-            better = state.gap < gap
-            coef = torch.where(better[:, None, None], state.coef, coef)
-            gap = torch.where(better, state.gap, gap)
         n_iter = n_iter + STEPS_A_LOOK * active
+        # on the CPU, only the problems that are not done
+        index = torch.nonzero(active)[:, 0] if active.device.type == "cpu" else slice(None)
+        some, moved = problem.part(index), _Point(*(value[index] for value in point))
+        kept, least = coef[index], gap[index]
+        for _ in range(STEPS_A_LOOK):
+            moved = _step(some, moved)
+            state = evaluate(some, moved.coef, n_iter[index])
+            better = state.gap < least
+            kept = torch.where(better[:, None, None], state.coef, kept)
+            least = torch.where(better, state.gap, least)
+        falls = least < 0.5 * gap[index]
+        active[index] &= (least > tol) | (falls & _unclear(some, state))
+        for values, new in zip((*point, coef, gap), (*moved, kept, least), strict=True):
+            values[index] = new
     return coef, n_iter
+
+
+def _unclear(problem: MultitaskProblem, state: LassoState) -> Tensor:
+    """Whether the weight G_jj ||W_j|| of some variable is not far from its slack alpha - ||g_j||.
+
+    One of the two is zero at the solution, and along the path their product falls with the gap.
+    """
+    diagonal = problem.gram.diagonal(dim1=-2, dim2=-1)
+    weight = diagonal * vector_norm(state.coef, dim=-1)
+    slack = (problem.alpha[:, None] - vector_norm(state.gradient, dim=-1)).abs()
+    return ((weight < CLEAR * slack) & (slack < CLEAR * weight)).any(-1)
 
 
 def _step(problem: MultitaskProblem, point: _Point) -> _Point:

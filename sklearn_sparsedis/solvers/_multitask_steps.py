@@ -23,6 +23,8 @@ NEWTON_STEPS = 3
 BLOCKS = 2
 # share of the tolerance to which the interior-point method goes: making zeros exact costs some
 INTERIOR_TOL = 1e-2
+# errors of a gradient, in units of rounding
+ROUNDING = 16
 
 
 def solve_multitask_in_parts(
@@ -66,7 +68,7 @@ def _solve(
     if start is None:
         start, n_iter = _sweep(problem, zero, problem.corr), n_iter + SWEEPS
     # every problem takes a step, which makes a start that is good enough exact
-    state = evaluate(problem, start, n_iter)
+    state = _close(problem, start, n_iter, tol)
     trial = evaluate(problem, _newton_step(problem, state), n_iter + 1)
     if not any_true(~(trial.gap <= tol)):
         return trial
@@ -80,7 +82,18 @@ def _solve(
             active = active & ((new.gap != state.gap) | (new.objective != state.objective))
         spent = spent + int(step is _interior) * INTERIOR_STEPS + SWEEPS + NEWTON_STEPS
         state, block = new, block + 1
-    return state
+    gap = torch.where(state.gap == 2 * tol, evaluate(problem, state.coef, n_iter).gap, state.gap)
+    return replace(state, gap=gap)
+
+
+def _close(problem: MultitaskProblem, coef: Tensor, n_iter: Tensor, tol: float) -> LassoState:
+    """An iterate that does not end a problem, even where its gap would.
+
+    Where near copies share a weight, sweeps meet the tolerance long before they tell which of them
+    are in use; the gradient of the solution rests on that, and Newton steps do.
+    """
+    state = evaluate(problem, coef, n_iter)
+    return replace(state, gap=state.gap.clamp_min(2 * tol))
 
 
 def _on_active(
@@ -100,7 +113,7 @@ def _on_active(
 def _block(problem: MultitaskProblem, state: LassoState, tol: float) -> LassoState:
     """Sweeps and Newton steps."""
     coef = _sweep(problem, state.coef, state.gradient)
-    swept = evaluate(problem, coef, state.n_iter)
+    swept = _close(problem, coef, state.n_iter, tol)
     state = _better(state, swept, tol, SWEEPS)
     return _newton_steps(problem, state, swept, tol, NEWTON_STEPS)
 
@@ -111,22 +124,25 @@ def _interior(problem: MultitaskProblem, state: LassoState, tol: float) -> Lasso
     inside = evaluate(problem, coef, state.n_iter)
     used = _proximal_step(problem, inside)[1] > problem.alpha[:, None]
     state = replace(state, n_iter=state.n_iter + n_steps)
-    # where near copies share a weight, zeros that cost nothing come first
-    for kept in (used | _matters(problem, coef, tol), used):
+    # what is not in use goes first; where near copies share a weight, what costs nothing
+    for kept in (used, used | _matters(problem, coef, tol)):
         cut = evaluate(problem, torch.where(kept[..., None], coef, 0.0), state.n_iter)
-        state = _better(state, cut, tol, 0)
         trial = evaluate(problem, _newton_step_on(problem, cut.coef), state.n_iter)
-        state = _better(state, trial, tol, 1)
+        state = _better(_better(state, trial, tol, 1), cut, tol, 0)
     swept = evaluate(problem, _sweep(problem, cut.coef, cut.gradient), state.n_iter)
     state = _better(state, swept, tol, SWEEPS)
     return _newton_steps(problem, state, inside, tol, NEWTON_STEPS)
 
 
 def _matters(problem: MultitaskProblem, coef: Tensor, tol: float) -> Tensor:
-    """Whether a variable changes any gradient by a tenth of the tolerance, in units of alpha."""
+    """Whether a variable changes any gradient by more than a tenth of the tolerance, in units of
+    alpha, and more than rounding does."""
     root = problem.gram.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
-    change = vector_norm(coef, dim=-1) * root * root.amax(-1, keepdim=True)
-    return change > 0.1 * tol * problem.alpha[:, None]
+    change = vector_norm(coef, dim=-1) * root
+    rounding = ROUNDING * torch.finfo(coef.dtype).eps * problem.y_sq.sqrt()[:, None]
+    return change > rounding.maximum(
+        0.1 * tol * problem.alpha[:, None] / root.amax(-1, keepdim=True)
+    )
 
 
 def _newton_steps(
@@ -154,10 +170,8 @@ def _better(state: LassoState, trial: LassoState, tol: float, n_iter: int | Tens
     rounding = 16 * torch.finfo(state.objective.dtype).eps * state.objective
     lower = trial.objective < state.objective - rounding
     equal = trial.objective <= state.objective + rounding
-    done = trial.gap <= tol
-    lower = lower | (equal & (trial.gap < state.gap))
-    taken = choose(torch.where(active, done | lower, done & lower), trial, state)
-    return replace(taken, n_iter=state.n_iter + n_iter * active)
+    better = (trial.gap <= tol) | lower | (equal & (trial.gap < state.gap))
+    return replace(choose(active & better, trial, state), n_iter=state.n_iter + n_iter * active)
 
 
 def _newton_step(problem: MultitaskProblem, state: LassoState) -> Tensor:

@@ -102,6 +102,17 @@ def test_hard_designs_reach_the_tolerance(kind, size, tol):
         assert (result.n_iter < 100).all()
 
 
+@pytest.mark.parametrize("tol", [1e-6, 1e-9, 1e-11, 1e-13])
+def test_what_is_not_in_use_is_exactly_zero(tol):
+    for kind in ("plain", "correlated"):
+        Z, Y, alpha = problems(16, 8, 10, kind=kind, fraction=0.01)
+        coef = solve_multitask_lasso(Z, Y, alpha, tol=tol).coef
+        slack = alpha[:, None] - vector_norm(Z.mT @ (Y - Z @ coef) / 8, dim=-1)
+        # of a weight and its slack one is zero: at rounding level it must be the exact one
+        assert (coef[slack > 1e-3 * alpha[:, None]] == 0).all()
+        np.testing.assert_array_equal((coef != 0).any(-1), vector_norm(coef, dim=-1) > 1e-9)
+
+
 def test_the_gap_of_a_hard_problem_is_that_of_its_residuals():
     Z, Y, alpha = problems(n=15, m=30, kind="sums", fraction=0.01)
     result = solve_multitask_lasso(Z, Y, alpha, tol=1e-10)
