@@ -3,10 +3,14 @@
 import torch
 from torch import Tensor
 
+from sklearn_sparsedis.functional import gram_matvec
+from sklearn_sparsedis.functional._support import SHIFT
+from sklearn_sparsedis.solvers._ridge import without_constants
+
 __all__ = ["least_squares_on", "select_support"]
 
-# shift of the diagonal, relative to its mean: collinear variables have an inverse too
-_SHIFT = 1e-10
+# steps in which the effect of the shift of the diagonal is removed
+_STEPS = 2
 # residuals smaller than this share of the target are rounding
 _RESIDUAL_FLOOR = 1e-12
 
@@ -36,17 +40,25 @@ def least_squares_on(
         ||y - Z w||^2 / n.
     inverse : Tensor of shape (T, m, m)
         G_SS^-1 on the support, the identity off it.
+
+    Notes
+    -----
+    Each diagonal entry is shifted by 1e-10 (float64) or 1e-5 (float32) of itself, so that collinear
+    variables have an inverse too, and a second step removes the effect from `coef`. A feature with
+    G_jj = 0 has the coefficient zero.
     """
     m = corr.shape[-1]
     diagonal = gram.diagonal(dim1=-2, dim2=-1)
-    floor = _SHIFT * diagonal.mean(-1, keepdim=True) + torch.finfo(gram.dtype).tiny
+    floor = SHIFT[gram.dtype] * torch.where(diagonal > 0, diagonal, 1.0)
     eye = torch.eye(m, dtype=gram.dtype, device=gram.device)
     both = support[:, :, None] & support[:, None, :]
     system = torch.where(both, gram + floor[..., None] * eye, eye)
     inverse = torch.linalg.inv(system)
-    rhs = torch.where(support, corr, 0.0)
-    coef = (inverse @ rhs[..., None])[..., 0]
-    fitted = (gram @ coef[..., None])[..., 0]
+    coef = torch.zeros_like(corr)
+    for _ in range(_STEPS):
+        missing = without_constants(gram, corr - gram_matvec(gram, coef))
+        coef = coef + gram_matvec(inverse, torch.where(support, missing, 0.0))
+    fitted = gram_matvec(gram, coef)
     residual_sq = (y_sq + (coef * (fitted - 2 * corr)).sum(-1)).clamp_min(0)
     return coef, residual_sq, inverse
 
