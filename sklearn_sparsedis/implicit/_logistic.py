@@ -92,8 +92,9 @@ def logistic_lasso_fit(Z: Tensor, y: Tensor, alpha: Tensor | float, **options: A
     -----
     The gradient is exact where the support does not change in a neighbourhood. A variable with
     w_j = 0 counts as unused, also where \|Z_j'S(y - p)\| equals alpha. Where the equations are
-    singular, v is their solution of least norm by the rule of `functional.solve_support`. Problems
-    with one label only have constant solutions.
+    singular, v is their solution of least norm by the rule of `functional.solve_support`. A feature
+    that does not vary in a problem has no part in its derivative. Problems with one label only have
+    constant solutions.
     """
     return _fit("l1", Z, y, alpha, **options)
 
@@ -198,6 +199,8 @@ def _adjoint(
     gram, mean, total = problem.design.moments(state.curvature)
     inverse = torch.where(total > 0, 1 / total, 0.0)
     curved, support = problem.penalty.second_derivative(gram, state.coef, problem.alpha)
+    if problem.design.varies is not None:
+        support = support & (problem.design.varies > 0)
     factor = factor_support(curved, support)
     v = solve_support(factor, of_coef - mean * of_intercept[:, None], least_norm=True)
     return v, of_intercept * inverse - (mean * v).sum(-1)

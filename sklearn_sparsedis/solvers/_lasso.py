@@ -16,7 +16,7 @@ from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._active_set import Factor, solve_in_parts
 from sklearn_sparsedis.solvers._lasso_state import LassoProblem, choose
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers._ridge import one_or_each, solve_ridge_gram
+from sklearn_sparsedis.solvers._ridge import one_or_each, solve_ridge_gram, without_constants
 
 __all__ = ["solve_and_factor", "solve_from_statistics", "solve_lasso", "solve_lasso_gram"]
 
@@ -121,8 +121,9 @@ def solve_lasso_gram(
     `coef_init`. Small problems on the CPU begin with up to three plain Newton steps instead, each
     of the problems that are left. The host looks at the gaps once a block. Problems that a block
     leaves as they were have reached what their dtype can, and stop.
-    Singular systems follow the rule of `functional.solve_support`. Problems with alpha = 0 are
-    least squares, solved and certified by `solve_ridge_gram`.
+    Singular systems follow the rule of `functional.solve_support`, and a feature with G_jj = 0 has
+    the coefficient zero. Problems with alpha = 0 are least squares, solved and certified by
+    `solve_ridge_gram`.
     """
     return solve_and_factor(
         gram, corr, y_sq, alpha, tol=tol, max_iter=max_iter, coef_init=coef_init
@@ -142,10 +143,12 @@ def solve_and_factor(
 ) -> tuple[SolveResult, Factor | None]:
     """`solve_lasso_gram`, and the factors of the systems on the supports where they are at hand."""
     batch, m = corr.shape[:-1], corr.shape[-1]
-    q, y2 = corr.reshape(-1, m), y_sq.reshape(-1)
+    G, y2 = one_or_each(gram, batch), y_sq.reshape(-1)
+    q = without_constants(G, corr.reshape(-1, m))
     strength = strength_like(alpha, q).expand(batch).reshape(-1)
-    G = one_or_each(gram, batch)
-    start = None if coef_init is None else coef_init.reshape(-1, m).to(q.dtype)
+    start = None
+    if coef_init is not None:
+        start = without_constants(G, coef_init.reshape(-1, m).to(q.dtype))
     free = strength == 0
     some_free = any_true(free)
     if some_free:  # solved below; here they are done at once, with the solution zero

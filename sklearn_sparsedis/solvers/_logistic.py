@@ -66,7 +66,8 @@ def solve_logistic_lasso(
     A problem whose labels of positive weight are all 0, or all 1, has no minimum: its coefficients
     are zero, its intercept is that of a rate of half a row, -log(2n + 1) or log(2n + 1) for n rows,
     and objective and gap count as their limits, zero. The same holds for one without rows, with
-    intercept zero.
+    intercept zero. A feature whose variance under the weights of a problem is rounding has the
+    coefficient zero there.
 
     A step solves the stationarity equations of the local quadratic model on the support and signs
     that a proximal step would give: a semismooth Newton method, which converges quadratically. It

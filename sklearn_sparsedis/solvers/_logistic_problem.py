@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import bernoulli_entropy, strength_like
+from sklearn_sparsedis.functional import ROUNDED, any_true, bernoulli_entropy, strength_like
 from sklearn_sparsedis.solvers._logistic_penalties import LOGISTIC_PENALTIES, Penalty
 
 __all__ = ["Design", "LogisticProblem", "Moments", "PosedLogistic", "pose"]
@@ -39,21 +39,27 @@ class Moments(NamedTuple):
 class Design:
     """Features of T problems: one matrix (n, m) for all, or (T, n, m).
 
-    `products` holds the products of all pairs of features, (n, m^2), where they are few.
+    `products` holds the products of all pairs of features, (n, m^2), where they are few. `varies`,
+    (T, m), is zero for the features that do not vary in a problem and one for the others; None
+    where all vary. The former count as zero.
     """
 
     Z: Tensor
     products: Tensor | None = None
+    varies: Tensor | None = None
 
     @classmethod
-    def of(cls, Z: Tensor) -> "Design":
+    def of(cls, Z: Tensor, varies: Tensor | None = None) -> "Design":
         n, m = Z.shape[-2:]
-        if Z.ndim > 2 or m > PRODUCT_FEATURES or n * m * m > PRODUCTS:
-            return cls(Z)
-        return cls(Z, (Z[:, :, None] * Z[:, None, :]).reshape(n, m * m))
+        if Z.ndim > 2:
+            return cls(Z if varies is None else Z * varies[:, None], None, varies)
+        if m > PRODUCT_FEATURES or n * m * m > PRODUCTS:
+            return cls(Z, None, varies)
+        return cls(Z, (Z[:, :, None] * Z[:, None, :]).reshape(n, m * m), varies)
 
     def part(self, index: Tensor) -> "Design":
-        return self if self.Z.ndim == 2 else Design(self.Z[index])
+        Z = self.Z if self.Z.ndim == 2 else self.Z[index]
+        return Design(Z, self.products, None if self.varies is None else self.varies[index])
 
     def combine(self, coef: Tensor) -> Tensor:
         """Z w of each problem, (T, m) to (T, n)."""
@@ -61,13 +67,17 @@ class Design:
 
     def correlate(self, rows: Tensor) -> Tensor:
         """Z'r of each problem, (T, n) to (T, m)."""
-        return rows @ self.Z if self.Z.ndim == 2 else torch.bmm(rows[:, None], self.Z)[:, 0]
+        if self.Z.ndim > 2:
+            return torch.bmm(rows[:, None], self.Z)[:, 0]
+        return rows @ self.Z if self.varies is None else (rows @ self.Z) * self.varies
 
     def moments(self, weight: Tensor) -> Moments:
         """Moments under the weights (T, n) of rows."""
         total = weight.sum(-1)
         mean = self.correlate(weight) / torch.where(total > 0, total, 1.0)[:, None]
         gram = self._second_moments(weight)
+        if self.varies is not None and self.Z.ndim == 2:
+            gram = gram * (self.varies[:, :, None] * self.varies[:, None, :])
         gram = torch.baddbmm(gram, (mean * total[:, None])[:, :, None], mean[:, None], alpha=-1)
         return Moments(gram, mean, total)
 
@@ -151,6 +161,8 @@ class PosedLogistic:
         coef, intercept = self.problem.y.new_zeros(T, m), self.start_intercept
         if coef_init is not None:
             start = coef_init.reshape(T, m).to(coef.dtype)
+            varies = self.problem.design.varies
+            start = start if varies is None else torch.where(varies > 0, start, 0.0)
             coef = torch.where(self.single[:, None], coef, start)
         if intercept_init is not None:
             moved = intercept_init.reshape(T).to(coef.dtype) + (coef * self.origin).sum(-1)
@@ -179,9 +191,10 @@ def pose(penalty: str, Z: Tensor, y: Tensor, share: Tensor, alpha: Tensor | floa
     single = (ones <= 0) | (zeros <= 0)
     rate = torch.where(single, 0.5, ones / torch.where(single, 1.0, ones + zeros))
     n_rows = (share > 0).sum(-1) * (n // share.shape[1])
+    centred = Z - origin[..., None, :]
     infinite = torch.sign(ones - zeros) * torch.log1p(2.0 * n_rows)
     problem = LogisticProblem(
-        Design.of(Z - origin[..., None, :]),
+        Design.of(centred, _varying(centred, origin, share)),
         labels,
         torch.where(single[:, None], 0.0, share),
         torch.where(single, 1.0, strength_like(alpha, labels).expand(batch).reshape(T)),
@@ -190,3 +203,17 @@ def pose(penalty: str, Z: Tensor, y: Tensor, share: Tensor, alpha: Tensor | floa
     )
     start = torch.where(single, infinite, torch.logit(rate))
     return PosedLogistic(problem, origin, single, start, batch)
+
+
+def _varying(Z: Tensor, origin: Tensor, share: Tensor) -> Tensor | None:
+    """`Design.varies` of features about their origin, by their variance beyond rounding.
+
+    On the CPU None where all features vary in all problems, which spares the steps its products.
+    """
+    rows = share.expand(-1, Z.shape[-2])
+    mean, square = Design(Z).correlate(rows), Design(Z.square()).correlate(rows)
+    rounding = ROUNDED * torch.finfo(Z.dtype).eps
+    varies = square - mean.square() > rounding * square + (rounding * origin).square()
+    if Z.device.type == "cpu" and not any_true(~varies):
+        return None
+    return varies.to(Z.dtype)

@@ -7,7 +7,7 @@ from sklearn_sparsedis.functional import mcp_penalty, mcp_threshold, strength_li
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._lasso import solve_lasso_gram
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers._ridge import one_or_each
+from sklearn_sparsedis.solvers._ridge import one_or_each, without_constants
 
 __all__ = ["GAMMA", "mcp_width", "solve_mcp_gram"]
 
@@ -74,7 +74,8 @@ def solve_mcp_gram(
     -----
     Cyclic coordinate descent, exact in each coefficient, so that the objective never rises. The
     minimum found depends on the start: continue from a larger alpha or gamma [1]_. O(m^2) a
-    sweep; the host looks at the certificates once in 8 sweeps.
+    sweep; the host looks at the certificates once in 8 sweeps. A feature with G_jj = 0 has the
+    coefficient zero.
 
     References
     ----------
@@ -84,13 +85,13 @@ def solve_mcp_gram(
     if not gamma > 1:
         raise ValueError(f"gamma must be above 1, got {gamma!r}.")
     batch, m = corr.shape[:-1], corr.shape[-1]
-    q, y2 = corr.reshape(-1, m), y_sq.reshape(-1)
+    G, y2 = one_or_each(gram, batch), y_sq.reshape(-1)
+    q = without_constants(G, corr.reshape(-1, m))
     strength = strength_like(alpha, q).expand(batch).reshape(-1, 1)
-    G = one_or_each(gram, batch)
     if coef_init is None:
         coef = solve_lasso_gram(G, q, y2, strength[:, 0], tol=tol, max_iter=max_iter).coef
     else:
-        coef = coef_init.reshape(-1, m).to(q.dtype)
+        coef = without_constants(G, coef_init.reshape(-1, m).to(q.dtype))
     n_iter = torch.zeros(len(q), dtype=torch.int64, device=q.device)
     objective, gap = _certify(G, q, y2, strength, gamma, coef)
     for _ in range(0, max_iter, SWEEPS):

@@ -16,7 +16,7 @@ from sklearn_sparsedis.solvers._lasso_state import LassoState, choose
 from sklearn_sparsedis.solvers._multitask_state import MultitaskProblem
 from sklearn_sparsedis.solvers._multitask_steps import solve_multitask_in_parts
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers._ridge import one_or_each, solve_ridge_gram
+from sklearn_sparsedis.solvers._ridge import one_or_each, solve_ridge_gram, without_constants
 
 __all__ = ["multitask_statistics", "solve_multitask_lasso", "solve_multitask_lasso_gram"]
 
@@ -121,19 +121,21 @@ def solve_multitask_lasso_gram(
     looks at the gaps once a block. Problems that a block leaves as they were have reached what
     their dtype can, and stop: in float32 a gap of 1e-5 for alpha from 0.1 alpha_max on, and more
     below, where the rounding of the gradient is not small against alpha.
-    One output is the problem of `solve_lasso_gram`. Problems with alpha = 0 are least squares,
-    solved and certified by `solve_ridge_gram`, output by output.
+    A feature with G_jj = 0 has the coefficient zero. One output is the problem of
+    `solve_lasso_gram`. Problems with alpha = 0 are least squares, solved and certified by
+    `solve_ridge_gram`, output by output.
     """
     batch, (m, q) = corr.shape[:-2], corr.shape[-2:]
     if q == 1:
         return _one_output(gram, corr, y_sq, alpha, tol, max_iter, coef_init)
-    Q, y2 = corr.reshape(-1, m, q), y_sq.reshape(-1, q)
-    G = one_or_each(gram, batch)
+    G, y2 = one_or_each(gram, batch), y_sq.reshape(-1, q)
+    Q = without_constants(G, corr.reshape(-1, m, q))
     strength = strength_like(alpha, Q).expand(batch).reshape(-1)
     start = None
     if coef_init is not None:  # an output that is zero has the solution zero
         empty = (Q == 0).all(1, keepdim=True)
-        start = torch.where(empty, 0.0, coef_init.reshape(-1, m, q).to(Q.dtype))
+        start = coef_init.reshape(-1, m, q).to(Q.dtype)
+        start = torch.where(empty, 0.0, without_constants(G, start))
     free = strength == 0
     some_free = any_true(free)
     if some_free:  # solved below; here they are done at once, with the solution zero

@@ -16,7 +16,13 @@ from sklearn_sparsedis.functional import (
 )
 from sklearn_sparsedis.solvers._result import SolveResult
 
-__all__ = ["one_or_each", "solve_and_invert", "solve_ridge", "solve_ridge_gram"]
+__all__ = [
+    "one_or_each",
+    "solve_and_invert",
+    "solve_ridge",
+    "solve_ridge_gram",
+    "without_constants",
+]
 
 
 def solve_ridge(
@@ -94,9 +100,9 @@ def solve_ridge_gram(
 
     Notes
     -----
-    At alpha = 0 a singular G gives the least-squares solution of least norm, with eigenvalues at
-    rounding level taken as zero where one G serves all problems, and by the rule of
-    `functional.solve_support` otherwise.
+    A feature with G_jj = 0 has the coefficient zero, whatever q_j is. At alpha = 0 a singular G
+    gives the least-squares solution of least norm, with eigenvalues at rounding level taken as zero
+    where one G serves all problems, and by the rule of `functional.solve_support` otherwise.
     """
     return solve_and_invert(gram, corr, y_sq, alpha, tol=tol)[0]
 
@@ -114,10 +120,13 @@ def solve_and_invert(
 ) -> tuple[SolveResult, Callable[[Tensor], Tensor]]:
     """`solve_ridge_gram`, and the map from (T, m) to (G + alpha I)^-1 of it."""
     batch, m = corr.shape[:-1], corr.shape[-1]
-    q, y2 = corr.reshape(-1, m), y_sq.reshape(-1)
+    G, y2 = one_or_each(gram, batch), y_sq.reshape(-1)
+    q = without_constants(G, corr.reshape(-1, m))
     strength = strength_like(alpha, q).expand(batch).reshape(-1, 1)
-    G = one_or_each(gram, batch)
-    invert = _shared_inverse(G, strength) if G.ndim == 2 else _inverse(G, strength)
+    inverse = _shared_inverse(G, strength) if G.ndim == 2 else _inverse(G, strength)
+
+    def invert(x: Tensor) -> Tensor:
+        return without_constants(G, inverse(without_constants(G, x)))
 
     def residual(coef: Tensor) -> Tensor:
         return q - gram_matvec(G, coef) - strength * coef
@@ -154,6 +163,16 @@ def _inverse(gram: Tensor, strength: Tensor) -> Callable[[Tensor], Tensor]:
     system = gram + strength[:, :, None] * eye
     factor = factor_support(system, torch.ones_like(system[..., 0], dtype=torch.bool))
     return lambda x: solve_support(factor, x, least_norm=True)
+
+
+def without_constants(gram: Tensor, x: Tensor) -> Tensor:
+    """Values (T, m) or (T, m, q) of features, zero for those that do not vary, with G_jj = 0.
+
+    Their correlations with the targets can be no more than rounding, and their coefficients are
+    zero.
+    """
+    constant = gram.diagonal(dim1=-2, dim2=-1) <= 0
+    return torch.where(constant if x.ndim == 2 else constant[..., None], 0.0, x)
 
 
 def one_or_each(gram: Tensor, batch: torch.Size) -> Tensor:
