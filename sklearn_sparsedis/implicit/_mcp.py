@@ -1,16 +1,14 @@
 """Local minima under the minimax concave penalty that autograd can differentiate."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import factor_support, gram_matvec, strength_like
+from sklearn_sparsedis.functional import any_true, factor_support, strength_like
 from sklearn_sparsedis.functional._support import SHIFT
 from sklearn_sparsedis.implicit._fit import FitFunction, LeastSquaresFit
-from sklearn_sparsedis.solvers import solve_mcp_gram
-from sklearn_sparsedis.solvers._mcp import GAMMA, mcp_width
+from sklearn_sparsedis.solvers._mcp import GAMMA, solve_mcp_and_factor
 from sklearn_sparsedis.solvers._ridge import one_or_each
 
 __all__ = ["mcp_gram"]
@@ -53,45 +51,31 @@ def mcp_gram(
     """
     batch, m = corr.shape[:-1], corr.shape[-1]
     gram, strength = one_or_each(gram, batch), strength_like(alpha, corr).expand(batch)
-    result = solve_mcp_gram(gram, corr, y_sq, strength, gamma=gamma, **options)
-    with torch.no_grad():
-        solution, slope = result.coef.reshape(-1, m), strength.reshape(-1, 1)
-        width = mcp_width(gram, gamma)
-        curved = _curved(solution, slope, width)
-        bend, definite = _bend(gram, solution != 0, curved / gamma)
-        system = gram - bend * gram
-        factor = factor_support(system, solution != 0)
-        # coordinate descent ends near the minimum; a Newton step makes it exact
-        pull = corr.reshape(-1, m) - slope * solution.sign() * curved
-        exact = solution + factor.solve(pull - gram_matvec(system, solution))
-        same = (exact.sign() == solution.sign()) & (_curved(exact, slope, width) == curved)
-        exact = torch.where((same & definite).all(-1, keepdim=True), exact, solution)
-        result = replace(result, coef=exact.reshape(corr.shape))
+    result, (curved, factor, regular) = solve_mcp_and_factor(
+        gram, corr, y_sq, strength, gamma=gamma, **options
+    )
+    bend, invert = torch.diag_embed(curved / gamma), factor.solve
+    if regular.device.type != "cpu" or any_true(~regular):
+        with torch.no_grad():
+            support = result.coef.reshape(-1, m) != 0
+            bend = _definite(gram, support, bend)
+            invert = factor_support(gram - bend * gram, support).solve
 
     def direction(coef: Tensor) -> Tensor:
         return coef.sign() * curved
 
     system = (gram - bend * gram).reshape(*batch, m, m)
     loss = torch.zeros_like(result.objective)
-    coef, _ = FitFunction.apply(
-        system, corr, y_sq, strength, result.coef, loss, direction, factor.solve
-    )
+    coef, _ = FitFunction.apply(system, corr, y_sq, strength, result.coef, loss, direction, invert)
     fitted = (gram @ coef.reshape(-1, m)[..., None]).reshape(corr.shape)
     loss = 0.5 * (y_sq + (coef * (fitted - 2 * corr)).sum(-1))
     return LeastSquaresFit(coef, loss, result)
 
 
-def _curved(coef: Tensor, alpha: Tensor, width: Tensor) -> Tensor:
-    """One where a coefficient is on the curved part of the penalty, zero elsewhere."""
-    return ((coef != 0) & (coef.abs() < width * alpha)).to(coef.dtype)
-
-
-def _bend(gram: Tensor, support: Tensor, bend: Tensor) -> tuple[Tensor, Tensor]:
-    """Diagonal matrices of D/G, zero where H is not positive definite; and where it is, (T, 1)."""
+def _definite(gram: Tensor, support: Tensor, bend: Tensor) -> Tensor:
+    """Diagonal matrices of D / G, zero where H is not positive definite."""
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     both = support[:, :, None] & support[:, None, :]
     shift = SHIFT[gram.dtype] * gram.diagonal(dim1=-2, dim2=-1)[..., None, :] * eye
-    bend = torch.diag_embed(bend)
     _, failed = torch.linalg.cholesky_ex(torch.where(both, gram + shift - bend * gram, eye))
-    definite = failed[:, None] == 0
-    return torch.where(definite[..., None], bend, 0.0), definite
+    return torch.where((failed == 0)[:, None, None], bend, 0.0)

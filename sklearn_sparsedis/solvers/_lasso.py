@@ -16,7 +16,7 @@ from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._active_set import Factor, solve_in_parts
 from sklearn_sparsedis.solvers._lasso_state import LassoProblem, choose
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers._ridge import one_or_each, solve_ridge_gram, without_constants
+from sklearn_sparsedis.solvers._ridge import constant_features, one_or_each, solve_ridge_gram
 
 __all__ = ["solve_and_factor", "solve_from_statistics", "solve_lasso", "solve_lasso_gram"]
 
@@ -144,11 +144,12 @@ def solve_and_factor(
     """`solve_lasso_gram`, and the factors of the systems on the supports where they are at hand."""
     batch, m = corr.shape[:-1], corr.shape[-1]
     G, y2 = one_or_each(gram, batch), y_sq.reshape(-1)
-    q = without_constants(G, corr.reshape(-1, m))
+    constant = constant_features(G)
+    q = torch.where(constant, 0.0, corr.reshape(-1, m))
     strength = strength_like(alpha, q).expand(batch).reshape(-1)
     start = None
     if coef_init is not None:
-        start = without_constants(G, coef_init.reshape(-1, m).to(q.dtype))
+        start = torch.where(constant, 0.0, coef_init.reshape(-1, m).to(q.dtype))
     free = strength == 0
     some_free = any_true(free)
     if some_free:  # solved below; here they are done at once, with the solution zero

@@ -1,15 +1,23 @@
 """Batched least squares under the minimax concave penalty."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import mcp_penalty, mcp_threshold, strength_like
+from sklearn_sparsedis.functional import (
+    RegularFactor,
+    factor_regular,
+    mcp_penalty,
+    mcp_threshold,
+    strength_like,
+)
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._lasso import solve_lasso_gram
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers._ridge import one_or_each, without_constants
+from sklearn_sparsedis.solvers._ridge import constant_features, one_or_each
 
-__all__ = ["GAMMA", "mcp_width", "solve_mcp_gram"]
+__all__ = ["GAMMA", "MCPSystem", "mcp_width", "solve_mcp_and_factor", "solve_mcp_gram"]
 
 # width of the penalty, in units of the inverse variance of a feature
 GAMMA = 2.0
@@ -23,7 +31,25 @@ def mcp_width(gram: Tensor, gamma: float) -> Tensor:
     return gamma / torch.where(diagonal > 0, diagonal, 1.0)
 
 
-@torch.no_grad()
+class MCPSystem(NamedTuple):
+    """Stationarity equations H w_S = q_S - alpha s of local minima, with H = G_SS - D.
+
+    Attributes
+    ----------
+    curved : Tensor of shape (T, m)
+        One for the coefficients on the curved part of the penalty, where D_jj = G_jj / gamma and
+        s_j = sign(w_j); zero elsewhere.
+    factor : RegularFactor
+        Of H.
+    regular : Tensor of bool, shape (T,)
+        Which problems it holds for: H is positive definite and well conditioned.
+    """
+
+    curved: Tensor
+    factor: RegularFactor
+    regular: Tensor
+
+
 def solve_mcp_gram(
     gram: Tensor,
     corr: Tensor,
@@ -72,9 +98,11 @@ def solve_mcp_gram(
 
     Notes
     -----
-    Cyclic coordinate descent, exact in each coefficient, so that the objective never rises. The
-    minimum found depends on the start: continue from a larger alpha or gamma [1]_. O(m^2) a
-    sweep; the host looks at the certificates once in 8 sweeps. A feature with G_jj = 0 has the
+    Cyclic coordinate descent, exact in each coefficient, so that the objective never rises. Before
+    the first and after every block of sweeps there is a Newton step, which is exact where it leaves
+    each coefficient on its part of the penalty, and not taken elsewhere. The minimum found depends
+    on the start: continue from a larger alpha or gamma [1]_. O(m^2) a sweep and O(m^3) a Newton
+    step; the host looks at the certificates once in 8 sweeps. A feature with G_jj = 0 has the
     coefficient zero.
 
     References
@@ -82,57 +110,96 @@ def solve_mcp_gram(
     .. [1] Breheny, Huang, "Coordinate descent algorithms for nonconvex penalized regression",
        Annals of Applied Statistics, 2011.
     """
+    return solve_mcp_and_factor(
+        gram, corr, y_sq, alpha, gamma=gamma, tol=tol, max_iter=max_iter, coef_init=coef_init
+    )[0]
+
+
+@torch.no_grad()
+def solve_mcp_and_factor(
+    gram: Tensor,
+    corr: Tensor,
+    y_sq: Tensor,
+    alpha: Tensor | float,
+    *,
+    gamma: float = GAMMA,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    coef_init: Tensor | None = None,
+) -> tuple[SolveResult, MCPSystem]:
+    """`solve_mcp_gram`, and the equations that the solutions satisfy."""
     if not gamma > 1:
         raise ValueError(f"gamma must be above 1, got {gamma!r}.")
     batch, m = corr.shape[:-1], corr.shape[-1]
     G, y2 = one_or_each(gram, batch), y_sq.reshape(-1)
-    q = without_constants(G, corr.reshape(-1, m))
+    constant = constant_features(G)
+    q = torch.where(constant, 0.0, corr.reshape(-1, m))
     strength = strength_like(alpha, q).expand(batch).reshape(-1, 1)
     if coef_init is None:
         coef = solve_lasso_gram(G, q, y2, strength[:, 0], tol=tol, max_iter=max_iter).coef
     else:
-        coef = without_constants(G, coef_init.reshape(-1, m).to(q.dtype))
+        coef = torch.where(constant, 0.0, coef_init.reshape(-1, m).to(q.dtype))
     n_iter = torch.zeros(len(q), dtype=torch.int64, device=q.device)
+    coef, system = _newton_step(G, q, strength, gamma, coef)
     objective, gap = _certify(G, q, y2, strength, gamma, coef)
     for _ in range(0, max_iter, SWEEPS):
         active = gap > tol
         if not any_true(active):
             break
         swept = _sweep(G, q, strength, gamma, coef)
-        coef = torch.where(active[:, None], swept, coef)
+        swept = torch.where(active[:, None], swept, coef)
+        coef, system = _newton_step(G, q, strength, gamma, swept)
         n_iter = n_iter + SWEEPS * active
         objective, gap = _certify(G, q, y2, strength, gamma, coef)
-    return SolveResult(
+    result = SolveResult(
         coef.reshape(*batch, m),
         objective.reshape(batch),
         gap.reshape(batch),
         n_iter.reshape(batch),
         (gap <= tol).reshape(batch),
     )
+    return result, system
+
+
+def _newton_step(
+    gram: Tensor, corr: Tensor, alpha: Tensor, gamma: float, coef: Tensor
+) -> tuple[Tensor, MCPSystem]:
+    """Stationary points with each coefficient on its part of the penalty, where there are any."""
+    width = mcp_width(gram, gamma)
+    curved, sign = _curved(coef, alpha, width), coef.sign()
+    bent = gram - torch.diag_embed(curved / gamma) * gram
+    factor, regular = factor_regular(bent, coef != 0)
+    exact = factor.solve(torch.addcmul(corr, alpha * sign, curved, value=-1))
+    same = (exact.sign() == sign) & (_curved(exact, alpha, width) == curved)
+    kept = same.all(-1) & regular
+    return torch.where(kept[:, None], exact, coef), MCPSystem(curved, factor, regular)
+
+
+def _curved(coef: Tensor, alpha: Tensor, width: Tensor) -> Tensor:
+    return ((coef != 0) & (coef.abs() < width * alpha)).to(coef.dtype)
 
 
 def _sweep(gram: Tensor, corr: Tensor, alpha: Tensor, gamma: float, start: Tensor) -> Tensor:
     """Coordinate descent in units in which every feature has variance one."""
     diagonal = gram.diagonal(dim1=-2, dim2=-1)
-    alive = diagonal > 0
-    root = torch.where(alive, diagonal, 1.0).sqrt()
+    root = torch.where(diagonal > 0, diagonal, 1.0).sqrt()
     scaled = gram / root[..., :, None] / root[..., None, :]
     rows = scaled.unbind(-2)
     # the penalty of w root, in these units, has slope alpha / root and width gamma
     slopes = (alpha / root).expand_as(start).unbind(1)
+    falls = [-slope for slope in slopes]
     reaches = [gamma * slope for slope in slopes]
-    moved = torch.where(alive, start * root, 0.0)
+    moved = start * root
     gradient = corr / root - (scaled @ moved[..., None])[..., 0]
+    columns = gradient.unbind(1)
     coef = list(moved.unbind(1))
-    usable = alive.expand_as(start).unbind(1)
     shrink = gamma / (gamma - 1)
     for _ in range(SWEEPS):
         for j, old in enumerate(coef):
-            target = gradient[:, j] + old
-            inner = torch.nn.functional.relu(target.abs() - slopes[j]) * target.sign() * shrink
-            new = torch.where(target.abs() > reaches[j], target, inner)
-            coef[j] = torch.where(usable[j], new, 0.0)
-            gradient = torch.addcmul(gradient, rows[j], (old - coef[j])[:, None])
+            target = columns[j] + old
+            inner = (target - target.clamp(falls[j], slopes[j])) * shrink
+            coef[j] = torch.where(target.abs() > reaches[j], target, inner)
+            gradient.addcmul_(rows[j], (old - coef[j])[:, None])
     return torch.stack(coef, 1) / root
 
 

@@ -16,7 +16,7 @@ from sklearn_sparsedis.solvers._lasso_state import LassoState, choose
 from sklearn_sparsedis.solvers._multitask_state import MultitaskProblem
 from sklearn_sparsedis.solvers._multitask_steps import solve_multitask_in_parts
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers._ridge import one_or_each, solve_ridge_gram, without_constants
+from sklearn_sparsedis.solvers._ridge import constant_features, one_or_each, solve_ridge_gram
 
 __all__ = ["multitask_statistics", "solve_multitask_lasso", "solve_multitask_lasso_gram"]
 
@@ -129,13 +129,13 @@ def solve_multitask_lasso_gram(
     if q == 1:
         return _one_output(gram, corr, y_sq, alpha, tol, max_iter, coef_init)
     G, y2 = one_or_each(gram, batch), y_sq.reshape(-1, q)
-    Q = without_constants(G, corr.reshape(-1, m, q))
+    constant = constant_features(G)[..., None]
+    Q = torch.where(constant, 0.0, corr.reshape(-1, m, q))
     strength = strength_like(alpha, Q).expand(batch).reshape(-1)
     start = None
-    if coef_init is not None:  # an output that is zero has the solution zero
-        empty = (Q == 0).all(1, keepdim=True)
-        start = coef_init.reshape(-1, m, q).to(Q.dtype)
-        start = torch.where(empty, 0.0, without_constants(G, start))
+    if coef_init is not None:  # an output or a feature that is zero has the solution zero
+        empty = (Q == 0).all(1, keepdim=True) | constant
+        start = torch.where(empty, 0.0, coef_init.reshape(-1, m, q).to(Q.dtype))
     free = strength == 0
     some_free = any_true(free)
     if some_free:  # solved below; here they are done at once, with the solution zero

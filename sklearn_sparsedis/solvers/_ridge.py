@@ -17,11 +17,11 @@ from sklearn_sparsedis.functional import (
 from sklearn_sparsedis.solvers._result import SolveResult
 
 __all__ = [
+    "constant_features",
     "one_or_each",
     "solve_and_invert",
     "solve_ridge",
     "solve_ridge_gram",
-    "without_constants",
 ]
 
 
@@ -121,12 +121,9 @@ def solve_and_invert(
     """`solve_ridge_gram`, and the map from (T, m) to (G + alpha I)^-1 of it."""
     batch, m = corr.shape[:-1], corr.shape[-1]
     G, y2 = one_or_each(gram, batch), y_sq.reshape(-1)
-    q = without_constants(G, corr.reshape(-1, m))
+    q = corr.reshape(-1, m)
     strength = strength_like(alpha, q).expand(batch).reshape(-1, 1)
-    inverse = _shared_inverse(G, strength) if G.ndim == 2 else _inverse(G, strength)
-
-    def invert(x: Tensor) -> Tensor:
-        return without_constants(G, inverse(without_constants(G, x)))
+    invert = _shared_inverse(G, strength) if G.ndim == 2 else _inverse(G, strength)
 
     def residual(coef: Tensor) -> Tensor:
         return q - gram_matvec(G, coef) - strength * coef
@@ -152,6 +149,7 @@ def _shared_inverse(gram: Tensor, strength: Tensor) -> Callable[[Tensor], Tensor
     # eigh raises where it meets NaN or inf; here they flow through, as everywhere else
     finite = gram.isfinite().all()
     values, vectors = torch.linalg.eigh(torch.where(finite, gram, 0.0))
+    vectors = torch.where(constant_features(gram)[:, None], 0.0, vectors)
     rounding = 10 * len(gram) * torch.finfo(gram.dtype).eps * values[-1]
     total = values + strength
     inverse = torch.where(total > rounding, 1 / total, 0.0) * torch.where(finite, 1.0, torch.nan)
@@ -161,18 +159,17 @@ def _shared_inverse(gram: Tensor, strength: Tensor) -> Callable[[Tensor], Tensor
 def _inverse(gram: Tensor, strength: Tensor) -> Callable[[Tensor], Tensor]:
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     system = gram + strength[:, :, None] * eye
-    factor = factor_support(system, torch.ones_like(system[..., 0], dtype=torch.bool))
+    factor = factor_support(system, ~constant_features(gram))
     return lambda x: solve_support(factor, x, least_norm=True)
 
 
-def without_constants(gram: Tensor, x: Tensor) -> Tensor:
-    """Values (T, m) or (T, m, q) of features, zero for those that do not vary, with G_jj = 0.
+def constant_features(gram: Tensor) -> Tensor:
+    """Features that do not vary, with G_jj = 0; shape (m,) or (T, m).
 
     Their correlations with the targets can be no more than rounding, and their coefficients are
     zero.
     """
-    constant = gram.diagonal(dim1=-2, dim2=-1) <= 0
-    return torch.where(constant if x.ndim == 2 else constant[..., None], 0.0, x)
+    return gram.diagonal(dim1=-2, dim2=-1) <= 0
 
 
 def one_or_each(gram: Tensor, batch: torch.Size) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional import gram_matvec
 from sklearn_sparsedis.functional._support import SHIFT
-from sklearn_sparsedis.solvers._ridge import without_constants
+from sklearn_sparsedis.solvers._ridge import constant_features
 
 __all__ = ["least_squares_on", "select_support"]
 
@@ -54,10 +54,11 @@ def least_squares_on(
     both = support[:, :, None] & support[:, None, :]
     system = torch.where(both, gram + floor[..., None] * eye, eye)
     inverse = torch.linalg.inv(system)
+    support = support & ~constant_features(gram)
     coef = torch.zeros_like(corr)
     for _ in range(_STEPS):
-        missing = without_constants(gram, corr - gram_matvec(gram, coef))
-        coef = coef + gram_matvec(inverse, torch.where(support, missing, 0.0))
+        missing = torch.where(support, corr - gram_matvec(gram, coef), 0.0)
+        coef = coef + gram_matvec(inverse, missing)
     fitted = gram_matvec(gram, coef)
     residual_sq = (y_sq + (coef * (fitted - 2 * corr)).sum(-1)).clamp_min(0)
     return coef, residual_sq, inverse
