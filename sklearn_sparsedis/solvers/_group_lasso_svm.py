@@ -1,6 +1,6 @@
-"""Group-Lasso multiclass SVM, solved in its small dual."""
+"""Group-Lasso multiclass SVM, solved in its dual or, for many samples, in its coefficients."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -8,12 +8,14 @@ from torch import Tensor
 from sklearn_sparsedis.functional import any_true, project_simplex, shrinkage
 from sklearn_sparsedis.solvers._group_lasso_svm_conic import conic_interior_point
 from sklearn_sparsedis.solvers._group_lasso_svm_face import coefficients_on_face, finish_on_face
+from sklearn_sparsedis.solvers._group_lasso_svm_features import is_sparse
 from sklearn_sparsedis.solvers._group_lasso_svm_interior import (
     State,
     initial_state,
     interior_point,
     start_on_segment,
 )
+from sklearn_sparsedis.solvers._group_lasso_svm_lagrangian import augmented_lagrangian
 from sklearn_sparsedis.solvers._group_lasso_svm_problem import (
     TOUCHING,
     GramProblem,
@@ -21,7 +23,12 @@ from sklearn_sparsedis.solvers._group_lasso_svm_problem import (
     certify,
     lengths,
 )
-from sklearn_sparsedis.solvers._group_lasso_svm_scaling import Problems, scale_problem
+from sklearn_sparsedis.solvers._group_lasso_svm_scaling import (
+    DUAL_ORDER,
+    Problems,
+    scale_problem,
+)
+from sklearn_sparsedis.solvers._group_lasso_svm_solved import Solved
 from sklearn_sparsedis.solvers._result import SolveResult
 
 # Working memory that a chunk of the batch may take. On a CPU small chunks stay in its cache and
@@ -52,6 +59,8 @@ def solve_group_lasso_svm(
     tol: float = 1e-8,
     max_iter: int = 100,
     dual_init: Tensor | None = None,
+    coef_init: Tensor | None = None,
+    fit_intercept: bool = False,
 ) -> SolveResult:
     r"""Solve a batch of group-Lasso multiclass SVMs.
 
@@ -70,7 +79,7 @@ def solve_group_lasso_svm(
     Parameters
     ----------
     F : Tensor of shape (*batch, n, m)
-        Features, float32 or float64.
+        Features, float32 or float64; those of one problem may be in compressed sparse rows.
     y : Tensor of int, shape (*batch, n)
         Labels in [0, k).
     group_reg : Tensor broadcastable to (*batch,), or float
@@ -89,14 +98,20 @@ def solve_group_lasso_svm(
     tol : float
         Relative duality gap, as `SolveResult.gap`, at which a problem is solved.
     max_iter : int
-        Largest number of interior-point iterations a problem may take.
+        Largest number of interior-point iterations, or of Newton steps, a problem may take.
     dual_init : Tensor of shape (*batch, n, k), or None
         Dual point to start near, for instance the solution at a neighbouring `group_reg`.
+    coef_init : Tensor of shape (*batch, m, k), or None
+        Its coefficients, from which the method for many samples starts as well.
+    fit_intercept : bool
+        Whether there is a column of ones beside the features, which the group penalty leaves out
+        and `l2_reg` does not.
 
     Returns
     -------
     SolveResult
-        `coef` (*batch, m, k), `dual_coef` (*batch, n, k) and the certificates, (*batch,).
+        `coef` (*batch, m, k), `dual_coef` (*batch, n, k), the certificates, (*batch,), and where
+        asked for `intercept` (*batch, k).
 
     Raises
     ------
@@ -107,11 +122,19 @@ def solve_group_lasso_svm(
 
     Notes
     -----
-    A primal-dual interior-point method in the dual, then Newton steps on the face of nonzero Lambda
-    once the gap is small; these give exact zeros and usually the solution to machine precision. An
-    iteration costs O((n k)^2 p) for p used features, and a Cholesky factorisation of order
-    n (k-1). Memory is O(n m + (n k)^2) a problem; large batches are worked in chunks. Lambda and
-    the Newton systems are kept in float64 where the device has it, products with F in F's dtype.
+    Up to n (k-1) = 500: a primal-dual interior-point method in the dual, then Newton steps on the
+    face of nonzero Lambda once the gap is small; these give exact zeros and usually the solution to
+    machine precision. An iteration costs O((n k)^2 p) for p used features, and a Cholesky
+    factorisation of order n (k-1). Memory is O(n m + (n k)^2) a problem; large batches are worked
+    in chunks.
+
+    Above, or where F is sparse: an augmented Lagrangian method in W, one problem after the other. A
+    step costs two products with F, and a Newton system of the samples whose Lambda is no vertex and
+    of the used features, by conjugate gradients or in the smaller dual. Memory is O(n k + m k)
+    beside F, of which a quarter may be copied.
+
+    Lambda, W and the Newton systems are kept in float64 where the device has it, in the second
+    method products with F in F's dtype.
     Nothing is recorded for autograd: see `implicit.group_lasso_svm`.
 
     References
@@ -122,57 +145,30 @@ def solve_group_lasso_svm(
     """
     with torch.no_grad():
         problems, scale, batch = scale_problem(
-            F, y, group_reg, l2_reg, n_classes, feature_weight, sample_weight
+            F, y, group_reg, l2_reg, n_classes, feature_weight, sample_weight, ones=fit_intercept
         )
-        solved = solve_scaled(problems, tol, max_iter, dual_init)
+        solved = solve_scaled(problems, tol, max_iter, dual_init, coef_init)
         coef = (solved.coef * scale[:, None, None]).to(F.dtype)
-        return solved.result(coef, batch, tol)
+        result = solved.result(coef[:, : F.shape[-1]], batch, tol)
+        if not fit_intercept:
+            return result
+        return replace(result, intercept=coef[:, -1].reshape(*batch, -1))
 
 
-@dataclass
-class Solved:
-    """Solution of a batch of scaled problems.
-
-    Attributes
-    ----------
-    coef : Tensor of shape (b, m, k)
-        Coefficients of the scaled problem.
-    dual : Tensor of shape (b, n, k)
-        Lambda.
-    free : Tensor of bool, shape (b, n, k)
-        Entries of Lambda that count as nonzero.
-    objective, gap, n_iter : Tensor of shape (b,)
-        Certificates.
-    """
-
-    coef: Tensor
-    dual: Tensor
-    free: Tensor
-    objective: Tensor
-    gap: Tensor
-    n_iter: Tensor
-
-    def result(self, coef: Tensor, batch: torch.Size, tol: float) -> SolveResult:
-        """Result whose coefficients are `coef` (b, m, k), with the batch dimensions restored."""
-        dtype = coef.dtype
-        return SolveResult(
-            coef=coef.reshape(*batch, *coef.shape[1:]),
-            objective=self.objective.to(dtype).reshape(batch),
-            gap=self.gap.to(dtype).reshape(batch),
-            n_iter=self.n_iter.reshape(batch),
-            converged=(self.gap <= tol).reshape(batch),
-            dual_coef=self.dual.to(dtype).reshape(*batch, *self.dual.shape[1:]),
-        )
-
-
-def solve_scaled(problems: Problems, tol: float, max_iter: int, dual_init: Tensor | None) -> Solved:
-    """Solve problems scaled, chunk by chunk.
+def solve_scaled(
+    problems: Problems,
+    tol: float,
+    max_iter: int,
+    dual_init: Tensor | None,
+    coef_init: Tensor | None = None,
+) -> Solved:
+    """Solve problems scaled, chunk by chunk in their dual or one by one.
 
     Parameters
     ----------
     problems : Problems
         The problems.
-    tol, max_iter, dual_init
+    tol, max_iter, dual_init, coef_init
         As in `solve_group_lasso_svm`.
 
     Returns
@@ -184,15 +180,11 @@ def solve_scaled(problems: Problems, tol: float, max_iter: int, dual_init: Tenso
         raise ValueError(f"tol must be positive, got {tol}")
     if max_iter < 1:
         raise ValueError(f"max_iter must be at least 1, got {max_iter}")
-    init = None
-    if dual_init is not None:
-        if dual_init.shape[-2:] != problems.Y.shape[-2:] or dual_init.numel() != problems.Y.numel():
-            raise ValueError(
-                "dual_init must have shape (*batch, n, k) with (n, k) = "
-                f"{tuple(problems.Y.shape[-2:])}, got {tuple(dual_init.shape)}"
-            )
-        init = dual_init.detach().to(problems.Y.dtype).reshape(problems.Y.shape)
-    b = problems.F.shape[0]
+    b, n, k = problems.Y.shape
+    init = _start("dual_init", dual_init, (n, k), problems)
+    if is_sparse(problems.F) or n * (k - 1) > DUAL_ORDER:
+        coef = _start("coef_init", coef_init, (problems.F.shape[-1], k), problems)
+        return _solve_each(problems, tol, max_iter, init, coef)
     size = chunk_size(problems)
     parts = []
     for start in range(0, b, size):
@@ -205,6 +197,35 @@ def solve_scaled(problems: Problems, tol: float, max_iter: int, dual_init: Tenso
     if len(parts) == 1:
         return parts[0]
     return Solved(*(torch.cat(x) for x in zip(*(vars(p).values() for p in parts), strict=True)))
+
+
+def _start(
+    name: str, given: Tensor | None, shape: tuple[int, int], problems: Problems
+) -> Tensor | None:
+    """Points to start from as (b, *shape)."""
+    if given is None:
+        return None
+    b = len(problems.Y)
+    if given.shape[-2:] != shape or given.numel() != b * shape[0] * shape[1]:
+        raise ValueError(
+            f"{name} must have the shape of the batch and {shape}, got {tuple(given.shape)}"
+        )
+    return given.detach().to(problems.Y.dtype).reshape(b, *shape)
+
+
+def _solve_each(
+    problems: Problems, tol: float, max_iter: int, dual: Tensor | None, coef: Tensor | None
+) -> Solved:
+    """Solve problems one by one by the method for many samples."""
+    outcomes = []
+    for index in range(len(problems.Y)):
+        start = (
+            None if dual is None else dual[index],
+            None if coef is None else coef[index] / problems.scale[index],
+        )
+        problem = problems.of_many_samples(index)
+        outcomes.append(augmented_lagrangian(problem, tol, max_iter, *start))
+    return Solved.of(outcomes)
 
 
 def _solve_chunk(problem: Problem, tol: float, max_iter: int, init: Tensor | None) -> Solved:

@@ -16,7 +16,7 @@ def group_lasso_svm_path(
     l2_reg: Tensor | float,
     **opts: Any,
 ) -> list[SolveResult]:
-    """Solve group-Lasso SVMs at several group_reg, each from its predecessor's dual solution.
+    """Solve group-Lasso SVMs at several group_reg, each from its predecessor's solution.
 
     Parameters
     ----------
@@ -27,7 +27,8 @@ def group_lasso_svm_path(
     l2_reg
         As in `solve_group_lasso_svm`.
     **opts
-        Other arguments of `solve_group_lasso_svm`; `dual_init` is the first one's.
+        Other arguments of `solve_group_lasso_svm`; `dual_init` and `coef_init` are the
+        first one's.
 
     Returns
     -------
@@ -38,5 +39,5 @@ def group_lasso_svm_path(
     for group_reg in group_regs:
         result = solve_group_lasso_svm(F, y, group_reg, l2_reg, **opts)
         results.append(result)
-        opts["dual_init"] = result.dual_coef
+        opts |= {"dual_init": result.dual_coef, "coef_init": result.coef}
     return results
