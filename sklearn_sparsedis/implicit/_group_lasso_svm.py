@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sklearn_sparsedis.solvers._group_lasso_svm import Solved, chunk_size, solve_scaled
+from sklearn_sparsedis.solvers._group_lasso_svm import chunk_size, solve_scaled
 from sklearn_sparsedis.solvers._group_lasso_svm_face import FaceSolver
-from sklearn_sparsedis.solvers._group_lasso_svm_problem import TOUCHING, Point, Problem
+from sklearn_sparsedis.solvers._group_lasso_svm_features import is_sparse
+from sklearn_sparsedis.solvers._group_lasso_svm_problem import Point, Problem, lengths
 from sklearn_sparsedis.solvers._group_lasso_svm_scaling import Problems, scale_problem
+from sklearn_sparsedis.solvers._group_lasso_svm_solved import Solved
 from sklearn_sparsedis.solvers._group_lasso_svm_system import PivotBasis
 from sklearn_sparsedis.solvers._result import SolveResult
 
@@ -78,8 +80,9 @@ def group_lasso_svm_result(
 
     Notes
     -----
-    The backward pass costs one Hessian and one Cholesky factor of order n (k-1), whatever the
-    number of iterations; memory is that of the solver. It cannot be differentiated again.
+    The backward pass costs one Hessian and one Cholesky factor, of the order of the nonzero entries
+    of Lambda in excess of one a sample, whatever the number of iterations. It cannot be
+    differentiated again.
 
     The solution has kinks, where one of its one-sided derivatives is returned: a feature with
     ``||V_j|| = lambda_1 omega_j`` counts as unused and an entry of Lambda that is zero counts as
@@ -90,12 +93,14 @@ def group_lasso_svm_result(
     ----------
     Lachapelle et al. (2023), "Synergies between Disentanglement and Sparsity", ICML, section 3.
     """
+    if is_sparse(F):
+        raise TypeError("F must be dense to be differentiated in: call to_dense() on it")
     problems, scale, batch = scale_problem(
         F, y, group_reg, l2_reg, n_classes, feature_weight, sample_weight
     )
     with torch.no_grad():
         solved = solve_scaled(problems, tol, max_iter, dual_init)
-    coef = _Coefficients.apply(*vars(problems).values(), solved)
+    coef = _Coefficients.apply(*problems.tensors, solved)
     coef = (coef * scale[:, None, None]).to(F.dtype)
     return solved.result(coef, batch, tol)
 
@@ -112,19 +117,19 @@ class _Coefficients(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         *problems, solved = inputs
-        ctx.save_for_backward(*problems, solved.dual, solved.free)
+        ctx.save_for_backward(*problems, solved.coef, solved.dual, solved.free)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, coef_grad: Tensor) -> tuple[Tensor | None, ...]:
-        F, rows, Y, c, tau, dual, free = ctx.saved_tensors
-        problems = Problems(F, rows, Y, c, TOUCHING * tau)
+        F, rows, Y, c, tau, coef, dual, free = ctx.saved_tensors
+        problems = Problems(F, rows, Y, c, tau, rows)
         size = chunk_size(problems)
         parts = []
         for start in range(0, F.shape[0], size):
             chunk = slice(start, start + size)
             scaled_grad, *grads = _pull_back(
-                problems.scaled(chunk), dual[chunk], free[chunk], coef_grad[chunk]
+                problems.scaled(chunk), coef[chunk], dual[chunk], free[chunk], coef_grad[chunk]
             )
             F_grad = (scaled_grad * rows[chunk]).to(F.dtype)
             rows_grad = (scaled_grad * F[chunk]).sum(-1, keepdim=True)
@@ -134,22 +139,44 @@ class _Coefficients(torch.autograd.Function):
 
 
 def _pull_back(
-    problem: Problem, dual: Tensor, free: Tensor, coef_grad: Tensor
+    problem: Problem, coef: Tensor, dual: Tensor, free: Tensor, coef_grad: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients in F (b, n, m), c (b, n, 1) and tau (b, m) from that in the coefficients."""
     F = problem.F
-    point = problem.evaluate(dual)
-    basis = PivotBasis(dual)
-    solve = FaceSolver(problem, point, basis, free.scatter(-1, basis.pivot, True))
+    point = _point(problem, coef)
     # how Lambda answers a change of the loss that it would cause
-    adjoint = solve(F @ _shrinkage_vjp(problem, point, coef_grad))
+    adjoint = _answer(problem, point, dual, free, F @ _shrinkage_vjp(problem, point, coef_grad))
     V_grad = coef_grad + problem.image(adjoint)
-    W = point.V * point.shrink.unsqueeze(-1)
-    F_grad = (problem.Y - dual) @ _shrinkage_vjp(problem, point, V_grad).mT + adjoint @ W.mT
+    F_grad = (problem.Y - dual) @ _shrinkage_vjp(problem, point, V_grad).mT + adjoint @ coef.mT
     c_grad = -(adjoint * problem.Y).sum(-1, keepdim=True)
     used = point.shrink > 0
     along = (point.V * V_grad).sum(-1) / torch.where(used, point.norm, 1)
     return F_grad, c_grad, torch.where(used, -along, 0)
+
+
+def _point(problem: Problem, coef: Tensor) -> Point:
+    """V, its norms and how they shrink, as the coefficients (b, m, k) of a solution have them."""
+    size = lengths(coef)
+    norm = torch.where(size > 0, size + problem.tau, 0)
+    shrink = torch.where(size > 0, size / torch.where(size > 0, norm, 1), 0)
+    V = torch.where(size > 0, 1 / torch.where(size > 0, shrink, 1), 0).unsqueeze(-1) * coef
+    return Point(V, norm, shrink, grad=V, gap=norm)
+
+
+def _answer(problem: Problem, point: Point, dual: Tensor, free: Tensor, gradient: Tensor) -> Tensor:
+    """Move of Lambda (b, n, k) that answers a gradient, of samples that are not at a vertex."""
+    moving = (free.sum(-1) > 1).any(0)
+    if free.device.type != "cpu" or bool(moving.all()):
+        basis = PivotBasis(dual)
+        solve = FaceSolver(problem, point, basis, free.scatter(-1, basis.pivot, True))
+        return solve(gradient)
+    answer = torch.zeros_like(dual)
+    if bool(moving.any()):
+        F, Y, c, dual, free, gradient = (
+            x[:, moving] for x in (problem.F, problem.Y, problem.c, dual, free, gradient)
+        )
+        answer[:, moving] = _answer(Problem(F, Y, c, problem.tau), point, dual, free, gradient)
+    return answer
 
 
 def _shrinkage_vjp(problem: Problem, point: Point, coef_grad: Tensor) -> Tensor:
