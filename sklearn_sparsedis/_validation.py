@@ -1,6 +1,7 @@
 """The boundary between NumPy and torch: parameters, targets, weights, devices, seeds."""
 
 import copy
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.utils import check_random_state
 from torch import Tensor
 
@@ -125,8 +127,25 @@ def to_tensor(array: NDArray[Any], device: torch.device | str = "cpu") -> Tensor
     return torch.from_numpy(own).to(device)
 
 
-def check_magnitude(name: str, X: NDArray[Any]) -> None:
+def shared_tensor(array: NDArray[Any], device: torch.device | str = "cpu") -> Tensor:
+    """Tensor on an array's own memory, which must not be written to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
+def csr_tensor(X: Any, device: torch.device | str = "cpu") -> Tensor:
+    """Tensor on the memory of SciPy's compressed sparse rows."""
+    ends, columns, values = (shared_tensor(x, device) for x in (X.indptr, X.indices, X.data))
+    with warnings.catch_warnings():
+        # torch announces the state of its sparse tensors once a process
+        warnings.filterwarnings("ignore", "Sparse", UserWarning)
+        return torch.sparse_csr_tensor(ends, columns, values, X.shape, check_invariants=False)
+
+
+def check_magnitude(name: str, X: Any) -> None:
     """Raise where squares of a table's values cannot be represented in its dtype."""
+    X = X.data if sparse.issparse(X) else X
     largest = max(float(X.max(initial=0.0)), -float(X.min(initial=0.0)))
     limit = 0.1 * float(np.finfo(X.dtype).max) ** 0.5
     if largest > limit:
@@ -243,8 +262,10 @@ __all__ = [
     "check_sizes",
     "check_sortable",
     "check_task_id",
+    "csr_tensor",
     "draw_seed",
     "find_tasks",
+    "shared_tensor",
     "to_tensor",
     "unchanged_on_failure",
 ]

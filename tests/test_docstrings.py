@@ -26,7 +26,7 @@ PUBLIC = {
 # layers for those who build estimators, where a summary line may say all
 INNER = ("functional", "nn", "storage", "tasks", "training")
 SETTINGS = {
-    "GroupLassoSVC": {},
+    "GroupLassoSVC": {"group_reg": "auto"},
     "GroupLassoSVMMetaClassifier": {"n_components": 4, "max_iter": 2},
     "SparseDisentangledRepresentation": {"n_components": 3, "max_iter": 5},
     "SparseRotation": {"n_components": 3},

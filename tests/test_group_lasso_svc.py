@@ -4,7 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris, load_wine, make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_selection import SelectFromModel
@@ -17,7 +19,7 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sklearn_sparsedis import GroupLassoSVC
+from sklearn_sparsedis import GroupLassoSVC, _margin_problem
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +142,8 @@ def test_a_gap_above_tol_is_announced(wine):
     ("parameters", "error", "match"),
     [
         ({"group_reg": -1.0}, ValueError, "group_reg must be in"),
-        ({"group_reg": "a"}, TypeError, "group_reg must be a number"),
+        ({"group_reg": "a"}, TypeError, "group_reg must be a number or .auto."),
+        ({"group_reg": None}, TypeError, "group_reg must be a number"),
         ({"group_reg_mode": "share"}, ValueError, "group_reg_mode must be one of"),
         ({"l2_reg": 0.0}, ValueError, "l2_reg must be in"),
         ({"tol": 0}, ValueError, "tol must be in"),
@@ -160,3 +163,60 @@ def test_invalid_parameters_are_refused_and_nothing_is_fitted(parameters, error,
 def test_one_class_is_refused():
     with pytest.raises(ValueError, match="at least two classes .* contain 1 class"):
         GroupLassoSVC().fit(np.eye(3), ["a", "a", "a"])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_sparse_rows_are_as_good_as_dense_ones(dtype):
+    X, y = make_blobs(300, centers=4, n_features=30, random_state=0)
+    X = scale(X).astype(dtype)
+    X[np.abs(X) < 0.8] = 0
+    dense = GroupLassoSVC(0.2).fit(X, y)
+    rows = sparse.csr_matrix(X)
+    model = GroupLassoSVC(0.2).fit(rows, y)
+    np.testing.assert_allclose(model.coef_, dense.coef_, atol=2e-2 * np.abs(dense.coef_).max())
+    np.testing.assert_array_equal(model.predict(rows), dense.predict(X))
+    assert model.coef_.dtype == dtype
+    assert model.dual_gap_ <= 1e-6
+
+
+def test_features_are_neither_changed_nor_copied(monkeypatch):
+    X, y = make_blobs(400, centers=3, n_features=5, random_state=0)
+    X = scale(X)
+    X.flags.writeable = False
+    given = []
+    solve = _margin_problem.group_lasso_svm_path
+    monkeypatch.setattr(
+        _margin_problem,
+        "group_lasso_svm_path",
+        lambda F, *arguments, **options: given.append(F) or solve(F, *arguments, **options),
+    )
+    GroupLassoSVC().fit(X, y)
+    assert given[0].data_ptr() == X.__array_interface__["data"][0]
+
+
+def test_a_strength_is_chosen_by_cross_validation(wine):
+    X, y = wine
+    model = GroupLassoSVC("auto", cv=3).fit(X, y)
+    assert model.cv_accuracies_.shape == (3, len(model.group_regs_))
+    best = model.group_regs_[model.cv_accuracies_.mean(axis=0).argmax()]
+    alone = GroupLassoSVC(best).fit(X, y)
+    np.testing.assert_allclose(model.coef_, alone.coef_, atol=1e-5)
+    np.testing.assert_allclose(model.group_reg_, alone.group_reg_)
+    accuracy = cross_val_score(GroupLassoSVC(best), X, y, cv=3).mean()
+    np.testing.assert_allclose(model.cv_accuracies_.mean(axis=0).max(), accuracy, atol=0.02)
+
+
+def test_probabilities_are_refused_and_calibration_gives_them(wine):
+    model = GroupLassoSVC().fit(*wine)
+    assert not hasattr(model, "predict_proba")
+    with pytest.raises(AttributeError, match="CalibratedClassifierCV"):
+        model.predict_proba(wine[0])
+    calibrated = CalibratedClassifierCV(GroupLassoSVC(), cv=3).fit(*wine)
+    assert calibrated.predict_proba(wine[0]).shape == (178, 3)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_scales_that_differ_by_orders_of_magnitude_are_announced(container):
+    X, y = load_wine(return_X_y=True)
+    with pytest.warns(UserWarning, match="ranges of the features differ .* StandardScaler"):
+        GroupLassoSVC(max_iter=300).fit(container(X * [*[1] * 12, 10]), y)
