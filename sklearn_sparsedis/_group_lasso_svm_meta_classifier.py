@@ -25,8 +25,8 @@ from sklearn_sparsedis._fit_tasks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis._meta_fitting import (
     check_features,
     check_meta_parameters,
-    condense,
     encode_array,
+    few_shot_head,
     fit_meta_encoder,
     fold_center,
 )
@@ -178,9 +178,7 @@ class GroupLassoSVMMetaClassifier(
     Notes
     -----
     After meta-training a head is fitted on all rows of X, so that `predict` knows the classes of y.
-    Heads but "ridge" and "prototype" are solved in their dual, whose cost is the cube of n (k - 1):
-    above 1000 they get the means of parts of each class's rows instead of the rows, and where one
-    mean a class is still too much, "prototype" stands in. Labels that `score` meets and that the
+    Labels that `score` meets and that the
     model does not know count as errors.
 
     In a training from the start, `group_reg` grows from zero over the first half of the steps.
@@ -351,8 +349,7 @@ class GroupLassoSVMMetaClassifier(
     def _set_head(self, X: NDArray[Any], index: NDArray[np.int64], classes: NDArray[Any]) -> None:
         features = encode_array(self.encoder_, X, check_device(self.device, fitted=True))
         check_features(features, self.encoder_.mean.dtype)
-        head, rows, labels = condense(self, features, index, len(classes))
-        heads = head.fit(rows, labels, len(classes))
+        heads = few_shot_head(self).fit(features, torch.from_numpy(index), len(classes))
         self.classes_ = classes
         self.coef_, self.intercept_ = fold_center(heads)
         self.support_ = heads.used.numpy()

@@ -51,7 +51,6 @@ __all__ = [
     "FittedMetaEncoder",
     "check_features",
     "check_meta_parameters",
-    "condense",
     "encode_array",
     "few_shot_head",
     "fit_meta_encoder",
@@ -62,9 +61,6 @@ N_VALIDATION_EPISODES = 200
 # evaluations on held-out classes during a full training
 N_EVALUATIONS = 25
 PATIENCE = 10
-# largest number n (k-1) of dual variables of a head, whose cost is its cube
-MAX_DUAL = 1000
-SOLVED_IN_DUAL = ("group_lasso_svm", "logistic", "svm")
 SHARED_SCALE = ("conv", "conv4", "resnet12")
 
 
@@ -92,11 +88,11 @@ def check_meta_parameters(estimator: Any) -> None:
     check_real("label_smoothing", p.label_smoothing, 0, 1, closed="left")
 
 
-def few_shot_head(estimator: Any, kind: str | None = None) -> FewShotHead:
+def few_shot_head(estimator: Any) -> FewShotHead:
     """Inner problem that an estimator's parameters ask for."""
     p = estimator
     return FewShotHead(
-        kind or p.head,
+        p.head,
         float(p.group_reg),
         float(p.l2_reg),
         float(p.tol),
@@ -310,30 +306,6 @@ def check_features(features: Tensor, dtype: torch.dtype) -> None:
             "The encoder's features of these rows are too large or not finite. Lower "
             "learning_rate, or check X for extreme values; the estimator is unchanged."
         )
-
-
-def condense(
-    estimator: Any, features: Tensor, y: NDArray[np.int64], n_classes: int
-) -> tuple[FewShotHead, Tensor, Tensor]:
-    """Inner problem, features and classes of one head, small enough to be solved.
-
-    A head with more than MAX_DUAL dual variables gets means of equal parts of each class's rows
-    instead of the rows; where even one mean a class is too many, the head is "prototype".
-    """
-    labels = torch.from_numpy(y)
-    head = few_shot_head(estimator)
-    if head.kind not in SOLVED_IN_DUAL or len(y) * (n_classes - 1) <= MAX_DUAL:
-        return head, features, labels
-    parts = MAX_DUAL // (n_classes * (n_classes - 1))
-    if parts == 0:
-        return few_shot_head(estimator, "prototype"), features, labels
-    means, classes = [], []
-    for label in range(n_classes):
-        rows = features[labels == label]
-        for part in rows.tensor_split(min(parts, len(rows))):
-            means.append(part.mean(0))
-            classes.append(label)
-    return head, torch.stack(means), torch.tensor(classes)
 
 
 def fold_center(heads: EpisodeHeads) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

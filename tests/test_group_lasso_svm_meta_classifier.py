@@ -127,7 +127,6 @@ def test_two_classes_have_one_score():
 def test_many_rows_and_many_classes_have_a_head_too(head, table):
     X, y = make_blobs(900, centers=4, n_features=5, random_state=0)
     assert model(head=head, max_iter=5).fit(X, y).score(X, y) > 0.9
-    # 60 classes are too many for one mean a class in the dual
     X, y = make_blobs(240, centers=60, n_features=20, center_box=(-30, 30), random_state=0)
     assert model(head=head, n_components=20, max_iter=0).fit(X, y).score(X, y) > 0.9
 

@@ -10,6 +10,7 @@ from torch.nn.functional import one_hot
 
 from sklearn_sparsedis.functional import ROUNDED, any_true, uniform_spread_bound
 from sklearn_sparsedis.implicit import group_lasso_svm_result
+from sklearn_sparsedis.nn._logistic_rows import logistic_of_many_rows
 
 __all__ = ["EPISODE_HEADS", "START_SCALES", "EpisodeHeads", "FewShotHead"]
 
@@ -17,6 +18,8 @@ __all__ = ["EPISODE_HEADS", "START_SCALES", "EpisodeHeads", "FewShotHead"]
 FLOAT32_TOL = 1e-5
 NEWTON_BLOCKS, NEWTON_STEPS = 5, 5
 N_STEP_LENGTHS = 6
+# order n k of the logistic head's systems, from which on one head alone is solved for W
+LARGEST_DUAL = 1000
 
 
 @dataclass(frozen=True)
@@ -195,11 +198,15 @@ def _logistic(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
 
     W = X^T A with lambda_2 A = Y - P(X W), found by Newton steps of order n k. One more step from
     the solution, recorded for autograd with its matrix held fixed, has the solution's derivative.
+    One head of many rows, of which no derivative is asked, is solved for W.
     """
     m = X.shape[-1]
     if head.fit_intercept:
         X = _append_ones(X)
     Y = one_hot(y, k).to(torch.float64)
+    if X.ndim == 2 and Y.numel() > LARGEST_DUAL and not X.requires_grad:
+        coef, gap = logistic_of_many_rows(X.to(torch.float64), Y, head.l2_reg, head.tol)
+        return *_split_intercept(coef.to(X.dtype), m), gap.to(X.dtype)
     K = (X @ X.mT).to(torch.float64)
     with torch.no_grad():
         A, gap = _solve_logistic(K.detach(), Y, head.l2_reg, head.tol)

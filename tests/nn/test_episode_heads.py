@@ -9,7 +9,7 @@ from sklearn.neighbors import NearestCentroid
 
 from sklearn_sparsedis import GroupLassoSVC
 from sklearn_sparsedis.functional import uniform_spread_bound
-from sklearn_sparsedis.nn import EPISODE_HEADS, START_SCALES, FewShotHead
+from sklearn_sparsedis.nn import EPISODE_HEADS, START_SCALES, FewShotHead, _episode_heads
 
 KINDS = sorted(EPISODE_HEADS)
 K, N, M = 3, 12, 8
@@ -182,3 +182,16 @@ def test_heads_and_gradients_stay_on_the_device(kind):
 
 
 LIMITS = {"prototype": 0, "ridge": 0, "logistic": 1, "svm": 4, "group_lasso_svm": 4}
+
+
+def test_a_logistic_head_of_many_rows_is_that_of_its_dual(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(120) % 4
+    F = torch.randn(120, 6, generator=generator).double() + torch.eye(6).double()[y]
+    head = FewShotHead("logistic", tol=1e-9, fit_intercept=True)
+    dual = head.fit(F, y, 4)
+    monkeypatch.setattr(_episode_heads, "LARGEST_DUAL", 0)
+    many = head.fit(F, y, 4)
+    assert many.gap <= 1e-9
+    torch.testing.assert_close(many.coef, dual.coef, rtol=0, atol=1e-4)
+    torch.testing.assert_close(many.intercept, dual.intercept, rtol=0, atol=1e-4)
