@@ -5,7 +5,7 @@ import pytest
 import torch
 from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 
-from sklearn_sparsedis import GroupLassoSVC, _group_lasso_svc
+from sklearn_sparsedis._margin_problem import MarginProblem
 from sklearn_sparsedis.nn import Encoder, HeadProblem, LinearNetwork
 from sklearn_sparsedis.tasks import TaskBatch, TaskBatches, TaskTable
 from sklearn_sparsedis.training import BilevelObjective
@@ -113,13 +113,12 @@ def test_steps_with_a_common_head_stay_on_the_device(penalty, kind):
 
 @pytest.mark.parametrize("mode", ["absolute", "relative"])
 @pytest.mark.parametrize("fit_intercept", [False, True])
-def test_group_lasso_svc_solves_on_the_device(monkeypatch, mode, fit_intercept):
-    device = torch.device(ACCELERATOR)
-    monkeypatch.setattr(_group_lasso_svc, "check_device", lambda device: device)
-    model = GroupLassoSVC(group_reg_mode=mode, fit_intercept=fit_intercept, device=device)
-    X, weight = np.zeros((20, 6)), np.ones(20)
+def test_group_lasso_svc_solves_on_the_device(mode, fit_intercept):
+    X, index, weight = np.zeros((20, 6)), np.arange(20) % 3, np.ones(20)
+    problem = MarginProblem(X, index, weight, 3, fit_intercept, torch.device(ACCELERATOR))
     with FakeTensorMode(allow_non_fake_inputs=True), SyncCounter(answer=False) as counter:
-        result, _ = model._solve(X, np.arange(20) % 3, weight, 3)
+        group_reg = 0.1 * problem.bound if mode == "relative" else 0.1
+        (result,) = problem.solve([group_reg], 1.0, 1e-6, 100)
         assert result.coef.device.type == ACCELERATOR
     # domains of the arguments, one a block of iterations of the solver, and the bound
     assert counter.count <= 4 + (mode == "relative")
