@@ -3,15 +3,15 @@
 from sklearn_sparsedis.implicit._fit import LeastSquaresFit
 from sklearn_sparsedis.implicit._group_lasso_svm import group_lasso_svm, group_lasso_svm_result
 from sklearn_sparsedis.implicit._lasso import lasso, lasso_gram
-from sklearn_sparsedis.implicit._logistic import (
+from sklearn_sparsedis.implicit._mcp import mcp_gram
+from sklearn_sparsedis.implicit._multitask_lasso import multitask_lasso, multitask_lasso_gram
+from sklearn_sparsedis.implicit._ridge import ridge, ridge_gram
+from sklearn_sparsedis.implicit._smooth_loss import (
     LogisticFit,
     logistic_lasso,
     logistic_lasso_fit,
     logistic_ridge_fit,
 )
-from sklearn_sparsedis.implicit._mcp import mcp_gram
-from sklearn_sparsedis.implicit._multitask_lasso import multitask_lasso, multitask_lasso_gram
-from sklearn_sparsedis.implicit._ridge import ridge, ridge_gram
 
 # differentiable solution of each penalty on Gram statistics, all with one signature
 LEAST_SQUARES = {"l1": lasso_gram, "l2": ridge_gram, "mcp": mcp_gram}

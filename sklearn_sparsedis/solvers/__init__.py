@@ -3,7 +3,6 @@
 from sklearn_sparsedis.solvers._group_lasso_svm import solve_group_lasso_svm
 from sklearn_sparsedis.solvers._group_lasso_svm_path import group_lasso_svm_path
 from sklearn_sparsedis.solvers._lasso import solve_lasso, solve_lasso_gram
-from sklearn_sparsedis.solvers._logistic import solve_logistic_lasso, solve_logistic_ridge
 from sklearn_sparsedis.solvers._mcp import GAMMA, solve_mcp_gram
 from sklearn_sparsedis.solvers._multitask_lasso import (
     solve_multitask_lasso,
@@ -13,6 +12,7 @@ from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import solve_ridge, solve_ridge_gram
 from sklearn_sparsedis.solvers._sparse_basis import SparseBasisResult, solve_sparse_basis
 from sklearn_sparsedis.solvers._subset import least_squares_on, select_support
+from sklearn_sparsedis.solvers.smooth_loss._solver import solve_logistic_lasso, solve_logistic_ridge
 
 # solver of each penalty on Gram statistics, all with one signature
 LEAST_SQUARES_SOLVERS = {"l1": solve_lasso_gram, "l2": solve_ridge_gram, "mcp": solve_mcp_gram}

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional import logistic_loss
 from sklearn_sparsedis.functional._sync import any_true
-from sklearn_sparsedis.solvers._logistic_penalties import Model
-from sklearn_sparsedis.solvers._logistic_problem import LogisticProblem
-from sklearn_sparsedis.solvers._logistic_state import LogisticState, choose, evaluate
+from sklearn_sparsedis.solvers.smooth_loss._penalties import Model
+from sklearn_sparsedis.solvers.smooth_loss._problem import LogisticProblem
+from sklearn_sparsedis.solvers.smooth_loss._state import LogisticState, choose, evaluate
 
 __all__ = ["iterate"]
 

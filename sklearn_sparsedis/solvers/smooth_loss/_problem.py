@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import ROUNDED, any_true, bernoulli_entropy, strength_like
-from sklearn_sparsedis.solvers._logistic_penalties import LOGISTIC_PENALTIES, Penalty
+from sklearn_sparsedis.solvers.smooth_loss._penalties import LOGISTIC_PENALTIES, Penalty
 
 __all__ = ["Design", "LogisticProblem", "Moments", "PosedLogistic", "pose"]
 

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sklearn_sparsedis.functional import logistic_alpha_max, logistic_loss
 from sklearn_sparsedis.solvers import LOGISTIC_SOLVERS, solve_logistic_lasso
-from sklearn_sparsedis.solvers import _logistic_steps as steps
+from sklearn_sparsedis.solvers.smooth_loss import _steps as steps
 
 PENALTIES = sorted(LOGISTIC_SOLVERS)
 

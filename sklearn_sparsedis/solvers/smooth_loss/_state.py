@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import bernoulli_divergence, logistic_loss
-from sklearn_sparsedis.solvers._logistic_problem import LogisticProblem
+from sklearn_sparsedis.solvers.smooth_loss._problem import LogisticProblem
 
 __all__ = ["LogisticState", "choose", "evaluate"]
 

@@ -14,9 +14,9 @@ from sklearn_sparsedis.functional import (
     strength_like,
 )
 from sklearn_sparsedis.solvers import SolveResult
-from sklearn_sparsedis.solvers._logistic import solve_posed
-from sklearn_sparsedis.solvers._logistic_problem import LogisticProblem, PosedLogistic, pose
-from sklearn_sparsedis.solvers._logistic_state import LogisticState
+from sklearn_sparsedis.solvers.smooth_loss._problem import LogisticProblem, PosedLogistic, pose
+from sklearn_sparsedis.solvers.smooth_loss._solver import solve_posed
+from sklearn_sparsedis.solvers.smooth_loss._state import LogisticState
 
 __all__ = ["LogisticFit", "logistic_lasso", "logistic_lasso_fit", "logistic_ridge_fit"]
 

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import row_shares
-from sklearn_sparsedis.solvers._logistic_problem import PosedLogistic, pose
-from sklearn_sparsedis.solvers._logistic_state import LogisticState, evaluate
-from sklearn_sparsedis.solvers._logistic_steps import iterate
 from sklearn_sparsedis.solvers._result import SolveResult
+from sklearn_sparsedis.solvers.smooth_loss._problem import PosedLogistic, pose
+from sklearn_sparsedis.solvers.smooth_loss._state import LogisticState, evaluate
+from sklearn_sparsedis.solvers.smooth_loss._steps import iterate
 
 __all__ = ["solve_logistic_lasso", "solve_logistic_ridge", "solve_posed"]
 

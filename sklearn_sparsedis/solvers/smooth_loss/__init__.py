@@ -1,0 +1,1 @@
+"""Losses smooth in the score, under sparse and ridge penalties: logistic regression."""
