@@ -7,7 +7,8 @@ from sklearn_sparsedis.implicit._mcp import mcp_gram
 from sklearn_sparsedis.implicit._multitask_lasso import multitask_lasso, multitask_lasso_gram
 from sklearn_sparsedis.implicit._ridge import ridge, ridge_gram
 from sklearn_sparsedis.implicit._smooth_loss import (
-    LogisticFit,
+    SmoothFit,
+    fit_smooth,
     logistic_lasso,
     logistic_lasso_fit,
     logistic_ridge_fit,
@@ -22,7 +23,8 @@ __all__ = [
     "LEAST_SQUARES",
     "LOGISTIC",
     "LeastSquaresFit",
-    "LogisticFit",
+    "SmoothFit",
+    "fit_smooth",
     "group_lasso_svm",
     "group_lasso_svm_result",
     "lasso",

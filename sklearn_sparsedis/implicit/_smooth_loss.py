@@ -1,4 +1,4 @@
-"""Logistic regressions that autograd can differentiate."""
+"""Penalised fits under smooth losses that autograd can differentiate."""
 
 from typing import Any, NamedTuple
 
@@ -8,21 +8,21 @@ from torch.autograd.function import once_differentiable
 
 from sklearn_sparsedis.functional import (
     factor_support,
-    logistic_loss,
     row_shares,
     solve_support,
     strength_like,
 )
-from sklearn_sparsedis.solvers import SolveResult
-from sklearn_sparsedis.solvers.smooth_loss._problem import LogisticProblem, PosedLogistic, pose
+from sklearn_sparsedis.solvers import L1, L2, LogisticLoss, SolveResult
+from sklearn_sparsedis.solvers.smooth_loss import Loss, Penalty
+from sklearn_sparsedis.solvers.smooth_loss._problem import PosedProblem, SmoothProblem, pose
 from sklearn_sparsedis.solvers.smooth_loss._solver import solve_posed
-from sklearn_sparsedis.solvers.smooth_loss._state import LogisticState
+from sklearn_sparsedis.solvers.smooth_loss._state import SmoothState
 
-__all__ = ["LogisticFit", "logistic_lasso", "logistic_lasso_fit", "logistic_ridge_fit"]
+__all__ = ["SmoothFit", "fit_smooth", "logistic_lasso", "logistic_lasso_fit", "logistic_ridge_fit"]
 
 
-class LogisticFit(NamedTuple):
-    """Solutions of penalised logistic regressions and how well they fit.
+class SmoothFit(NamedTuple):
+    """Solutions of penalised fits under a smooth loss, and how well they fit.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class LogisticFit(NamedTuple):
     intercept : Tensor of shape (*batch,)
         Differentiable.
     loss : Tensor of shape (*batch,)
-        Mean log-loss, without the penalty; differentiable.
+        Mean loss, without the penalty; differentiable.
     result : SolveResult
         Certificate of the solve, not recorded for autograd.
     """
@@ -40,6 +40,59 @@ class LogisticFit(NamedTuple):
     intercept: Tensor
     loss: Tensor
     result: SolveResult
+
+
+def fit_smooth(
+    loss: Loss,
+    penalty: Penalty,
+    Z: Tensor,
+    y: Tensor,
+    alpha: Tensor | float,
+    *,
+    sample_weight: Tensor | None = None,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    coef_init: Tensor | None = None,
+    intercept_init: Tensor | None = None,
+) -> SmoothFit:
+    r"""Penalised fits and their losses as differentiable functions of their data.
+
+    With residuals :math:`r_i = -\ell'(f_i)` and curvatures :math:`h_i = s_i \ell''(f_i)` at the
+    scores :math:`f_i = z_i w + b`, let v be the solution of
+    :math:`[\sum_i h_i (z_i, 1)(z_i, 1)^T + \alpha \Omega''] v = \mathrm dL / \mathrm d(w, b)` on
+    the variables that are free to move and the intercept, and :math:`u_i = (z_i, 1) v`. Then
+
+    .. math:: \mathrm dL/\mathrm dz_i = s_i r_i v_w - h_i u_i w, \quad
+       \mathrm dL/\mathrm dy_i = s_i u_i \, \partial r_i / \partial y_i, \quad
+       \mathrm dL/\mathrm ds_i = r_i u_i, \quad
+       \mathrm dL/\mathrm d\alpha = -\Omega'(w)^T v_w.
+
+    Parameters
+    ----------
+    loss, penalty, Z, y, alpha, sample_weight, tol, max_iter, coef_init, intercept_init
+        As in `solvers.solve_smooth`.
+
+    Returns
+    -------
+    SmoothFit
+        Differentiable in Z, y, alpha, sample_weight and the loss's parameter.
+
+    Notes
+    -----
+    The gradient is exact where neither the support nor, for a loss with kinks in its slope, the
+    pieces of the rows change in a neighbourhood. A variable with w_j = 0 counts as unused where the
+    penalty has a kink there. Where the equations are singular, v is their solution of least norm by
+    the rule of `functional.solve_support`.
+    """
+    batch = y.shape[:-1]
+    share = row_shares(y, sample_weight)
+    strength = strength_like(alpha, y).expand(batch)
+    with torch.no_grad():
+        posed = pose(loss, penalty, Z, y, share, alpha)
+        result, state = solve_posed(posed, tol, max_iter, coef_init, intercept_init)
+    given = Z, y, share, strength, loss.parameter
+    coef, intercept, mean_loss = _Smooth.apply(*given, posed, state, result)
+    return SmoothFit(coef, intercept, mean_loss, result)
 
 
 def logistic_lasso(
@@ -61,7 +114,7 @@ def logistic_lasso(
     return logistic_lasso_fit(Z, y, alpha, **options)[:2]
 
 
-def logistic_lasso_fit(Z: Tensor, y: Tensor, alpha: Tensor | float, **options: Any) -> LogisticFit:
+def logistic_lasso_fit(Z: Tensor, y: Tensor, alpha: Tensor | float, **options: Any) -> SmoothFit:
     r"""Sparse logistic regressions and their losses as differentiable functions of their data.
 
     On the support with signs :math:`\sigma` the solution satisfies
@@ -85,7 +138,7 @@ def logistic_lasso_fit(Z: Tensor, y: Tensor, alpha: Tensor | float, **options: A
 
     Returns
     -------
-    LogisticFit
+    SmoothFit
         Differentiable in Z, y, alpha and sample_weight.
 
     Notes
@@ -96,10 +149,10 @@ def logistic_lasso_fit(Z: Tensor, y: Tensor, alpha: Tensor | float, **options: A
     that does not vary in a problem has no part in its derivative. Problems with one label only have
     constant solutions.
     """
-    return _fit("l1", Z, y, alpha, **options)
+    return fit_smooth(LogisticLoss(), L1(), Z, y, alpha, **options)
 
 
-def logistic_ridge_fit(Z: Tensor, y: Tensor, alpha: Tensor | float, **options: Any) -> LogisticFit:
+def logistic_ridge_fit(Z: Tensor, y: Tensor, alpha: Tensor | float, **options: Any) -> SmoothFit:
     """Ridge logistic regressions and their losses as differentiable functions of their data.
 
     As `logistic_lasso_fit`, with all variables in the support, alpha added to the diagonal of their
@@ -112,34 +165,12 @@ def logistic_ridge_fit(Z: Tensor, y: Tensor, alpha: Tensor | float, **options: A
 
     Returns
     -------
-    LogisticFit
+    SmoothFit
     """
-    return _fit("l2", Z, y, alpha, **options)
+    return fit_smooth(LogisticLoss(), L2(), Z, y, alpha, **options)
 
 
-def _fit(
-    penalty: str,
-    Z: Tensor,
-    y: Tensor,
-    alpha: Tensor | float,
-    *,
-    sample_weight: Tensor | None = None,
-    tol: float = 1e-6,
-    max_iter: int = 1000,
-    coef_init: Tensor | None = None,
-    intercept_init: Tensor | None = None,
-) -> LogisticFit:
-    batch = y.shape[:-1]
-    share = row_shares(y, sample_weight)
-    strength = strength_like(alpha, y).expand(batch)
-    with torch.no_grad():
-        posed = pose(penalty, Z, y, share, alpha)
-        result, state = solve_posed(posed, tol, max_iter, coef_init, intercept_init)
-    coef, intercept, loss = _Logistic.apply(Z, y, share, strength, posed, state, result)
-    return LogisticFit(coef, intercept, loss, result)
-
-
-class _Logistic(torch.autograd.Function):
+class _Smooth(torch.autograd.Function):
     """Attach the implicit derivative to solutions that are already known, and to their losses."""
 
     @staticmethod
@@ -149,12 +180,13 @@ class _Logistic(torch.autograd.Function):
         y: Tensor,
         share: Tensor,
         alpha: Tensor,
-        posed: PosedLogistic,
-        state: LogisticState,
+        parameter: Tensor | None,
+        posed: PosedProblem,
+        state: SmoothState,
         result: SolveResult,
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.posed, ctx.state = posed, state
-        ctx.shapes = Z.shape, y.shape, share.shape
+        ctx.shapes = Z.shape, y.shape, share.shape, () if parameter is None else parameter.shape
         ctx.set_materialize_grads(False)
         assert result.intercept is not None  # for mypy
         return result.coef.clone(), result.intercept.clone(), state.loss.reshape(posed.batch)
@@ -174,18 +206,14 @@ class _Logistic(torch.autograd.Function):
         of_intercept = of_intercept - state.residual.sum(-1) * of_loss
         v, v_intercept = _adjoint(problem, state, of_coef, of_intercept)
         u = design.combine(v) + v_intercept[:, None]
-        direct = torch.addcmul(state.curvature * u, state.residual, of_loss[:, None])
+        wanted = ctx.needs_input_grad
+        rows = _RowGradients(posed, state, u, of_loss)
         return (
-            _outer(state.residual, v, direct, w, ctx.shapes[0])
-            if ctx.needs_input_grad[0]
-            else None,
-            (problem.share * (u - of_loss[:, None] * state.score)).reshape(ctx.shapes[1])
-            if ctx.needs_input_grad[1]
-            else None,
-            _to_share(posed, state, u, of_loss, ctx.shapes[2]) if ctx.needs_input_grad[2] else None,
-            -(problem.penalty.slope(w) * v).sum(-1).reshape(posed.batch)
-            if ctx.needs_input_grad[3]
-            else None,
+            _outer(state.residual, v, rows.to_score(), w, ctx.shapes[0]) if wanted[0] else None,
+            rows.to_target().reshape(ctx.shapes[1]) if wanted[1] else None,
+            rows.to_share().sum_to_size(ctx.shapes[2]) if wanted[2] else None,
+            -(problem.penalty.slope(w) * v).sum(-1).reshape(posed.batch) if wanted[3] else None,
+            rows.to_parameter().sum_to_size(ctx.shapes[3]) if wanted[4] else None,
             None,
             None,
             None,
@@ -193,7 +221,7 @@ class _Logistic(torch.autograd.Function):
 
 
 def _adjoint(
-    problem: LogisticProblem, state: LogisticState, of_coef: Tensor, of_intercept: Tensor
+    problem: SmoothProblem, state: SmoothState, of_coef: Tensor, of_intercept: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Solution of the stationarity equations' derivative for a right-hand side."""
     gram, mean, total = problem.design.moments(state.curvature)
@@ -214,10 +242,32 @@ def _outer(r: Tensor, v: Tensor, h: Tensor, w: Tensor, shape: torch.Size) -> Ten
     return each.sum_to_size(shape) if each.shape != shape else each
 
 
-def _to_share(
-    posed: PosedLogistic, state: LogisticState, u: Tensor, of_loss: Tensor, shape: torch.Size
-) -> Tensor:
-    y, score = posed.problem.y, state.score
-    rows = (y - torch.sigmoid(score)) * u + of_loss[:, None] * logistic_loss(score, y)
-    rows = torch.where(posed.single[:, None], 0.0, rows)
-    return rows.reshape(*posed.batch, -1).sum_to_size(shape)
+class _RowGradients(NamedTuple):
+    """Gradients in what belongs to a row, given u and dL/dloss."""
+
+    posed: PosedProblem
+    state: SmoothState
+    u: Tensor
+    of_loss: Tensor
+
+    def to_score(self) -> Tensor:
+        """What moves a score moves at fixed residuals."""
+        residual = self.state.residual
+        return torch.addcmul(self.state.curvature * self.u, residual, self.of_loss[:, None])
+
+    def to_target(self) -> Tensor:
+        problem = self.posed.problem
+        residual, loss = problem.loss.by_target(self.state.score, problem.y)
+        return problem.share * (residual * self.u + self.of_loss[:, None] * loss)
+
+    def to_share(self) -> Tensor:
+        problem, fixed = self.posed.problem, self.posed.targets.fixed
+        rows = problem.loss.at(self.state.score, problem.y)
+        gradient = rows.residual * self.u + self.of_loss[:, None] * rows.value
+        return torch.where(fixed[:, None], 0.0, gradient).reshape(*self.posed.batch, -1)
+
+    def to_parameter(self) -> Tensor:
+        problem = self.posed.problem
+        residual, loss = problem.loss.by_parameter(self.state.score, problem.y)
+        rows = problem.share * (residual * self.u + self.of_loss[:, None] * loss)
+        return rows.sum(-1).reshape(self.posed.batch)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import logistic_alpha_max, row_shares
-from sklearn_sparsedis.implicit import LOGISTIC, LogisticFit
+from sklearn_sparsedis.implicit import LOGISTIC, SmoothFit
 from sklearn_sparsedis.nn._head_losses import balance_classes
 
 __all__ = ["fit_label_heads"]
@@ -28,7 +28,7 @@ def fit_label_heads(
     balanced: bool,
     rounding: float,
     options: Mapping[str, Any],
-) -> tuple[LogisticFit, Tensor]:
+) -> tuple[SmoothFit, Tensor]:
     """Heads of T tasks, and the units of their strengths.
 
     Parameters

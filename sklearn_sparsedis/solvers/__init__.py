@@ -12,7 +12,14 @@ from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import solve_ridge, solve_ridge_gram
 from sklearn_sparsedis.solvers._sparse_basis import SparseBasisResult, solve_sparse_basis
 from sklearn_sparsedis.solvers._subset import least_squares_on, select_support
-from sklearn_sparsedis.solvers.smooth_loss._solver import solve_logistic_lasso, solve_logistic_ridge
+from sklearn_sparsedis.solvers.smooth_loss import (
+    L1,
+    L2,
+    LogisticLoss,
+    solve_logistic_lasso,
+    solve_logistic_ridge,
+    solve_smooth,
+)
 
 # solver of each penalty on Gram statistics, all with one signature
 LEAST_SQUARES_SOLVERS = {"l1": solve_lasso_gram, "l2": solve_ridge_gram, "mcp": solve_mcp_gram}
@@ -21,8 +28,11 @@ LOGISTIC_SOLVERS = {"l1": solve_logistic_lasso, "l2": solve_logistic_ridge}
 
 __all__ = [
     "GAMMA",
+    "L1",
+    "L2",
     "LEAST_SQUARES_SOLVERS",
     "LOGISTIC_SOLVERS",
+    "LogisticLoss",
     "SolveResult",
     "SparseBasisResult",
     "group_lasso_svm_path",
@@ -38,5 +48,6 @@ __all__ = [
     "solve_multitask_lasso_gram",
     "solve_ridge",
     "solve_ridge_gram",
+    "solve_smooth",
     "solve_sparse_basis",
 ]

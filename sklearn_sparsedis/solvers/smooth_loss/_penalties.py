@@ -1,4 +1,4 @@
-"""What the logistic solver needs to know of a penalty."""
+"""What the solver of smooth losses needs to know of a penalty."""
 
 from typing import NamedTuple, Protocol
 
@@ -9,7 +9,7 @@ from sklearn_sparsedis.functional import factor_support, gram_matvec, solve_supp
 from sklearn_sparsedis.solvers._active_set import newton_step, solve_in_parts, sweep
 from sklearn_sparsedis.solvers._lasso_state import LassoProblem
 
-__all__ = ["LOGISTIC_PENALTIES", "Model", "Penalty"]
+__all__ = ["L1", "L2", "Model", "Penalty"]
 
 # relative gap to which a quadratic model is solved, and limit on the iterations
 MODEL_TOL = {torch.float64: 1e-8, torch.float32: 1e-5}
@@ -65,7 +65,9 @@ class Penalty(Protocol):
         """The minimum of a model, as far as rounding allows."""
 
 
-class _L1:
+class L1:
+    """alpha ||w||_1."""
+
     def value(self, coef: Tensor, alpha: Tensor) -> Tensor:
         return alpha * coef.abs().sum(-1)
 
@@ -107,7 +109,9 @@ def _as_lasso(model: Model) -> LassoProblem:
     return LassoProblem(gram, gradient + fitted, y_sq, alpha)
 
 
-class _L2:
+class L2:
+    """alpha/2 ||w||_2^2."""
+
     def value(self, coef: Tensor, alpha: Tensor) -> Tensor:
         return 0.5 * alpha * coef.square().sum(-1)
 
@@ -128,6 +132,3 @@ class _L2:
         return coef + solve_support(factor, gradient - alpha[:, None] * coef)
 
     descend = minimise = newton
-
-
-LOGISTIC_PENALTIES: dict[str, Penalty] = {"l1": _L1(), "l2": _L2()}

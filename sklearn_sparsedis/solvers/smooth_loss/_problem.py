@@ -1,4 +1,4 @@
-"""Batches of logistic regressions."""
+"""Batches of penalised fits under a smooth loss."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -6,10 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import ROUNDED, any_true, bernoulli_entropy, strength_like
-from sklearn_sparsedis.solvers.smooth_loss._penalties import LOGISTIC_PENALTIES, Penalty
+from sklearn_sparsedis.functional import ROUNDED, any_true, strength_like
+from sklearn_sparsedis.solvers.smooth_loss._losses import CentredTargets, Loss
+from sklearn_sparsedis.solvers.smooth_loss._penalties import Penalty
 
-__all__ = ["Design", "LogisticProblem", "Moments", "PosedLogistic", "pose"]
+__all__ = ["Design", "Moments", "PosedProblem", "SmoothProblem", "pose"]
 
 # products of pairs of features are kept where they are so few in all, and features so few
 PRODUCTS = 4_000_000
@@ -96,7 +97,7 @@ class Design:
 
 
 @dataclass(frozen=True)
-class LogisticProblem:
+class SmoothProblem:
     """T problems.
 
     Attributes
@@ -108,6 +109,7 @@ class LogisticProblem:
     alpha : Tensor of shape (T,)
     null : Tensor of shape (T,)
         Objective of the best constant.
+    loss : Loss
     penalty : Penalty
     """
 
@@ -116,9 +118,10 @@ class LogisticProblem:
     share: Tensor
     alpha: Tensor
     null: Tensor
+    loss: Loss
     penalty: Penalty
 
-    def part(self, index: Tensor) -> "LogisticProblem":
+    def part(self, index: Tensor) -> "SmoothProblem":
         return replace(
             self,
             design=self.design.part(index),
@@ -126,83 +129,78 @@ class LogisticProblem:
             share=self.share[index],
             alpha=self.alpha[index],
             null=self.null[index],
+            loss=self.loss.part(index),
         )
 
 
 @dataclass(frozen=True)
-class PosedLogistic:
+class PosedProblem:
     """Problems about the mean of their features, and what leads back from there.
 
     Attributes
     ----------
-    problem : LogisticProblem
+    problem : SmoothProblem
     origin : Tensor of shape (m,) or (T, m)
         What was taken from the features.
-    single : Tensor of bool, shape (T,)
-        Problems with labels of one kind only. They have shares of zero, so that they stay where
-        they start.
-    start_intercept : Tensor of shape (T,)
-        Log-odds of the mean label; for those problems the intercept that stands for infinity.
+    targets : CentredTargets
+        With the best constants. Problems that are not to move have shares of zero, so that they
+        stay where they start.
     batch : torch.Size
         Shape of the T problems.
     """
 
-    problem: LogisticProblem
+    problem: SmoothProblem
     origin: Tensor
-    single: Tensor
-    start_intercept: Tensor
+    targets: CentredTargets
     batch: torch.Size
 
     def start(
         self, coef_init: Tensor | None, intercept_init: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Coefficients and intercepts (about the origin) where a solver starts."""
-        T, m = len(self.single), self.problem.design.Z.shape[-1]
-        coef, intercept = self.problem.y.new_zeros(T, m), self.start_intercept
+        fixed, level = self.targets.fixed, self.targets.level
+        T, m = len(fixed), self.problem.design.Z.shape[-1]
+        coef, intercept = self.problem.y.new_zeros(T, m), self.targets.start
         if coef_init is not None:
             start = coef_init.reshape(T, m).to(coef.dtype)
             varies = self.problem.design.varies
             start = start if varies is None else torch.where(varies > 0, start, 0.0)
-            coef = torch.where(self.single[:, None], coef, start)
+            coef = torch.where(fixed[:, None], coef, start)
         if intercept_init is not None:
-            moved = intercept_init.reshape(T).to(coef.dtype) + (coef * self.origin).sum(-1)
-            intercept = torch.where(self.single, intercept, moved)
+            moved = intercept_init.reshape(T).to(coef.dtype) + (coef * self.origin).sum(-1) - level
+            intercept = torch.where(fixed, intercept, moved)
         return coef, intercept
 
     def intercept(self, coef: Tensor, intercept: Tensor) -> Tensor:
-        """Intercepts for the features as they were given."""
-        return intercept - (coef * self.origin).sum(-1)
+        """Intercepts for the features and targets as they were given."""
+        return intercept - (coef * self.origin).sum(-1) + self.targets.level
 
 
-def pose(penalty: str, Z: Tensor, y: Tensor, share: Tensor, alpha: Tensor | float) -> PosedLogistic:
-    """Problems as the arguments of `solve_logistic_lasso` and `functional.row_shares` give them."""
+def pose(
+    loss: Loss, penalty: Penalty, Z: Tensor, y: Tensor, share: Tensor, alpha: Tensor | float
+) -> PosedProblem:
+    """Problems as the arguments of `solve_smooth` and `functional.row_shares` give them."""
     if not isinstance(alpha, Tensor) and not alpha > 0:
-        raise ValueError(
-            f"alpha must be positive, got {alpha!r}: without a penalty, labels that a head "
-            "separates have no solution."
-        )
+        raise ValueError(f"alpha must be positive, got {alpha!r}: {loss.without_penalty}")
     batch, n = y.shape[:-1], y.shape[-1]
     Z = Z if Z.ndim == 2 else Z.expand(*batch, *Z.shape[-2:]).reshape(-1, *Z.shape[-2:])
     origin = Z.mean(-2)
-    labels = y.reshape(-1, n)
-    T = len(labels)
+    y = y.reshape(-1, n)
+    T = len(y)
     share = share.reshape(T, share.shape[-1])
-    ones, zeros = (share * labels).sum(-1), (share * (1 - labels)).sum(-1)
-    single = (ones <= 0) | (zeros <= 0)
-    rate = torch.where(single, 0.5, ones / torch.where(single, 1.0, ones + zeros))
-    n_rows = (share > 0).sum(-1) * (n // share.shape[1])
+    loss = loss.pose(batch, y)
+    targets = loss.centre(y, share)
     centred = Z - origin[..., None, :]
-    infinite = torch.sign(ones - zeros) * torch.log1p(2.0 * n_rows)
-    problem = LogisticProblem(
+    problem = SmoothProblem(
         Design.of(centred, _varying(centred, origin, share)),
-        labels,
-        torch.where(single[:, None], 0.0, share),
-        torch.where(single, 1.0, strength_like(alpha, labels).expand(batch).reshape(T)),
-        torch.where(single, 0.0, bernoulli_entropy(rate)),
-        LOGISTIC_PENALTIES[penalty],
+        targets.y,
+        torch.where(targets.fixed[:, None], 0.0, share),
+        torch.where(targets.fixed, 1.0, strength_like(alpha, y).expand(batch).reshape(T)),
+        targets.null,
+        loss,
+        penalty,
     )
-    start = torch.where(single, infinite, torch.logit(rate))
-    return PosedLogistic(problem, origin, single, start, batch)
+    return PosedProblem(problem, origin, targets, batch)
 
 
 def _varying(Z: Tensor, origin: Tensor, share: Tensor) -> Tensor | None:

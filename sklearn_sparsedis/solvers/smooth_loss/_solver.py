@@ -1,18 +1,23 @@
-"""Batched sparse and ridge logistic regression: proximal Newton steps, safeguarded."""
+"""Batched penalised fits under a smooth loss: proximal Newton steps, safeguarded."""
 
 import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import row_shares
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers.smooth_loss._problem import PosedLogistic, pose
-from sklearn_sparsedis.solvers.smooth_loss._state import LogisticState, evaluate
+from sklearn_sparsedis.solvers.smooth_loss._losses import Loss
+from sklearn_sparsedis.solvers.smooth_loss._penalties import Penalty
+from sklearn_sparsedis.solvers.smooth_loss._problem import PosedProblem, pose
+from sklearn_sparsedis.solvers.smooth_loss._state import SmoothState, evaluate
 from sklearn_sparsedis.solvers.smooth_loss._steps import iterate
 
-__all__ = ["solve_logistic_lasso", "solve_logistic_ridge", "solve_posed"]
+__all__ = ["solve_posed", "solve_smooth"]
 
 
-def solve_logistic_lasso(
+@torch.no_grad()
+def solve_smooth(
+    loss: Loss,
+    penalty: Penalty,
     Z: Tensor,
     y: Tensor,
     alpha: Tensor | float,
@@ -23,25 +28,28 @@ def solve_logistic_lasso(
     coef_init: Tensor | None = None,
     intercept_init: Tensor | None = None,
 ) -> SolveResult:
-    r"""Solve sparse logistic regressions with an intercept, one or a batch.
+    r"""Solve penalised fits with an intercept under a smooth convex loss, one or a batch.
 
-    .. math:: \min_{w, b} \sum_i s_i [\log(1 + e^{z_i w + b}) - y_i (z_i w + b)] + \alpha \|w\|_1
+    .. math:: \min_{w, b} \sum_i s_i \, \ell(z_i w + b, y_i) + \alpha \, \Omega(w)
 
-    with shares :math:`s_i` = sample_weight / its sum (1/n without weights); for labels -1 and 1
-    the loss is :math:`\log(1 + e^{-y_i (z_i w + b)})`.
+    with shares :math:`s_i` = sample_weight / its sum (1/n without weights).
 
     Parameters
     ----------
+    loss : Loss
+        `LogisticLoss()`, or an object like it.
+    penalty : Penalty
+        `L1()` for the sum of the absolute coefficients, `L2()` for half the sum of their squares,
+        or an object like them.
     Z : Tensor of shape (n, m), shared by all problems, or (*batch, n, m), float32 or float64
         Features.
     y : Tensor of shape (*batch, n)
-        Labels 0 and 1, or probabilities between.
+        Targets.
     alpha : float or Tensor of shape (*batch,)
-        Strength, positive, in the units of Z'y / n; `functional.logistic_alpha_max` is the smallest
-        one with coefficients of zero.
+        Strength, positive.
     sample_weight : Tensor of shape (n,) or (*batch, n), optional
         Not negative; zero leaves a row out of a problem, so that problems on different rows are one
-        batch.
+        batch. A problem without rows has coefficients and an intercept of zero.
     tol : float
         Relative duality gap at which a problem is done (see `SolveResult`; the objective at zero is
         that of the best constant).
@@ -63,24 +71,20 @@ def solve_logistic_lasso(
 
     Notes
     -----
-    A problem whose labels of positive weight are all 0, or all 1, has no minimum: its coefficients
-    are zero, its intercept is that of a rate of half a row, -log(2n + 1) or log(2n + 1) for n rows,
-    and objective and gap count as their limits, zero. The same holds for one without rows, with
-    intercept zero. A feature whose variance under the weights of a problem is rounding has the
-    coefficient zero there.
+    A feature whose variance under the weights of a problem is rounding has the coefficient zero
+    there.
 
     A step solves the stationarity equations of the local quadratic model on the support and signs
     that a proximal step would give: a semismooth Newton method, which converges quadratically. It
     is kept where it lowers the objective. Elsewhere coordinate descent on the model gives a
-    direction for a line search, beside which stands coordinate descent on the model with the
-    largest curvature that there can be, 1/4 a row; that cannot fail, so that the method always
-    converges. The host looks at the gaps once in two steps. Every problem takes a step, however
-    good its start is.
+    direction for a line search, beside which stands coordinate descent on a model that is an upper
+    bound of the objective; that cannot fail, so that the method always converges. The host looks at
+    the gaps once in two steps. Every problem takes a step, however good its start is.
 
     The gap is that of residuals shrunk into the domain of the dual, as for the Lasso [1]_, after
     those of one sign were shrunk to balance the other ones.
 
-    O(T n m^2) a step for T problems. Nothing is recorded for autograd; `implicit.logistic_lasso`
+    O(T n m^2) a step for T problems. Nothing is recorded for autograd; `implicit.fit_smooth`
     differentiates the solution.
 
     References
@@ -88,78 +92,21 @@ def solve_logistic_lasso(
     .. [1] Massias, Vaiter, Gramfort, Salmon, "Dual extrapolation for sparse generalized linear
        models", JMLR 2020.
     """
-    return _solve("l1", Z, y, alpha, sample_weight, tol, max_iter, coef_init, intercept_init)
-
-
-def solve_logistic_ridge(
-    Z: Tensor,
-    y: Tensor,
-    alpha: Tensor | float,
-    *,
-    sample_weight: Tensor | None = None,
-    tol: float = 1e-6,
-    max_iter: int = 1000,
-    coef_init: Tensor | None = None,
-    intercept_init: Tensor | None = None,
-) -> SolveResult:
-    r"""Solve ridge logistic regressions with an intercept, one or a batch.
-
-    .. math:: \min_{w, b} \sum_i s_i [\log(1 + e^{z_i w + b}) - y_i (z_i w + b)]
-       + \tfrac\alpha2 \|w\|_2^2
-
-    Parameters
-    ----------
-    Z, y
-        As in `solve_logistic_lasso`.
-    alpha : float or Tensor of shape (*batch,)
-        Strength, positive, in the units of Z'Z / n.
-    sample_weight, tol, max_iter, coef_init, intercept_init
-        As in `solve_logistic_lasso`.
-
-    Returns
-    -------
-    SolveResult
-        coef of shape (*batch, m) and intercept of shape (*batch,).
-
-    Raises
-    ------
-    ValueError
-        If alpha is a number and not positive.
-
-    Notes
-    -----
-    As `solve_logistic_lasso`, with Newton steps proper.
-    """
-    return _solve("l2", Z, y, alpha, sample_weight, tol, max_iter, coef_init, intercept_init)
-
-
-@torch.no_grad()
-def _solve(
-    penalty: str,
-    Z: Tensor,
-    y: Tensor,
-    alpha: Tensor | float,
-    sample_weight: Tensor | None,
-    tol: float,
-    max_iter: int,
-    coef_init: Tensor | None,
-    intercept_init: Tensor | None,
-) -> SolveResult:
-    posed = pose(penalty, Z, y, row_shares(y, sample_weight), alpha)
+    posed = pose(loss, penalty, Z, y, row_shares(y, sample_weight), alpha)
     return solve_posed(posed, tol, max_iter, coef_init, intercept_init)[0]
 
 
 def solve_posed(
-    posed: PosedLogistic,
+    posed: PosedProblem,
     tol: float,
     max_iter: int,
     coef_init: Tensor | None = None,
     intercept_init: Tensor | None = None,
-) -> tuple[SolveResult, LogisticState]:
+) -> tuple[SolveResult, SmoothState]:
     """Solve problems as `pose` gives them; the state is that about the origin."""
     problem, batch = posed.problem, posed.batch
     start = posed.start(coef_init, intercept_init)
-    n_iter = torch.zeros_like(posed.single, dtype=torch.int64)
+    n_iter = torch.zeros_like(posed.targets.fixed, dtype=torch.int64)
     state = evaluate(problem, *start, n_iter)
     if max_iter:
         state = iterate(problem, state, tol, max_iter, cold=coef_init is None)

@@ -1,18 +1,17 @@
-"""Iterates of batches of logistic regressions, with their certificates."""
+"""Iterates of batches of penalised fits, with their certificates."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import bernoulli_divergence, logistic_loss
-from sklearn_sparsedis.solvers.smooth_loss._problem import LogisticProblem
+from sklearn_sparsedis.solvers.smooth_loss._problem import SmoothProblem
 
-__all__ = ["LogisticState", "choose", "evaluate"]
+__all__ = ["SmoothState", "choose", "evaluate"]
 
 
 @dataclass(frozen=True)
-class LogisticState:
+class SmoothState:
     """Iterate of T problems with its certificate; `residual` and `curvature` are weighted."""
 
     coef: Tensor
@@ -26,51 +25,50 @@ class LogisticState:
     gap: Tensor
     n_iter: Tensor
 
-    def part(self, index: Tensor) -> "LogisticState":
-        return LogisticState(*(value[index] for value in vars(self).values()))
+    def part(self, index: Tensor) -> "SmoothState":
+        return SmoothState(*(value[index] for value in vars(self).values()))
 
-    def put(self, index: Tensor, other: "LogisticState") -> "LogisticState":
+    def put(self, index: Tensor, other: "SmoothState") -> "SmoothState":
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return LogisticState(*(mine.index_copy(0, index, theirs) for mine, theirs in pairs))
+        return SmoothState(*(mine.index_copy(0, index, theirs) for mine, theirs in pairs))
 
 
-def choose(choice: Tensor, one: LogisticState, other: LogisticState) -> LogisticState:
+def choose(choice: Tensor, one: SmoothState, other: SmoothState) -> SmoothState:
     """The states of one where `choice` is True, of the other elsewhere."""
 
     def pick(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(choice[:, None] if a.ndim == 2 else choice, a, b)
 
     pairs = zip(vars(one).values(), vars(other).values(), strict=True)
-    return LogisticState(*(pick(a, b) for a, b in pairs))
+    return SmoothState(*(pick(a, b) for a, b in pairs))
 
 
 def evaluate(
-    problem: LogisticProblem, coef: Tensor, intercept: Tensor, n_iter: Tensor
-) -> LogisticState:
+    problem: SmoothProblem, coef: Tensor, intercept: Tensor, n_iter: Tensor
+) -> SmoothState:
     """The iterate with its certificate.
 
-    The dual problem asks for probabilities p with sum_i s_i (p_i - y_i) = 0 and a bound on
-    Z'S(y - p). The residuals r = y - sigmoid(f) of one sign are shrunk until they balance those of
-    the other, then all of them until the bound holds: then p lies between y and sigmoid(f).
-    With D the divergence of p from sigmoid(f), the gap is
-    D + penalty(w) + its conjugate - w'Z'S(y - p).
+    The dual problem asks for one variable u a row with sum_i s_i u_i = 0 and a bound on Z'Su. The
+    residuals, minus the slopes of the loss, of one sign are shrunk until they balance those of the
+    other, then all of them until the bound holds: then u lies between zero and the residuals.
+    With D the sum over rows of loss(f) + conjugate(-u) + u f, the gap is
+    D + penalty(w) + its conjugate - w'Z'Su.
     """
-    design, share, y = problem.design, problem.share, problem.y
+    design, share = problem.design, problem.share
     score = design.combine(coef) + intercept[:, None]
-    above, below = torch.sigmoid(score), torch.sigmoid(-score)
-    raw = y * below - (1 - y) * above
-    residual = share * raw
+    rows = problem.loss.at(score, problem.y)
+    residual = share * rows.residual
     gradient = design.correlate(residual)
-    loss = (share * logistic_loss(score, y)).sum(-1)
+    loss = (share * rows.value).sum(-1)
     objective = loss + problem.penalty.value(coef, problem.alpha)
     shrink = _balance(residual)
     scale, gap = problem.penalty.gap(coef, design.correlate(shrink * residual), problem.alpha)
-    step = raw * (1 - scale[:, None] * shrink)
-    gap = gap + (share * bernoulli_divergence(above, below, step)).sum(-1)
+    step = rows.residual * (1 - scale[:, None] * shrink)
+    gap = gap + (share * rows.divergence(step)).sum(-1)
     floor = objective.maximum(1e-3 * problem.null)
     gap = torch.where(floor > 0, gap.clamp_min(0) / floor, gap)
-    curvature = share * above * below
-    return LogisticState(
+    curvature = rows.curvature(share)
+    return SmoothState(
         coef, intercept, score, residual, curvature, gradient, loss, objective, gap, n_iter
     )
 

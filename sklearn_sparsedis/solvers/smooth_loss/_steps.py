@@ -1,4 +1,4 @@
-"""Steps of the logistic solver: proximal Newton, with what to do where they fail."""
+"""Steps of the solver: proximal Newton, with what to do where they fail."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,11 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import logistic_loss
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers.smooth_loss._penalties import Model
-from sklearn_sparsedis.solvers.smooth_loss._problem import LogisticProblem
-from sklearn_sparsedis.solvers.smooth_loss._state import LogisticState, choose, evaluate
+from sklearn_sparsedis.solvers.smooth_loss._problem import SmoothProblem
+from sklearn_sparsedis.solvers.smooth_loss._state import SmoothState, choose, evaluate
 
 __all__ = ["iterate"]
 
@@ -21,23 +20,24 @@ EASY_BLOCKS = 10
 STEPS_A_LOOK = 2
 # blocks of plain steps before one that cannot fail, on an accelerator
 PLAIN_BLOCKS = 3
-# least curvature of a row, in units of its residual, where a model must not mislead
+# least curvature of a row, by its residual over the largest there can be, where a model must not
+# mislead
 LEAST_CURVATURE = 1e-2
 # shares of a step that are tried
 LENGTHS = (0.5, 0.25, 0.1, 0.03, 0.01, 1e-3)
 
-Step = Callable[[LogisticProblem, LogisticState], LogisticState]
+Step = Callable[[SmoothProblem, SmoothState], SmoothState]
 
 
 def iterate(
-    problem: LogisticProblem, state: LogisticState, tol: float, max_iter: int, *, cold: bool
-) -> LogisticState:
+    problem: SmoothProblem, state: SmoothState, tol: float, max_iter: int, *, cold: bool
+) -> SmoothState:
     """A step of every problem, then blocks of steps until the gaps are closed or rounding stops.
 
     Parameters
     ----------
-    problem : LogisticProblem
-    state : LogisticState
+    problem : SmoothProblem
+    state : SmoothState
         Start.
     tol : float
         Relative duality gap.
@@ -66,9 +66,9 @@ def iterate(
 def _where(
     mask: Tensor,
     step: Step,
-    problem: LogisticProblem,
-    state: LogisticState,
-) -> LogisticState:
+    problem: SmoothProblem,
+    state: SmoothState,
+) -> SmoothState:
     """A step of some problems; on the CPU the others cost nothing."""
     if mask.device.type != "cpu":
         return choose(mask, step(problem, state), state)
@@ -78,11 +78,11 @@ def _where(
     return state.put(index, step(problem.part(index), state.part(index)))
 
 
-def _moved(new: LogisticState, state: LogisticState) -> Tensor:
+def _moved(new: SmoothState, state: SmoothState) -> Tensor:
     return (new.objective != state.objective) | (new.gap != state.gap)
 
 
-def _checked_step(search: Step, problem: LogisticProblem, state: LogisticState) -> LogisticState:
+def _checked_step(search: Step, problem: SmoothProblem, state: SmoothState) -> SmoothState:
     """A plain step; where that did not help a search; where none did, a bounded step."""
     new = _plain_step(problem, state)
     for step in (search, _bounded_step):
@@ -93,38 +93,39 @@ def _checked_step(search: Step, problem: LogisticProblem, state: LogisticState) 
     return new
 
 
-def _plain_steps(search: Step, problem: LogisticProblem, state: LogisticState) -> LogisticState:
+def _plain_steps(search: Step, problem: SmoothProblem, state: SmoothState) -> SmoothState:
     for _ in range(STEPS_A_LOOK):
         state = _plain_step(problem, state)
     return state
 
 
-def _safe_step(search: Step, problem: LogisticProblem, state: LogisticState) -> LogisticState:
+def _safe_step(search: Step, problem: SmoothProblem, state: SmoothState) -> SmoothState:
     return _bounded_step(problem, search(problem, state))
 
 
-def _plain_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
+def _plain_step(problem: SmoothProblem, state: SmoothState) -> SmoothState:
     """To where a Newton step on the guess at support and signs leads."""
     point = _minimised(problem, state, state.curvature, problem.penalty.newton)
     return _better(state, evaluate(problem, *point, state.n_iter))
 
 
-def _swept_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
+def _swept_step(problem: SmoothProblem, state: SmoothState) -> SmoothState:
     """Towards a point where the local model is lower."""
     return _search(problem, state, problem.penalty.descend)
 
 
-def _searched_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
+def _searched_step(problem: SmoothProblem, state: SmoothState) -> SmoothState:
     """Towards the minimum of the local model."""
     return _search(problem, state, problem.penalty.minimise)
 
 
 def _search(
-    problem: LogisticProblem, state: LogisticState, minimise: Callable[[Model], Tensor]
-) -> LogisticState:
+    problem: SmoothProblem, state: SmoothState, minimise: Callable[[Model], Tensor]
+) -> SmoothState:
     """To where the local model leads, or towards it where that is too far."""
     # rows far on the wrong side have next to no curvature, and would take the model anywhere
-    curvature = state.curvature.maximum(LEAST_CURVATURE * state.residual.abs())
+    least = LEAST_CURVATURE / problem.loss.slope_bound * state.residual.abs()
+    curvature = state.curvature.maximum(least)
     point = _minimised(problem, state, curvature, minimise)
     whole = evaluate(problem, *point, state.n_iter)
     stuck = ~(whole.objective < state.objective)
@@ -134,16 +135,16 @@ def _search(
     return _better(state, choose(stuck, part, whole))
 
 
-def _bounded_step(problem: LogisticProblem, state: LogisticState) -> LogisticState:
-    """To the minimum of the model with the largest curvature there can be, an upper bound."""
-    curvature = 0.25 * problem.share.expand_as(problem.y)
+def _bounded_step(problem: SmoothProblem, state: SmoothState) -> SmoothState:
+    """To the minimum of a model that is an upper bound."""
+    curvature = problem.loss.majorant(state.score, problem.y) * problem.share.expand_as(problem.y)
     point = _minimised(problem, state, curvature, problem.penalty.minimise)
     return _better(state, evaluate(problem, *point, state.n_iter))
 
 
 def _minimised(
-    problem: LogisticProblem,
-    state: LogisticState,
+    problem: SmoothProblem,
+    state: SmoothState,
     curvature: Tensor,
     minimise: Callable[[Model], Tensor],
 ) -> tuple[Tensor, Tensor]:
@@ -160,7 +161,7 @@ def _minimised(
 
 
 def _line_search(
-    problem: LogisticProblem, state: LogisticState, coef: Tensor, intercept: Tensor
+    problem: SmoothProblem, state: SmoothState, coef: Tensor, intercept: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The point of the lowest objective among some shares of a step."""
     step, shift = coef - state.coef, intercept - state.intercept
@@ -168,7 +169,7 @@ def _line_search(
     best = torch.full_like(state.objective, torch.inf)
     share = torch.zeros_like(best)
     for length in LENGTHS:
-        loss = logistic_loss(state.score + length * slope, problem.y)
+        loss = problem.loss.value(state.score + length * slope, problem.y)
         penalty = problem.penalty.value(state.coef + length * step, problem.alpha)
         objective = (problem.share * loss).sum(-1) + penalty
         share = torch.where(objective < best, length, share)
@@ -176,7 +177,7 @@ def _line_search(
     return state.coef + share[:, None] * step, state.intercept + share * shift
 
 
-def _better(state: LogisticState, trial: LogisticState) -> LogisticState:
+def _better(state: SmoothState, trial: SmoothState) -> SmoothState:
     """The iterate with the lower objective; the smaller gap decides where rounding hides that."""
     rounding = 16 * torch.finfo(state.objective.dtype).eps * state.objective
     lower = trial.objective < state.objective - rounding
