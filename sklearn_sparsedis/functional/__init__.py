@@ -23,6 +23,7 @@ from sklearn_sparsedis.functional._group_lasso_svm import (
     hinge_scores,
     uniform_spread_bound,
 )
+from sklearn_sparsedis.functional._huber import huber_alpha_max, huber_location, huber_loss
 from sklearn_sparsedis.functional._lasso import (
     lasso_alpha_max,
     lasso_certificate,
@@ -79,6 +80,9 @@ __all__ = [
     "group_lasso_svm_dual",
     "group_lasso_svm_primal",
     "hinge_scores",
+    "huber_alpha_max",
+    "huber_location",
+    "huber_loss",
     "lasso_alpha_max",
     "lasso_certificate",
     "lasso_duality_gap",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import ROUNDED, any_true, strength_like
+from sklearn_sparsedis.functional import ROUNDED, any_true, gram_matvec, strength_like
 from sklearn_sparsedis.solvers.smooth_loss._losses import CentredTargets, Loss
 from sklearn_sparsedis.solvers.smooth_loss._penalties import Penalty
 
@@ -82,15 +82,37 @@ class Design:
         gram = torch.baddbmm(gram, (mean * total[:, None])[:, :, None], mean[:, None], alpha=-1)
         return Moments(gram, mean, total)
 
+    def squares(self) -> "Design":
+        """The squared features."""
+        return replace(self, Z=self.Z.square(), products=None)
+
+    def distances(self, metric: Tensor, mean: Tensor) -> Tensor:
+        """(z - mean)'A(z - mean) of each row, for A (T, m, m) and means (T, m)."""
+        T, m = mean.shape
+        if self.varies is not None:
+            metric = metric * (self.varies[:, :, None] * self.varies[:, None, :])
+        left = gram_matvec(metric, mean)
+        about = (left * mean).sum(-1, keepdim=True) - 2 * self.combine(left)
+        if self.products is not None:
+            return metric.reshape(T, m * m) @ self.products.T + about
+        parts = []
+        for part in self._parts(T):
+            Z = self.Z if self.Z.ndim == 2 else self.Z[part]
+            parts.append(((Z @ metric[part]) * Z).sum(-1))
+        return torch.cat(parts) + about
+
+    def _parts(self, T: int) -> list[slice]:
+        """Problems that have copies of the features at the same time."""
+        n, m = self.Z.shape[-2:]
+        size = max(1, COPIES.get(self.Z.device.type, COPIES_ELSEWHERE) // max(n * m, 1))
+        return [slice(start, start + size) for start in range(0, max(T, 1), size)]
+
     def _second_moments(self, weight: Tensor) -> Tensor:
-        T, n = weight.shape
-        m = self.Z.shape[-1]
+        T, m = len(weight), self.Z.shape[-1]
         if self.products is not None:
             return (weight @ self.products).view(T, m, m)
-        size = max(1, COPIES.get(weight.device.type, COPIES_ELSEWHERE) // max(n * m, 1))
         parts = []
-        for start in range(0, max(T, 1), size):
-            part = slice(start, start + size)
+        for part in self._parts(T):
             Z = self.Z if self.Z.ndim == 2 else self.Z[part]
             parts.append((Z.mT * weight[part][:, None]) @ Z)
         return torch.cat(parts)

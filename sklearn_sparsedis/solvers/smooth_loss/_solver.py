@@ -37,10 +37,10 @@ def solve_smooth(
     Parameters
     ----------
     loss : Loss
-        `LogisticLoss()`, or an object like it.
+        `LogisticLoss()` for labels, `HuberLoss(delta)` for values, or an object like them.
     penalty : Penalty
         `L1()` for the sum of the absolute coefficients, `L2()` for half the sum of their squares,
-        or an object like them.
+        `ElasticNet(l1_ratio)` for a mean of both, or an object like them.
     Z : Tensor of shape (n, m), shared by all problems, or (*batch, n, m), float32 or float64
         Features.
     y : Tensor of shape (*batch, n)
@@ -78,7 +78,9 @@ def solve_smooth(
     that a proximal step would give: a semismooth Newton method, which converges quadratically. It
     is kept where it lowers the objective. Elsewhere coordinate descent on the model gives a
     direction for a line search, beside which stands coordinate descent on a model that is an upper
-    bound of the objective; that cannot fail, so that the method always converges. The host looks at
+    bound of the objective; that cannot fail, so that the method always converges. Problems that
+    blocks of such steps leave under a loss with few curved rows go on from the solutions of easier
+    ones, with ever fewer such rows. The host looks at
     the gaps once in two steps. Every problem takes a step, however good its start is.
 
     The gap is that of residuals shrunk into the domain of the dual, as for the Lasso [1]_, after

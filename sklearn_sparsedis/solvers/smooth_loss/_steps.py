@@ -16,13 +16,15 @@ __all__ = ["iterate"]
 
 # blocks of steps after which the local models are solved exactly
 EASY_BLOCKS = 10
+# blocks of steps after which easier problems are solved first, where there are any
+RELAXED_BLOCK = 4
+# relative gap to which easier problems are solved, and limit on the steps
+EASY_TOL = 1e-2
+EASY_ITER = 10
 # Newton steps between two looks of the host, where it does not see the values anyway
 STEPS_A_LOOK = 2
 # blocks of plain steps before one that cannot fail, on an accelerator
 PLAIN_BLOCKS = 3
-# least curvature of a row, by its residual over the largest there can be, where a model must not
-# mislead
-LEAST_CURVATURE = 1e-2
 # shares of a step that are tried
 LENGTHS = (0.5, 0.25, 0.1, 0.03, 0.01, 1e-3)
 
@@ -30,7 +32,13 @@ Step = Callable[[SmoothProblem, SmoothState], SmoothState]
 
 
 def iterate(
-    problem: SmoothProblem, state: SmoothState, tol: float, max_iter: int, *, cold: bool
+    problem: SmoothProblem,
+    state: SmoothState,
+    tol: float,
+    max_iter: int,
+    *,
+    cold: bool,
+    hard: bool = True,
 ) -> SmoothState:
     """A step of every problem, then blocks of steps until the gaps are closed or rounding stops.
 
@@ -45,11 +53,15 @@ def iterate(
         Limit on steps, at least one.
     cold : bool
         Whether the start says nothing about the solution.
+    hard : bool
+        Whether problems that are left after some blocks start again from those of easier ones.
     """
     on_cpu = state.coef.device.type == "cpu"
     state = (_swept_step if cold else _plain_step)(problem, state)
     active, block = state.gap > tol, 0
     while max_iter > 1 and any_true(active):
+        if hard and block == RELAXED_BLOCK:
+            state = _where(active, _relaxed_step, problem, state)
         search = _swept_step if block < EASY_BLOCKS else _searched_step
         safe = not on_cpu and block % (PLAIN_BLOCKS + 1) == PLAIN_BLOCKS
         kind = _checked_step if on_cpu else _safe_step if safe else _plain_steps
@@ -61,6 +73,19 @@ def iterate(
         block += 1
         max_iter -= STEPS_A_LOOK
     return state
+
+
+def _relaxed_step(problem: SmoothProblem, state: SmoothState) -> SmoothState:
+    """To where solutions of ever less relaxed problems lead."""
+    trial = state
+    for loss, factor in problem.loss.relaxed(state.score, problem.y, problem.share):
+        easier = replace(problem, loss=loss, alpha=factor * problem.alpha)
+        trial = evaluate(easier, trial.coef, trial.intercept, trial.n_iter)
+        trial = iterate(easier, trial, EASY_TOL, EASY_ITER, cold=False, hard=False)
+    if trial is state:
+        return state
+    trial = evaluate(problem, trial.coef, trial.intercept, trial.n_iter)
+    return replace(_better(state, trial), n_iter=trial.n_iter)
 
 
 def _where(
@@ -123,8 +148,7 @@ def _search(
     problem: SmoothProblem, state: SmoothState, minimise: Callable[[Model], Tensor]
 ) -> SmoothState:
     """To where the local model leads, or towards it where that is too far."""
-    # rows far on the wrong side have next to no curvature, and would take the model anywhere
-    least = LEAST_CURVATURE / problem.loss.slope_bound * state.residual.abs()
+    least = problem.loss.least_curvature(state.score, state.residual, problem.y)
     curvature = state.curvature.maximum(least)
     point = _minimised(problem, state, curvature, minimise)
     whole = evaluate(problem, *point, state.n_iter)
