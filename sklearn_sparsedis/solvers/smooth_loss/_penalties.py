@@ -1,5 +1,6 @@
 """What the solver of smooth losses needs to know of a penalty."""
 
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
@@ -9,7 +10,7 @@ from sklearn_sparsedis.functional import factor_support, gram_matvec, solve_supp
 from sklearn_sparsedis.solvers._active_set import newton_step, solve_in_parts, sweep
 from sklearn_sparsedis.solvers._lasso_state import LassoProblem
 
-__all__ = ["L1", "L2", "Model", "Penalty"]
+__all__ = ["L1", "L2", "ElasticNet", "Model", "Penalty"]
 
 # relative gap to which a quadratic model is solved, and limit on the iterations
 MODEL_TOL = {torch.float64: 1e-8, torch.float32: 1e-5}
@@ -48,6 +49,9 @@ class Penalty(Protocol):
     def slope(self, coef: Tensor) -> Tensor:
         """Derivative of the penalty with strength one, where there is one."""
 
+    def unit(self, gradient: Tensor, variance: Tensor) -> Tensor:
+        """Unit of a relative strength, from Z'r and the curvatures of coefficients at w = 0."""
+
     def second_derivative(self, gram: Tensor, coef: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         """G plus that of the penalty, and which variables are free to move."""
 
@@ -73,6 +77,9 @@ class L1:
 
     def slope(self, coef: Tensor) -> Tensor:
         return coef.sign()
+
+    def unit(self, gradient: Tensor, variance: Tensor) -> Tensor:
+        return gradient.abs().amax(-1)
 
     def second_derivative(self, gram: Tensor, coef: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         return gram, coef != 0
@@ -118,6 +125,9 @@ class L2:
     def slope(self, coef: Tensor) -> Tensor:
         return coef
 
+    def unit(self, gradient: Tensor, variance: Tensor) -> Tensor:
+        return variance.mean(-1)
+
     def second_derivative(self, gram: Tensor, coef: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
         system = gram + torch.diag_embed(alpha[:, None].expand_as(coef))
         return system, torch.ones_like(coef, dtype=torch.bool)
@@ -132,3 +142,74 @@ class L2:
         return coef + solve_support(factor, gradient - alpha[:, None] * coef)
 
     descend = minimise = newton
+
+
+@dataclass(frozen=True)
+class ElasticNet:
+    """alpha (l1_ratio ||w||_1 + (1 - l1_ratio)/2 ||w||_2^2).
+
+    Parameters
+    ----------
+    l1_ratio : float
+        Above 0, at most 1. `L2` is the penalty at 0.
+    """
+
+    l1_ratio: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.l1_ratio <= 1:
+            raise ValueError(
+                f"l1_ratio must be above 0 and at most 1, got {self.l1_ratio!r}: for 0 take the "
+                "ridge penalty, L2."
+            )
+
+    def _strengths(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        return self.l1_ratio * alpha, (1 - self.l1_ratio) * alpha
+
+    def value(self, coef: Tensor, alpha: Tensor) -> Tensor:
+        sparse, ridge = self._strengths(alpha)
+        return L1().value(coef, sparse) + L2().value(coef, ridge)
+
+    def slope(self, coef: Tensor) -> Tensor:
+        return self.l1_ratio * coef.sign() + (1 - self.l1_ratio) * coef
+
+    def unit(self, gradient: Tensor, variance: Tensor) -> Tensor:
+        return L1().unit(gradient, variance) / self.l1_ratio
+
+    def second_derivative(self, gram: Tensor, coef: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        return L2().second_derivative(gram, coef, self._strengths(alpha)[1])[0], coef != 0
+
+    def gap(self, coef: Tensor, gradient: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        """Of g as it is, as for the ridge, or shrunk as for the Lasso: of the smaller one."""
+        sparse, ridge = self._strengths(alpha)
+        largest = (gradient - ridge[:, None] * coef).abs().amax(-1)
+        shrunk = torch.where(largest > sparse, sparse / largest, 1.0)
+        of_shrunk = self._gap_at(coef, shrunk[:, None] * gradient, alpha)
+        of_whole = self._gap_at(coef, gradient, alpha)
+        scale = torch.where(of_whole <= of_shrunk, 1.0, shrunk)
+        return scale, of_whole.minimum(of_shrunk)
+
+    def _gap_at(self, coef: Tensor, gradient: Tensor, alpha: Tensor) -> Tensor:
+        # the conjugate is attained at the soft-thresholded gradient over the ridge's strength
+        sparse, ridge = (strength[:, None] for strength in self._strengths(alpha))
+        excess = (gradient.abs() - sparse).clamp_min(0)
+        conjugate = torch.where(excess > 0, 0.5 * excess.square() / ridge, 0.0)
+        linear = sparse * coef.abs() - gradient * coef
+        return (linear + 0.5 * ridge * coef.square() + conjugate).sum(-1).clamp_min(0)
+
+    def newton(self, model: Model) -> Tensor:
+        return L1().newton(self._without_ridge(model))
+
+    def descend(self, model: Model) -> Tensor:
+        return L1().descend(self._without_ridge(model))
+
+    def minimise(self, model: Model) -> Tensor:
+        return L1().minimise(self._without_ridge(model))
+
+    def _without_ridge(self, model: Model) -> Model:
+        """The same model with the ridge's part in its squares."""
+        gram, gradient, square, coef, alpha = model
+        sparse, ridge = self._strengths(alpha)
+        system, _ = L2().second_derivative(gram, coef, ridge)
+        gradient = gradient - ridge[:, None] * coef
+        return Model(system, gradient, square + ridge * coef.square().sum(-1), coef, sparse)
