@@ -15,7 +15,13 @@ from sklearn_sparsedis.solvers._subset import least_squares_on, select_support
 from sklearn_sparsedis.solvers.smooth_loss import (
     L1,
     L2,
+    ElasticNet,
+    HuberLoss,
     LogisticLoss,
+    alpha_unit,
+    huber_delta,
+    solve_huber_lasso,
+    solve_huber_ridge,
     solve_logistic_lasso,
     solve_logistic_ridge,
     solve_smooth,
@@ -27,7 +33,9 @@ LEAST_SQUARES_SOLVERS = {"l1": solve_lasso_gram, "l2": solve_ridge_gram, "mcp": 
 LOGISTIC_SOLVERS = {"l1": solve_logistic_lasso, "l2": solve_logistic_ridge}
 
 __all__ = [
+    "ElasticNet",
     "GAMMA",
+    "HuberLoss",
     "L1",
     "L2",
     "LEAST_SQUARES_SOLVERS",
@@ -35,10 +43,14 @@ __all__ = [
     "LogisticLoss",
     "SolveResult",
     "SparseBasisResult",
+    "alpha_unit",
     "group_lasso_svm_path",
+    "huber_delta",
     "least_squares_on",
     "select_support",
     "solve_group_lasso_svm",
+    "solve_huber_lasso",
+    "solve_huber_ridge",
     "solve_lasso",
     "solve_lasso_gram",
     "solve_logistic_lasso",
