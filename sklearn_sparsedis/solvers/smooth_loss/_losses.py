@@ -121,10 +121,15 @@ class Loss(Protocol):
 
 
 class _LogisticRows(NamedTuple):
-    value: Tensor
+    score: Tensor
+    y: Tensor
     residual: Tensor
     above: Tensor
     below: Tensor
+
+    @property
+    def value(self) -> Tensor:  # when it is asked for: memory that is held longer costs time
+        return logistic_loss(self.score, self.y)
 
     def curvature(self, share: Tensor) -> Tensor:
         return share * self.above * self.below
@@ -161,7 +166,7 @@ class LogisticLoss:
 
     def at(self, score: Tensor, y: Tensor) -> Rows:
         above, below = torch.sigmoid(score), torch.sigmoid(-score)
-        return _LogisticRows(logistic_loss(score, y), y * below - (1 - y) * above, above, below)
+        return _LogisticRows(score, y, y * below - (1 - y) * above, above, below)
 
     def majorant(self, score: Tensor, y: Tensor) -> float:
         return 0.25
