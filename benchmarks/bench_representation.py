@@ -18,6 +18,7 @@ from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.metrics import linear_recovery_score, mean_corrcoef_score
 from sklearn_sparsedis.nn import ConvNetwork, Encoder, HeadProblem, MLPNetwork
+from sklearn_sparsedis.penalties import PENALTIES
 from sklearn_sparsedis.tasks import TaskBatch
 from sklearn_sparsedis.training import BilevelObjective
 
@@ -77,7 +78,9 @@ def step_ratios(encoder_name, rounds):
 
     def bilevel():
         encoder = new_encoder()
-        objective = BilevelObjective(encoder, HeadProblem("l1", 0.05, True, 1e-6), 100, 10)
+        objective = BilevelObjective(
+            encoder, HeadProblem(PENALTIES["l1"], 0.05, True, 1e-6), 100, 10
+        )
         batch = TaskBatch(X, Y, None, torch.arange(100), n_rows)
         return objective.parameters(), lambda: objective(batch)
 

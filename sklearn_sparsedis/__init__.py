@@ -46,6 +46,7 @@ _SUBPACKAGES = (
     "metrics",
     "model_selection",
     "nn",
+    "penalties",
     "solvers",
     "storage",
     "tasks",

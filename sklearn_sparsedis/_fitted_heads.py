@@ -14,15 +14,12 @@ from sklearn_sparsedis._output_tasks import common_scale, join_supports
 from sklearn_sparsedis._sparsest_heads import SparsestBasis, solve_sparsest_heads
 from sklearn_sparsedis._targets import Targets
 from sklearn_sparsedis._validation import to_tensor
-from sklearn_sparsedis.implicit import LEAST_SQUARES
 from sklearn_sparsedis.nn import CommonHead, HeadProblem
+from sklearn_sparsedis.penalties import check_penalty
 from sklearn_sparsedis.tasks import ObservedTargets
 from sklearn_sparsedis.training import observed_predictions, solve_heads
 
-__all__ = ["TRAINED_THROUGH", "FittedHeads", "fit_heads", "head_problem", "standardise"]
-
-# penalty of an estimator -> penalty of the heads through which its encoder is trained
-TRAINED_THROUGH = {**{name: name for name in LEAST_SQUARES}, "l0": "l2"}
+__all__ = ["FittedHeads", "fit_heads", "head_problem", "standardise"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +40,8 @@ class FittedHeads:
 
 def head_problem(p: Any, scale: Tensor) -> HeadProblem:
     """Inner problem for targets that were divided by `scale`."""
-    relative, penalty = p.alpha_mode == "relative", TRAINED_THROUGH[p.penalty]
-    alpha = p.alpha if relative or penalty == "l2" else p.alpha / scale
+    relative, penalty = p.alpha_mode == "relative", check_penalty(p.penalty).trained_through
+    alpha = p.alpha / scale if penalty.in_units_of_targets and not relative else p.alpha
     balanced, common = p.class_weight == "balanced", bool(p.common_head)
     return HeadProblem(penalty, alpha, relative, float(p.tol), balanced=balanced, common=common)
 
@@ -104,14 +101,15 @@ def fit_heads(
     unit = common_scale(scale, standard)
     components = to_tensor(Z)  # whose dtype says how far they are rounded
     table = standard.table(components, torch.float64)
-    if estimator.penalty == "l0":
+    penalty = check_penalty(estimator.penalty)
+    if penalty.turns_components:
         heads = solve_sparsest_heads(components, table, basis)
     else:
         problem = head_problem(estimator, to_tensor(unit))
         if common is not None:
             problem = replace(problem, common=_in_units(common, mean[0], scale[0]))
         heads = solve_heads(problem, components, table)
-    if estimator.penalty not in ("l1", "mcp"):
+    if not penalty.in_units_of_targets:
         unit = np.ones_like(scale)
     coef = heads.coef.numpy() * scale[:, None]
     intercept = heads.intercept.numpy() * scale + mean

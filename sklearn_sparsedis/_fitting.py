@@ -25,6 +25,7 @@ from sklearn_sparsedis._targets import Targets
 from sklearn_sparsedis._validation import check_device, draw_seed
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.nn import Encoder, seeded
+from sklearn_sparsedis.penalties import check_penalty
 from sklearn_sparsedis.tasks import TaskTable
 from sklearn_sparsedis.training import (
     BilevelObjective,
@@ -91,11 +92,12 @@ def fit_encoder(
     fitted: list[tuple[float, FittedEncoder]] = []
     for seed in seeds.tolist() if started is None else seeds[:1].tolist():
         fitted.append(_run(p, table, targets, started, plan, seed, parts))
-    if p.penalty == "mcp" and started is None and not one_epoch:
+    penalty = check_penalty(p.penalty)
+    if not penalty.convex and started is None and not one_epoch:
         best = min(fitted, key=lambda pair: pair[0])[1]
         fitted.append(_from_sparsest_basis(p, table, targets, best, plan, int(seeds[0]), parts))
     best = min(fitted, key=lambda pair: pair[0])[1]
-    if p.penalty != "l0":
+    if not penalty.turns_components:
         return best
     basis = _rotate(best.encoder, table, device, int(seeds[0]), started)
     return replace(best, basis=basis)
@@ -190,7 +192,7 @@ def _run(
             run = train(objective, table, plan, seed=seed)
             loss = np.nan
         objective.eval()
-        if p.penalty == "mcp":  # many local minima: the objective tells them apart best
+        if not check_penalty(p.penalty).convex:  # the objective tells local minima apart best
             loss = float(objective.fit_heads(table).result.objective.mean())
         elif np.isnan(loss) and p.n_init > 1:
             loss = float(objective.mean_loss(objective.fit_heads(table).loss))
@@ -227,7 +229,7 @@ def _plan(
         learning_rate=p.learning_rate,
         weight_decay=p.weight_decay,
         device=device,
-        anneal=fresh and not one_epoch and p.penalty in ("l1", "mcp"),
+        anneal=fresh and not one_epoch and check_penalty(p.penalty).annealed,
         constant_rate=one_epoch,
         patience=PATIENCE if p.n_iter_no_change is None else p.n_iter_no_change,
         callbacks=callbacks,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sklearn_sparsedis._targets import Targets
 from sklearn_sparsedis.functional import bernoulli_entropy
-from sklearn_sparsedis.implicit import LOGISTIC
+from sklearn_sparsedis.penalties import check_penalty, penalties_with
 
 __all__ = [
     "LOSSES",
@@ -56,8 +56,8 @@ def mark_labels(targets: Targets, estimator: Any, loss: Losses | None = None) ->
         )
     if not logistic.any():
         return targets
-    if estimator.penalty not in LOGISTIC:
-        known = " or ".join(f"'{name}'" for name in LOGISTIC)
+    if check_penalty(estimator.penalty).fit_labels is None:
+        known = penalties_with(lambda penalty: penalty.fit_labels is not None)
         raise ValueError(
             f"penalty={estimator.penalty!r} is not available with the loss 'logistic', which "
             f"{int(logistic.sum())} of {len(wanted)} tasks have: choose {known}, or the loss "

@@ -9,12 +9,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_sparsedis._targets import Targets, check_label_counts
+from sklearn_sparsedis.penalties import Penalty, check_penalty, penalties_with
 from sklearn_sparsedis.tasks import ObservedTargets
 
 __all__ = ["common_scale", "join_supports", "name_tasks"]
-
-# penalties under which the outputs of a task share their support, or have no zeros to share
-SHARING_PENALTIES = ("l1", "l2")
 
 
 def name_tasks(
@@ -38,8 +36,9 @@ def name_tasks(
     counts = np.bincount(numbers)
     if counts.max() == 1:
         return targets
-    if estimator.penalty not in SHARING_PENALTIES:
-        known = " or ".join(f"'{name}'" for name in SHARING_PENALTIES)
+    penalty = check_penalty(estimator.penalty)
+    if not _keep_support(penalty):
+        known = penalties_with(_keep_support)
         raise ValueError(
             f"penalty={estimator.penalty!r} chooses the support of every output by itself, so that "
             f"outputs of one task cannot share one: choose {known}, or leave task_of_output None."
@@ -49,7 +48,7 @@ def name_tasks(
             "common_head=True is not available for tasks with several outputs: the outputs of a "
             "task do not resemble one head. Leave task_of_output None or common_head False."
         )
-    if estimator.penalty == "l2":
+    if not penalty.sparse:
         return targets
     shared = counts[numbers] > 1
     labels = np.flatnonzero(shared & np.array(targets.binary or False))
@@ -61,6 +60,11 @@ def name_tasks(
         )
     targets = check_label_counts(_on_complete_rows(targets, numbers, shared))
     return replace(targets, task_of_output=tuple(numbers.tolist()))
+
+
+def _keep_support(penalty: Penalty) -> bool:
+    """Whether outputs of a task share their support, or there are no zeros to share."""
+    return penalty.fit_outputs is not None or not penalty.sparse
 
 
 def _numbers(given: Any, targets: Targets) -> NDArray[np.int64]:

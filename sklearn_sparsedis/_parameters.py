@@ -7,7 +7,6 @@ import numpy as np
 from torch import nn
 
 from sklearn_sparsedis._checkpoints import check_callbacks
-from sklearn_sparsedis._fitted_heads import TRAINED_THROUGH
 from sklearn_sparsedis._validation import (
     LARGEST_RATE,
     check_choice,
@@ -18,12 +17,11 @@ from sklearn_sparsedis._validation import (
 )
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.nn import ENCODERS
+from sklearn_sparsedis.penalties import check_penalty, penalties_with
 from sklearn_sparsedis.training import OPTIMIZERS
 
 __all__ = ["check_parameters", "check_training", "warn_channels_first"]
 
-# penalties of deviations from a common head
-COMMON_PENALTIES = ("l1", "l2")
 # a shape of images that starts with one of these and goes on with two sides has its channels first
 COMMON_CHANNELS = (1, 3, 4)
 SMALLEST_SIDE = 8
@@ -33,11 +31,11 @@ def check_parameters(estimator: Any) -> None:
     """Raise for a parameter of SparseDisentangledRepresentation that is not in its domain."""
     p = estimator
     check_training(p, ENCODERS, patience="a third of the evaluations")
-    check_choice("penalty", p.penalty, TRAINED_THROUGH)
+    penalty = check_penalty(p.penalty)
     if not isinstance(p.common_head, bool | np.bool_):
         raise TypeError(f"common_head must be True or False, got {p.common_head!r}.")
-    if p.common_head and p.penalty not in COMMON_PENALTIES:
-        known = " or ".join(f"'{name}'" for name in COMMON_PENALTIES)
+    if p.common_head and not penalty.supports_common_head:
+        known = penalties_with(lambda penalty: penalty.supports_common_head)
         raise ValueError(
             f"common_head=True is not available with penalty={p.penalty!r}: choose {known}."
         )

@@ -46,6 +46,7 @@ from sklearn_sparsedis._validation import (
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.metrics import nan_r2_score
 from sklearn_sparsedis.nn import Encoder, seeded
+from sklearn_sparsedis.penalties import check_penalty
 from sklearn_sparsedis.tasks import ObservedTargets
 from sklearn_sparsedis.training import encode, observed_predictions
 
@@ -421,11 +422,11 @@ class SparseDisentangledRepresentation(
         self._n_features_out = self.n_components
         if fitted.basis is not None:
             self.confidence_ = fitted.basis.confidence()
-        elif self.penalty != "l0" or not hasattr(self, "confidence_"):
+        elif not check_penalty(self.penalty).turns_components or not hasattr(self, "confidence_"):
             self.confidence_ = None
         if fitted.basis is not None and fitted.basis.basis.problems:
             warn_caller(fitted.basis.basis.message)
-        constant = [] if self.penalty == "l0" else self.encoder_.unreached()
+        constant = [] if check_penalty(self.penalty).turns_components else self.encoder_.unreached()
         if constant:
             rank = self.n_components - len(constant)
             warn_caller(

@@ -7,6 +7,7 @@ from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 
 from sklearn_sparsedis._margin_problem import MarginProblem
 from sklearn_sparsedis.nn import Encoder, HeadProblem, LinearNetwork
+from sklearn_sparsedis.penalties import PENALTIES
 from sklearn_sparsedis.tasks import TaskBatch, TaskBatches, TaskTable
 from sklearn_sparsedis.training import BilevelObjective
 
@@ -44,7 +45,7 @@ def objective_of(penalty, **options):
         encoder = Encoder(
             LinearNetwork(8, 4), *(fake_cuda(8, dtype=torch.float32) for _ in range(2)), 4
         )
-        problem = HeadProblem(penalty, 0.1, True, 1e-6, **options)
+        problem = HeadProblem(PENALTIES[penalty], 0.1, True, 1e-6, **options)
         return BilevelObjective(encoder, problem, N_TASKS, 4)
 
 

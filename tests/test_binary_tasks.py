@@ -17,6 +17,7 @@ from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.metrics import mean_corrcoef_score
 from sklearn_sparsedis.nn import Encoder, HeadProblem, LinearNetwork
+from sklearn_sparsedis.penalties import PENALTIES
 from sklearn_sparsedis.tasks import TaskBatch
 from sklearn_sparsedis.training import BilevelObjective
 
@@ -251,7 +252,7 @@ def test_training_step_stays_on_the_device(penalty, binary, weighted):
         with torch.device(ACCELERATOR):
             network = LinearNetwork(8, 4)
             encoder = Encoder(network, *(fake_cuda(8, dtype=torch.float32) for _ in range(2)), 4)
-            problem = HeadProblem(penalty, 0.1, True, 1e-6, balanced=True)
+            problem = HeadProblem(PENALTIES[penalty], 0.1, True, 1e-6, balanced=True)
             objective = BilevelObjective(encoder, problem, 9, 4, fake_cuda(9))
         objective.anneal(0.3)
         tasks = torch.arange(9, device=ACCELERATOR)

@@ -12,6 +12,7 @@ from sklearn_sparsedis import SparseDisentangledRepresentation, load_model, save
 from sklearn_sparsedis.functional import centred_gram
 from sklearn_sparsedis.nn import HeadProblem
 from sklearn_sparsedis.nn._common_head import count_labels, fit_common_head, task_shares
+from sklearn_sparsedis.penalties import PENALTIES
 
 
 def draw(n_tasks, n_rows, *, spread=0.3, level=0.5, noise=1.0, seed=0, m=6, used=0.3):
@@ -96,9 +97,9 @@ def test_gradient_of_deviations_through_the_loss(penalty, shared):
         weights = torch.tensor(task[:, None] == np.arange(3)).double()
         values = torch.tensor(y)[:, None] * weights
     Z = torch.tensor(X, requires_grad=True)
-    problem = HeadProblem(penalty, 0.2, False, 1e-12, common=True)
+    problem = HeadProblem(PENALTIES[penalty], 0.2, False, 1e-12, common=True)
     common = problem.solve(Z, values, weights).common
-    problem = HeadProblem(penalty, 0.2, False, 1e-12, common=common_of(common))
+    problem = HeadProblem(PENALTIES[penalty], 0.2, False, 1e-12, common=common_of(common))
     heads = problem.solve(Z, values, weights)
     assert (heads.result.coef == 0).any() or penalty == "l2"
     judged = problem.judge(heads, Z, values, weights)
@@ -217,7 +218,8 @@ def test_stays_on_the_device(penalty):
         with FakeTensorMode(), SyncCounter(answer=False) as counter:
             Z, Y, weights = fake_cuda(40, 6, requires_grad=True), fake_cuda(40, 8), fake_cuda(40, 8)
             for given in (None, weights):
-                heads = HeadProblem(penalty, 0.1, True, 1e-6, common=common).solve(Z, Y, given)
+                problem = HeadProblem(PENALTIES[penalty], 0.1, True, 1e-6, common=common)
+                heads = problem.solve(Z, Y, given)
                 assert heads.coef.device.type == ACCELERATOR
                 heads.loss.sum().backward()
         counts[common] = counter.count

@@ -10,6 +10,7 @@ from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.metrics import mean_corrcoef_score, nan_r2_score
 from sklearn_sparsedis.nn import Encoder, HeadProblem
 from sklearn_sparsedis.nn._encoders import LinearNetwork
+from sklearn_sparsedis.penalties import PENALTIES
 from sklearn_sparsedis.tasks import ObservedTargets, TaskBatch, TaskBatches, TaskTable
 from sklearn_sparsedis.training import BilevelObjective
 from tests.devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
@@ -108,7 +109,7 @@ def objective(binary=None, query=None):
     torch.manual_seed(0)
     network = LinearNetwork(8, 4).double()
     encoder = Encoder(network, torch.zeros(8).double(), torch.ones(8).double(), 4)
-    return BilevelObjective(encoder, HeadProblem("l1", 0.1, True, 1e-10), T, 4)
+    return BilevelObjective(encoder, HeadProblem(PENALTIES["l1"], 0.1, True, 1e-10), T, 4)
 
 
 @pytest.mark.parametrize("binary", [None, (True, False) * (T // 2)])
@@ -162,7 +163,7 @@ def test_a_step_of_tasks_with_their_own_rows_stays_on_the_device(n_support, bina
         with torch.device(ACCELERATOR):
             network = LinearNetwork(8, 4)
             encoder = Encoder(network, *(fake_cuda(8, dtype=torch.float32) for _ in range(2)), 4)
-            model = BilevelObjective(encoder, HeadProblem("l1", 0.1, True, 1e-6), 30, 4)
+            model = BilevelObjective(encoder, HeadProblem(PENALTIES["l1"], 0.1, True, 1e-6), 30, 4)
         batch = TaskBatch(
             fake_cuda(60, 8, dtype=torch.float32),
             fake_cuda(12, 9),

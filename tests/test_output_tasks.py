@@ -14,6 +14,7 @@ from torch.autograd import gradcheck
 from sklearn_sparsedis import SparseDisentangledRepresentation, load_model, save_model
 from sklearn_sparsedis.metrics import mean_corrcoef_score
 from sklearn_sparsedis.nn import HeadProblem
+from sklearn_sparsedis.penalties import PENALTIES
 
 # four tasks of three, one, two and three outputs, their columns mixed
 NAMES = ["a", "b", "c", "a", "d", "d", "c", "a", "d"]
@@ -280,9 +281,9 @@ def test_gradient_of_the_heads(weighted):
     names = (0, 1, 0, 2, 1, 0)
     if weighted == "labels":
         weights = weights[:, list(names)]
-    problem = HeadProblem("l1", 0.3, True, 1e-14)
+    problem = HeadProblem(PENALTIES["l1"], 0.3, True, 1e-14)
     alpha = problem.solve(Z.detach(), Y.detach(), weights, task_of_output=names).alpha_max * 0.3
-    absolute = HeadProblem("l1", alpha, False, 1e-14)
+    absolute = HeadProblem(PENALTIES["l1"], alpha, False, 1e-14)
 
     def fit(Z, Y):
         heads = absolute.solve(Z, Y, weights, task_of_output=names)
@@ -306,7 +307,7 @@ def test_stays_on_the_device_and_looks_as_often_as_for_one_output():
     for names in ((0, 0, 1, 1, 1), None, (0, 0, 1, 2, 2)):
         with FakeTensorMode(), SyncCounter(answer=False) as counter:
             Z = fake_cuda(20, 4, requires_grad=True)
-            problem = HeadProblem("l1", 0.1, True, 1e-6)
+            problem = HeadProblem(PENALTIES["l1"], 0.1, True, 1e-6)
             start = fake_cuda(5, 4)
             heads = problem.solve(Z, fake_cuda(20, 5), None, start, task_of_output=names)
             heads.loss.sum().backward()

@@ -29,7 +29,6 @@ from sklearn_sparsedis.nn._generators import (
 )
 from sklearn_sparsedis.nn._head_parts import head_statistics, merge_heads
 from sklearn_sparsedis.nn._heads import (
-    GAMMA,
     GramStatistics,
     HeadProblem,
     Heads,
@@ -55,7 +54,6 @@ __all__ = [
     "Encoder",
     "EpisodeHeads",
     "FewShotHead",
-    "GAMMA",
     "Generators",
     "GramStatistics",
     "HeadProblem",

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import GramStatistics
+from sklearn_sparsedis.penalties import Penalty
 
 __all__ = [
     "CommonHead",
@@ -45,14 +46,10 @@ class CommonHead:
     spread: Tensor
     intercept_spread: Tensor
 
-    def least_alpha(self, penalty: str, n_labels: Tensor) -> Tensor:
-        """Strength with which n labels outweigh what is known of the deviations before.
-
-        That of the most probable deviations, which are normal for "l2" and Laplacian for "l1".
-        """
+    def least_alpha(self, penalty: Penalty, n_labels: Tensor) -> Tensor:
+        """Strength under which the most probable deviations are found, given n labels."""
         spread = self.spread.maximum(LEAST_SPREAD * self.noise)
-        scale = (2 / spread).sqrt() if penalty == "l1" else 1 / spread
-        return scale * self.noise / n_labels.clamp_min(1)
+        return penalty.strength_of_spread(spread) * self.noise / n_labels.clamp_min(1)
 
 
 @dataclass(frozen=True)

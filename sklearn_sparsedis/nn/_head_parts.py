@@ -10,13 +10,11 @@ from sklearn_sparsedis.functional import (
     CentredTargets,
     GramStatistics,
     centred_gram,
-    lasso_alpha_max,
 )
 from sklearn_sparsedis.nn._common_head import CommonHead
 from sklearn_sparsedis.solvers import SolveResult
 
 __all__ = [
-    "HEAD_UNITS",
     "HeadTargets",
     "Heads",
     "head_statistics",
@@ -154,14 +152,3 @@ def merge_heads(heads: list[Heads], order: Tensor) -> Heads:
         join([part.alpha_max for part in heads]),
         result,
     )
-
-
-def _mean_variance(gram: Tensor, corr: Tensor) -> Tensor:
-    return gram.diagonal(dim1=-2, dim2=-1).mean(-1).expand(corr.shape[0])
-
-
-def _least_with_zero(gram: Tensor, corr: Tensor) -> Tensor:
-    return lasso_alpha_max(corr)
-
-
-HEAD_UNITS = {"l1": _least_with_zero, "l2": _mean_variance, "mcp": _least_with_zero}

@@ -1,14 +1,14 @@
 """Heads of all tasks on one representation: centred statistics, penalty, inner solve."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import GramStatistics, centre_targets, centred_gram
-from sklearn_sparsedis.implicit import LEAST_SQUARES, LeastSquaresFit
+from sklearn_sparsedis.implicit import LeastSquaresFit
 from sklearn_sparsedis.nn._common_head import (
     CommonHead,
     count_labels,
@@ -18,7 +18,6 @@ from sklearn_sparsedis.nn._common_head import (
 )
 from sklearn_sparsedis.nn._head_losses import balance_classes, mean_log_loss, squared_error
 from sklearn_sparsedis.nn._head_parts import (
-    HEAD_UNITS,
     Heads,
     HeadTargets,
     merge_heads,
@@ -33,9 +32,9 @@ from sklearn_sparsedis.nn._head_parts import (
 )
 from sklearn_sparsedis.nn._label_heads import fit_label_heads
 from sklearn_sparsedis.nn._shared_supports import fit_shared_supports, have_company
-from sklearn_sparsedis.solvers import GAMMA
+from sklearn_sparsedis.penalties import Penalty
 
-__all__ = ["GAMMA", "GramStatistics", "HeadProblem", "HeadTargets", "Heads"]
+__all__ = ["GramStatistics", "HeadProblem", "HeadTargets", "Heads"]
 
 
 @dataclass(frozen=True)
@@ -48,23 +47,16 @@ class HeadProblem:
 
     Parameters
     ----------
-    penalty : {"l1", "l2", "mcp"}
-        ||w||_1, ||w||_2^2 / 2, or the minimax concave penalty (`functional.mcp_penalty`), which
-        labels do not have.
+    penalty : Penalty
     alpha : float or Tensor of shape (T,)
-        Strength; a fraction of `alpha_max` when `relative`.
+        Strength; a fraction of the penalty's `unit` when `relative`.
     relative : bool
-        For "l1" and "mcp" the unit is the smallest alpha with a Lasso solution of zero; for "l2"
-        it is the mean variance of the components, for labels times that of the label, so that a
-        fraction shrinks by the same share whatever the scale of Z.
     tol : float
         Relative duality gap at which a task's solve stops.
     max_iter : int
         Limit on the iterations of a solve.
     floor : float
         Fraction of `alpha_max` that the strength is raised to where it is below.
-    options : mapping
-        Further options of the solver, such as the MCP's gamma.
     balanced : bool
         Whether the two labels of a task get the same weight in all.
     common : bool or CommonHead
@@ -73,13 +65,12 @@ class HeadProblem:
         `CommonHead.least_alpha`.
     """
 
-    penalty: str
+    penalty: Penalty
     alpha: float | Tensor
     relative: bool
     tol: float
     max_iter: int = 1000
     floor: float = 0.0
-    options: Mapping[str, float] = field(default_factory=dict)
     balanced: bool = False
     common: bool | CommonHead = False
 
@@ -116,9 +107,8 @@ class HeadProblem:
         binary : tuple of bool, one a task, optional
             Which targets are labels; then Y is a tensor.
         task_of_output : tuple of int, one a target, optional
-            Which targets are outputs of one task: with "l1" these share one support
-            (`solvers.solve_multitask_lasso`), and must have the same weights and no labels. Below,
-            a task is a target.
+            Which targets are outputs of one task: under a penalty that shares supports these have
+            one, and must have the same weights and no labels. Below, a task is a target.
         statistics : callable, optional
             What stands for `functional.centred_gram` where Z is not what the heads are for, or not
             all of it; not with labels.
@@ -155,7 +145,7 @@ class HeadProblem:
         n_columns = len(binary or task_of_output or ())
         labels = binary or (False,) * n_columns
         shared = [False] * n_columns
-        if task_of_output is not None and self.penalty == "l1":
+        if task_of_output is not None and self.penalty.fit_outputs is not None:
             shared = have_company(task_of_output)
         kinds: dict[str, list[int]] = {}
         for t in range(n_columns):
@@ -260,11 +250,11 @@ class HeadProblem:
         """Solutions, and the units of their strengths, which are at least `least`."""
         # The strength of a step is a number, not a function of Z: with alpha_max differentiated,
         # a denser basis would pay, because it lowers alpha_max.
-        alpha_max = HEAD_UNITS[self.penalty](gram.detach(), corr.detach())
+        alpha_max = self.penalty.unit(gram.detach(), corr.detach())
         alpha = self._strength(alpha_max)
         if least is not None and self.relative:
             alpha = alpha.maximum(least)
-        fit = LEAST_SQUARES[self.penalty](
+        fit = self.penalty.fit(
             gram,
             corr,
             y_sq,
@@ -272,7 +262,6 @@ class HeadProblem:
             tol=self.tol,
             max_iter=self.max_iter,
             coef_init=coef_init,
-            **self.options,
         )
         return fit, alpha_max
 
@@ -314,6 +303,7 @@ class HeadProblem:
     ) -> Heads:
         """Heads of tasks with several outputs."""
         fit, intercept, alpha_max = fit_shared_supports(
+            self.penalty,
             Z.double(),
             tasks_first(Y),
             per_task(weights),

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import logistic_alpha_max, row_shares
-from sklearn_sparsedis.implicit import LOGISTIC, SmoothFit
+from sklearn_sparsedis.implicit import SmoothFit
 from sklearn_sparsedis.nn._head_losses import balance_classes
+from sklearn_sparsedis.penalties import Penalty
 
 __all__ = ["fit_label_heads"]
 
@@ -19,7 +19,7 @@ PACKED_SHARE = 0.5
 
 
 def fit_label_heads(
-    penalty: str,
+    penalty: Penalty,
     Z: Tensor,
     y: Tensor,
     weight: Tensor | None,
@@ -33,7 +33,8 @@ def fit_label_heads(
 
     Parameters
     ----------
-    penalty : {"l1", "l2"}
+    penalty : Penalty
+        One that has `fit_labels`.
     Z : Tensor of shape (n, m) or (T, n, m)
     y : Tensor of shape (T, n)
         Labels 0 and 1.
@@ -48,32 +49,16 @@ def fit_label_heads(
     options : mapping
         Of the solver.
     """
+    assert penalty.fit_labels is not None  # for mypy
     if balanced:
         weight = balance_classes(y, weight)
     Z, y, weight = _packed(Z, y, weight)
     with torch.no_grad():
-        unit = LABEL_UNITS[penalty](Z, y, weight)
+        unit = penalty.unit_of_labels(Z, y, weight)
         alpha = strength(unit).clamp_min(LEAST_ALPHA)
-        constant = unit <= ROUNDED_UNITS[penalty](rounding)
+        constant = unit <= penalty.rounded_unit(rounding)
         alpha = torch.where(constant, alpha.clamp_min(1.0), alpha)
-    return LOGISTIC[penalty](Z, y, alpha, sample_weight=weight, **options), unit
-
-
-def _mean_variance(Z: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean second derivative of the loss in a coefficient of the constant head."""
-    share = row_shares(y, weight)
-    rate = (share * y).sum(-1)
-    rows = share.expand_as(y)[..., None, :]
-    mean, square = (rows @ Z)[..., 0, :], (rows @ Z.square())[..., 0, :]
-    return rate * (1 - rate) * (square - mean.square()).clamp_min(0).mean(-1)
-
-
-LABEL_UNITS: dict[str, Callable[..., Tensor]] = {"l1": logistic_alpha_max, "l2": _mean_variance}
-# what they come to on components of a deviation, at most
-ROUNDED_UNITS: dict[str, Callable[[float], float]] = {
-    "l1": lambda deviation: deviation / 2,
-    "l2": lambda deviation: deviation**2 / 4,
-}
+    return penalty.fit_labels(Z, y, alpha, sample_weight=weight, **options), unit
 
 
 def _packed(Z: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -11,9 +11,9 @@ from torch import Tensor
 from sklearn_sparsedis.functional import (
     CentredTargets,
     GramStatistics,
-    multitask_lasso_alpha_max,
 )
-from sklearn_sparsedis.implicit import LeastSquaresFit, multitask_lasso_gram
+from sklearn_sparsedis.implicit import LeastSquaresFit
+from sklearn_sparsedis.penalties import Penalty
 
 __all__ = ["fit_shared_supports", "have_company"]
 
@@ -50,6 +50,7 @@ class _Outputs(NamedTuple):
 
 
 def fit_shared_supports(
+    penalty: Penalty,
     Z: Tensor,
     Y: Tensor | CentredTargets,
     weights: Tensor | None,
@@ -63,6 +64,8 @@ def fit_shared_supports(
 
     Parameters
     ----------
+    penalty : Penalty
+        One that shares supports.
     Z : Tensor of shape (n, m)
     Y : Tensor of shape (n_columns, n), or CentredTargets
     weights : Tensor of shape (n,) or (n_columns, n), optional
@@ -75,7 +78,7 @@ def fit_shared_supports(
     statistics : callable
         `functional.centred_gram`, or what stands for it.
     **options
-        Of `solvers.solve_multitask_lasso_gram`.
+        Of the solver.
 
     Returns
     -------
@@ -84,6 +87,7 @@ def fit_shared_supports(
     intercept : Tensor of shape (n_columns,)
     alpha_max : Tensor of shape (n_columns,)
     """
+    assert penalty.fit_outputs is not None  # for mypy
     outputs = _lay_out(task_of_output, Z)
     if isinstance(Y, CentredTargets):
         Y = CentredTargets(*(outputs.spread(x) for x in Y))
@@ -95,10 +99,10 @@ def fit_shared_supports(
     gram, corr, y_sq, z_mean, y_mean = statistics(Z, Y, weights)
     gram, corr = gram if gram.ndim == 2 else gram[:, 0], corr.mT
     # a number, as in HeadProblem
-    alpha_max = multitask_lasso_alpha_max(corr.detach())
+    alpha_max = penalty.unit_of_outputs(corr.detach())
     start = None if coef_init is None else outputs.spread(coef_init).mT
     alpha = strength(alpha_max, first)
-    fit = multitask_lasso_gram(gram, corr, y_sq, alpha, coef_init=start, **options)
+    fit = penalty.fit_outputs(gram, corr, y_sq, alpha, coef_init=start, **options)
     coef = fit.coef.mT
     intercept = outputs.collect(y_mean - (coef * z_mean).sum(-1))
     result = replace(

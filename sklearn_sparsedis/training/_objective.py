@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsedis.nn import (
-    GAMMA,
     Encoder,
     GramStatistics,
     HeadProblem,
@@ -28,18 +27,8 @@ __all__ = ["BilevelObjective"]
 # tasks that are dealt out to ranks, and whether their heads need the rows: heads of statistics cost
 # less than the messages of a deal as long as they are fewer
 MIN_DEALT = {False: 1000, True: 1}
-# schedule of the heads' strength: from half of alpha_max down to where alpha takes over
-START_ALPHA = 0.5
-END_ALPHA = 0.01
+# share of the steps in which the heads' strength follows the schedule of their penalty
 ANNEALED = 0.8
-# width of the MCP where it takes over from the Lasso
-START_GAMMA = 30.0
-# strength at which it does
-MCP_ALPHA = 0.3
-
-
-def _between(start: float, end: float, share: float) -> float:
-    return start * (end / start) ** share
 
 
 class BilevelObjective(nn.Module):
@@ -83,32 +72,12 @@ class BilevelObjective(nn.Module):
         self.register_buffer("task_weight", task_weight, persistent=False)
 
     def anneal(self, progress: float) -> None:
-        """Set the penalty of the heads in training for a share `progress` of all steps done.
-
-        A weak penalty has many bases in which it is locally best; a strong one has few. So the
-        penalty falls from a strong one, which finds the basis, to the one asked for. The MCP
-        starts as a strong Lasso; in the second third of the schedule its width gamma falls from
-        one that is all but a Lasso's, and in the last third its strength.
-        """
+        """Set the penalty of the heads for a share `progress` of all steps done (`Penalty.at`)."""
         if progress >= ANNEALED:
             self.training_problem = self.problem
             return
-        share = progress / ANNEALED
-        if self.problem.penalty != "mcp":
-            self.training_problem = replace(
-                self.problem, floor=_between(START_ALPHA, END_ALPHA, share)
-            )
-            return
-        third, part = divmod(3 * share, 1)
-        changes: dict[str, Any]
-        if third == 0:
-            changes = {"penalty": "l1", "floor": _between(START_ALPHA, MCP_ALPHA, part)}
-        elif third == 1:
-            gamma = _between(START_GAMMA, GAMMA, part)
-            changes = {"floor": MCP_ALPHA, "options": {"gamma": gamma}}
-        else:
-            changes = {"floor": _between(MCP_ALPHA, END_ALPHA, part)}
-        self.training_problem = replace(self.problem, **changes)
+        penalty, floor = self.problem.penalty.at(progress / ANNEALED)
+        self.training_problem = replace(self.problem, penalty=penalty, floor=floor)
 
     def forward(self, batch: TaskBatch) -> Tensor:
         """This rank's share of the mean loss over the tasks of a batch.

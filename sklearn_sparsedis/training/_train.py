@@ -109,8 +109,8 @@ def train(
     if held_out is not None:
         # the schedule of the heads' strength is not cut short
         earliest = round(ANNEALED * plan.max_iter) if plan.anneal else 0
-        # an encoder of the Lasso that the MCP starts from is not what was asked for
-        keep_from = earliest if objective.problem.penalty == "mcp" else 0
+        # an encoder of the penalty that the training starts with is not what was asked for
+        keep_from = 0 if objective.problem.penalty.convex else earliest
         evaluate = evaluation(table, held_out.to(plan.device), seed)
         stopping = EarlyStopping(evaluate, plan.patience, earliest, keep_from)
     return run_steps(objective, batches, plan, stopping, n_steps, constant_rate=plan.constant_rate)

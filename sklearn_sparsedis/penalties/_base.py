@@ -1,0 +1,137 @@
+"""What training and fitting need to know of a penalty."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from sklearn_sparsedis.implicit import LeastSquaresFit, SmoothFit
+
+__all__ = ["Penalty"]
+
+# schedule of the heads' strength: from half of alpha_max down to where alpha takes over
+START_ALPHA = 0.5
+END_ALPHA = 0.01
+
+
+class Penalty:
+    """A penalty :math:`\\alpha\\, p(w)` on the coefficients w of a head.
+
+    Everything that depends on the penalty is here: an estimator asks the object and never its
+    name. A new penalty is a subclass that sets the attributes and writes `unit` and `fit`; the
+    other methods have defaults that suit a convex penalty with zeros.
+
+    Attributes
+    ----------
+    name : str
+        For messages, and the word that an estimator takes for it.
+    convex : bool
+        Whether a head has one minimum. Without, trainings are compared by their objective, and one
+        more goes on from the basis in which the heads are sparsest.
+    sparse : bool
+        Whether solutions have zeros.
+    annealed : bool
+        Whether a training starts at another strength than `alpha`: see `at`.
+    in_units_of_targets : bool
+        Whether an absolute `alpha` changes with the units of the targets, as that of a norm does
+        and that of a square does not.
+    supports_common_head : bool
+        Whether it can be on deviations from a head that tasks share (`strength_of_spread`).
+    turns_components : bool
+        Whether components are turned to the sparsest basis after the training, and heads are least
+        squares on the supports found there.
+    fit_labels, fit_outputs : callable or None
+        Differentiable heads of tasks whose targets are labels 0 and 1, as
+        `implicit.logistic_lasso_fit` gives them, and of tasks whose outputs share a support, as
+        `implicit.multitask_lasso_gram` does; None where there are none.
+    """
+
+    name = ""
+    convex = True
+    sparse = True
+    annealed = True
+    in_units_of_targets = True
+    supports_common_head = False
+    turns_components = False
+    fit_labels: Callable[..., SmoothFit] | None = None
+    fit_outputs: Callable[..., LeastSquaresFit] | None = None
+
+    @property
+    def trained_through(self) -> "Penalty":
+        """Penalty of the heads through which the encoder is trained."""
+        return self
+
+    def unit(self, gram: Tensor, corr: Tensor) -> Tensor:
+        """Strength of which a relative `alpha` is a fraction, shape (T,).
+
+        Parameters
+        ----------
+        gram : Tensor of shape (m, m) or (T, m, m)
+            Z'Z / n.
+        corr : Tensor of shape (T, m)
+            Z'y / n.
+        """
+        raise NotImplementedError
+
+    def fit(
+        self, gram: Tensor, corr: Tensor, y_sq: Tensor, alpha: Tensor, **options: Any
+    ) -> LeastSquaresFit:
+        """Minimise 1/2 w'Gw - w'q + y_sq/2 + alpha p(w), with its implicit derivative.
+
+        Parameters
+        ----------
+        gram, corr
+            As in `unit`.
+        y_sq : Tensor of shape (T,)
+            y'y / n.
+        alpha : Tensor of shape (T,)
+        **options
+            tol, max_iter and coef_init.
+        """
+        raise NotImplementedError
+
+    def at(self, progress: float) -> tuple["Penalty", float]:
+        """Penalty of the heads after a share of the training, and its least relative strength.
+
+        A weak penalty has many bases in which it is locally best; a strong one has few. So the
+        strength falls from a strong one, which finds the basis, to the one asked for.
+        """
+        return self, between(START_ALPHA, END_ALPHA, progress)
+
+    def unit_of_labels(self, Z: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        """As `unit`, for the mean log-loss of labels.
+
+        Parameters
+        ----------
+        Z : Tensor of shape (n, m) or (T, n, m)
+        y : Tensor of shape (T, n)
+        weight : Tensor of shape (n,) or (T, n), optional
+        """
+        raise NotImplementedError
+
+    def rounded_unit(self, deviation: float) -> float:
+        """What `unit_of_labels` comes to at most on components of a standard deviation."""
+        raise NotImplementedError
+
+    def unit_of_outputs(self, corr: Tensor) -> Tensor:
+        """As `unit`, for tasks of several outputs, corr of shape (T, m, q)."""
+        raise NotImplementedError
+
+    def strength_of_spread(self, spread: Tensor) -> Tensor:
+        """Strength, per unit of noise over n, under which coefficients of a variance are likely."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{key}={value!r}" for key, value in sorted(vars(self).items()))
+        return f"{type(self).__name__}({values})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(sorted(vars(self).items()))))
+
+
+def between(start: float, end: float, share: float) -> float:
+    """Geometric interpolation."""
+    return start * (end / start) ** share

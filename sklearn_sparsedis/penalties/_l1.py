@@ -1,0 +1,61 @@
+"""The Lasso's penalty."""
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.functional import (
+    lasso_alpha_max,
+    logistic_alpha_max,
+    multitask_lasso_alpha_max,
+)
+from sklearn_sparsedis.implicit import (
+    LeastSquaresFit,
+    lasso_gram,
+    logistic_lasso_fit,
+    multitask_lasso_gram,
+)
+from sklearn_sparsedis.penalties._base import Penalty
+
+__all__ = ["L1"]
+
+
+class L1(Penalty):
+    r""":math:`p(w) = \|w\|_1`, the paper's; a relative `alpha` is a fraction of the smallest one
+    with a solution of zero.
+
+    The coefficients of several outputs of a task on one component have the penalty
+    :math:`\|(w_{1j}, \dots, w_{qj})\|_2`.
+    """
+
+    name = "l1"
+    supports_common_head = True
+
+    def unit(self, gram: Tensor, corr: Tensor) -> Tensor:
+        """Largest absolute correlation of a component."""
+        return lasso_alpha_max(corr)
+
+    def fit(
+        self, gram: Tensor, corr: Tensor, y_sq: Tensor, alpha: Tensor, **options: object
+    ) -> LeastSquaresFit:
+        """See `implicit.lasso_gram`."""
+        return lasso_gram(gram, corr, y_sq, alpha, **options)
+
+    def unit_of_outputs(self, corr: Tensor) -> Tensor:
+        """As `unit`, for tasks of several outputs, corr of shape (T, m, q)."""
+        return multitask_lasso_alpha_max(corr)
+
+    fit_outputs = staticmethod(multitask_lasso_gram)
+
+    def unit_of_labels(self, Z: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        """Smallest strength with a head of zero."""
+        return logistic_alpha_max(Z, y, weight)
+
+    def rounded_unit(self, deviation: float) -> float:
+        """A label deviates by one half at most from its mean."""
+        return deviation / 2
+
+    fit_labels = staticmethod(logistic_lasso_fit)
+
+    def strength_of_spread(self, spread: Tensor) -> Tensor:
+        """Of a Laplace distribution of this variance."""
+        return torch.sqrt(2 / spread)
