@@ -1,6 +1,8 @@
 """What estimators have in common: pickles with a version, and heads that weigh components."""
 
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,11 +13,30 @@ from sklearn_sparsedis._version import __version__
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.exceptions import VersionMismatchWarning
 
-__all__ = ["ComponentHeads", "StampedEstimator"]
+__all__ = ["ComponentHeads", "Identity", "StampedEstimator"]
 
 # packages that take `coef_` for weights of the columns of X
 READERS = ("shap.explainers.", "sklearn.feature_selection.")
 STAMP = "_sklearn_sparsedis_version"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a fit is known by, beside its data.
+
+    Attributes
+    ----------
+    estimator : str
+        Name of its class.
+    params : mapping of str to object
+        Its parameters.
+    callbacks : sequence of callbacks
+        All that it was given, in either protocol.
+    """
+
+    estimator: str
+    params: Mapping[str, Any]
+    callbacks: Sequence[Any] = ()
 
 
 class StampedEstimator(BaseEstimator):
@@ -34,6 +55,14 @@ class StampedEstimator(BaseEstimator):
             name = type(self).__name__
             warn_caller(VersionMismatchWarning(name, stored, __version__))
         super().__setstate__(state)
+
+    def _identity(self) -> Identity:
+        """What a fit is known by, beside its data."""
+        callbacks = (
+            *(getattr(self, "callbacks", None) or ()),
+            *getattr(self, "_skl_callbacks", ()),
+        )
+        return Identity(type(self).__name__, self.get_params(deep=False), callbacks)
 
 
 class ComponentHeads:

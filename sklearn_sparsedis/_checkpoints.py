@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from sklearn_sparsedis._base import Identity
 from sklearn_sparsedis._rows import Rows
 from sklearn_sparsedis._validation import check_integer
 from sklearn_sparsedis.training import (
@@ -62,38 +63,37 @@ def skorch_callbacks(callbacks: Iterable[Any] | None) -> list[Any]:
 
 
 def open_record(
-    estimator: Any,
+    identity: Identity,
     arrays: Mapping[str, NDArray[Any] | Rows | None],
     seed: int,
     started: nn.Module | None,
 ) -> TrainingRecord | None:
-    """Record of a fit on these arrays, where the estimator's callbacks have a Checkpoint."""
-    given = (*(estimator.callbacks or ()), *getattr(estimator, "_skl_callbacks", ()))
-    checkpoints = [callback for callback in given if isinstance(callback, Checkpoint)]
+    """Record of a fit on these arrays, where the callbacks have a Checkpoint."""
+    checkpoints = [callback for callback in identity.callbacks if isinstance(callback, Checkpoint)]
     if not checkpoints:
         return None
-    if estimator.random_state is None:
+    if identity.params["random_state"] is None:
         raise ValueError(
             "Checkpoint needs a random_state that is not None: with another seed each time there "
             "is no training to be continued."
         )
-    params = _describe_parameters(estimator, strict=True)
+    params = _describe_parameters(identity.params, strict=True)
     params["seed drawn from random_state"] = str(seed)
     params["encoder to start from"] = describe(started)
-    identity = {
-        "estimator": {"class": type(estimator).__name__},
+    facts = {
+        "estimator": {"class": identity.estimator},
         "parameters": params,
         "data": {f"data {name}": _digest(array) for name, array in arrays.items()},
     }
-    return TrainingRecord(checkpoints[0], identity)
+    return TrainingRecord(checkpoints[0], facts)
 
 
-def agree(estimator: Any, arrays: Mapping[str, NDArray[Any] | Rows | None], seed: int) -> int:
+def agree(identity: Identity, arrays: Mapping[str, NDArray[Any] | Rows | None], seed: int) -> int:
     """The seed of a fit, after the ranks that share it were found to have been given the same.
 
     Parameters
     ----------
-    estimator : estimator
+    identity : Identity
     arrays : mapping of str to ndarray
         Data by name; of large ones some rows are compared.
     seed : int
@@ -102,11 +102,11 @@ def agree(estimator: Any, arrays: Mapping[str, NDArray[Any] | Rows | None], seed
     ranks = Ranks.joined()
     if ranks.size == 1:
         return seed
-    params = _describe_parameters(estimator, strict=False)
+    params = _describe_parameters(identity.params, strict=False)
     shapes = {f"shape of {name}": getattr(array, "shape", None) for name, array in arrays.items()}
     ranks.require_same(params | shapes)
     ranks.require_same({name: _digest(_some_rows(array)) for name, array in arrays.items()})
-    if estimator.random_state is not None:
+    if identity.params["random_state"] is not None:
         ranks.require_same({"the seed drawn from random_state": seed})
     return ranks.from_main(lambda: seed)
 
@@ -118,10 +118,10 @@ def _some_rows(array: NDArray[Any] | Rows | None) -> NDArray[Any] | None:
     return array.take(np.arange(0, len(array), step)) if isinstance(array, Rows) else array[::step]
 
 
-def _describe_parameters(estimator: Any, *, strict: bool) -> dict[str, str]:
+def _describe_parameters(params: Mapping[str, Any], *, strict: bool) -> dict[str, str]:
     """Parameters that change what a training comes to, as texts; unless `strict`, of all values."""
     texts = {}
-    for name, value in estimator.get_params(deep=False).items():
+    for name, value in params.items():
         if name in WITHOUT_EFFECT:
             continue
         try:

@@ -11,11 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_sparsedis._arrays import check_features, check_numbers, readable
-from sklearn_sparsedis._meta_fitting import encode_array, few_shot_head
+from sklearn_sparsedis._meta_fitting import encode_array
 from sklearn_sparsedis._validation import cast_finite, check_device, check_sortable
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.model_selection import EpisodeScores, evaluate_episodes
-from sklearn_sparsedis.nn import Encoder, EpisodeHeads
+from sklearn_sparsedis.nn import Encoder, EpisodeHeads, FewShotHead
 from sklearn_sparsedis.tasks import Episodes
 from sklearn_sparsedis.training import fit_episodes
 
@@ -30,6 +30,10 @@ class EpisodesMixin:
     device: str | torch.device
     tol: float
     group_reg: float
+
+    def _head(self) -> FewShotHead:
+        """Inner problem of the parameters."""
+        raise NotImplementedError
 
     def predict_episodes(
         self, X_support: ArrayLike, y_support: ArrayLike, X_query: ArrayLike
@@ -68,7 +72,7 @@ class EpisodesMixin:
         for k in np.unique(n_classes):
             chosen = np.flatnonzero(n_classes == k)
             y = torch.from_numpy(np.stack([found[e][1] for e in chosen]))
-            heads = few_shot_head(self).fit(F[chosen], y, int(k))
+            heads = self._head().fit(F[chosen], y, int(k))
             self._warn(heads)
             best = heads.scores(Q[chosen]).argmax(-1).numpy()
             for e, row in zip(chosen, best, strict=True):
@@ -114,7 +118,7 @@ class EpisodesMixin:
             Share of the features that each head uses.
         """
         features = self._encode(self._check_X(X))
-        parts = fit_episodes(few_shot_head(self), features, episodes)
+        parts = fit_episodes(self._head(), features, episodes)
         heads = [part for _, part, _ in parts]
         self._warn(EpisodeHeads(*(torch.cat(x) for x in zip(*map(_fields, heads), strict=True))))
         predicted = torch.cat([scores.argmax(-1) for _, _, scores in parts])

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from sklearn_sparsedis._losses import calibrate_intercepts, one_kind
 from sklearn_sparsedis._output_tasks import common_scale, join_supports
+from sklearn_sparsedis._settings import HeadSettings
 from sklearn_sparsedis._sparsest_heads import SparsestBasis, solve_sparsest_heads
 from sklearn_sparsedis._targets import Targets
 from sklearn_sparsedis._validation import to_tensor
-from sklearn_sparsedis.nn import CommonHead, HeadProblem
-from sklearn_sparsedis.penalties import check_penalty
+from sklearn_sparsedis.nn import CommonHead
 from sklearn_sparsedis.tasks import ObservedTargets
 from sklearn_sparsedis.training import observed_predictions, solve_heads
 
-__all__ = ["FittedHeads", "fit_heads", "head_problem", "standardise"]
+__all__ = ["FittedHeads", "fit_heads", "standardise"]
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,6 @@ class FittedHeads:
     one_kind: NDArray[np.bool_]
     support: NDArray[np.bool_]
     common: Bunch | None
-
-
-def head_problem(p: Any, scale: Tensor) -> HeadProblem:
-    """Inner problem for targets that were divided by `scale`."""
-    relative, penalty = p.alpha_mode == "relative", check_penalty(p.penalty).trained_through
-    alpha = p.alpha / scale if penalty.in_units_of_targets and not relative else p.alpha
-    balanced, common = p.class_weight == "balanced", bool(p.common_head)
-    return HeadProblem(penalty, alpha, relative, float(p.tol), balanced=balanced, common=common)
 
 
 def standardise(
@@ -75,7 +67,7 @@ def standardise(
 
 
 def fit_heads(
-    estimator: Any,
+    settings: HeadSettings,
     Z: NDArray[Any],
     targets: Targets,
     basis: SparsestBasis | None = None,
@@ -85,7 +77,7 @@ def fit_heads(
 
     Parameters
     ----------
-    estimator : SparseDisentangledRepresentation
+    settings : HeadSettings
     Z : ndarray of shape (n, m)
     targets : Targets
     basis : SparsestBasis, optional
@@ -95,17 +87,17 @@ def fit_heads(
         and not given.
     """
     if common is None:
-        standard, (mean, scale) = standardise(targets, jointly=bool(estimator.common_head))
+        standard, (mean, scale) = standardise(targets, jointly=settings.common_head)
     else:
         standard, (mean, scale) = _residual_units(targets, common)
     unit = common_scale(scale, standard)
     components = to_tensor(Z)  # whose dtype says how far they are rounded
     table = standard.table(components, torch.float64)
-    penalty = check_penalty(estimator.penalty)
+    penalty = settings.penalty
     if penalty.turns_components:
         heads = solve_sparsest_heads(components, table, basis)
     else:
-        problem = head_problem(estimator, to_tensor(unit))
+        problem = settings.problem(to_tensor(unit))
         if common is not None:
             problem = replace(problem, common=_in_units(common, mean[0], scale[0]))
         heads = solve_heads(problem, components, table)
@@ -117,7 +109,7 @@ def fit_heads(
     single = binary
     if targets.binary is not None:
         binary, single = np.array(targets.binary), one_kind(targets)
-        if estimator.class_weight is not None:  # for probabilities, all labels count the same
+        if settings.balanced:  # for probabilities, all labels count the same
             intercept = intercept + calibrate_intercepts(
                 predictions(components, targets, coef, intercept), targets
             )

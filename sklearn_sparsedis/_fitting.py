@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from skorch.callbacks import Callback
 from torch import Tensor
 
+from sklearn_sparsedis._base import Identity
 from sklearn_sparsedis._checkpoints import agree, open_record, skorch_callbacks
-from sklearn_sparsedis._fitted_heads import head_problem, standardise
+from sklearn_sparsedis._fitted_heads import standardise
 from sklearn_sparsedis._input_encoders import check_started, new_encoder, rows_of
 from sklearn_sparsedis._losses import task_weights
 from sklearn_sparsedis._rows import Rows
+from sklearn_sparsedis._settings import RepresentationSettings, TrainingSettings
 from sklearn_sparsedis._sparsest_heads import (
     SparsestBasis,
     find_sparsest_basis,
@@ -25,7 +27,6 @@ from sklearn_sparsedis._targets import Targets
 from sklearn_sparsedis._validation import check_device, draw_seed
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.nn import Encoder, seeded
-from sklearn_sparsedis.penalties import check_penalty
 from sklearn_sparsedis.tasks import TaskTable
 from sklearn_sparsedis.training import (
     BilevelObjective,
@@ -60,7 +61,8 @@ class FittedEncoder:
 
 
 def fit_encoder(
-    estimator: Any,
+    settings: RepresentationSettings,
+    identity: Identity,
     X: NDArray[Any] | Rows,
     targets: Targets,
     started: Encoder | None,
@@ -70,32 +72,30 @@ def fit_encoder(
 ) -> FittedEncoder:
     """Train an encoder, from `started` where that is given; the best of `n_init` runs.
 
-    The callbacks in `watching` are told of all trainings, beside the estimator's own.
+    The callbacks in `watching` are told of all trainings, beside those of the settings.
     """
-    p = estimator
-    check_started(started, p.n_components)
-    standard, _ = standardise(targets, jointly=bool(p.common_head))
+    training, penalty = settings.training, settings.heads.penalty
+    check_started(started, settings.encoder.n_components)
+    standard, _ = standardise(targets, jointly=settings.heads.common_head)
     x = rows_of(X)
     table = standard.table(x, x.dtype)
-    device = check_device(p.device)
+    device = check_device(training.device)
     arrays = {"X": X, **targets.arrays()}
-    drawn = agree(p, arrays, draw_seed(p.random_state))
-    seeds = np.random.RandomState(drawn).randint(2**31 - 1, size=p.n_init)
-    record = None
-    if not one_epoch:
-        record = open_record(p, arrays, drawn, started)
-    callbacks = [*skorch_callbacks(p.callbacks), *watching]
-    plan = _plan(p, table, device, callbacks, fresh=started is None, one_epoch=one_epoch)
-    plan = replace(plan, record=record)
+    drawn = agree(identity, arrays, draw_seed(training.random_state))
+    seeds = np.random.RandomState(drawn).randint(2**31 - 1, size=training.n_init)
+    plan = _plan(settings, table, device, fresh=started is None, one_epoch=one_epoch)
+    record = None if one_epoch else open_record(identity, arrays, drawn, started)
+    plan = replace(plan, record=record, callbacks=(*plan.callbacks, *watching))
     # the same labels for all trainings, which are compared on them
-    parts = None if one_epoch else _held_out(p, table, int(seeds[0]))
+    parts = None if one_epoch else _held_out(training, table, int(seeds[0]))
     fitted: list[tuple[float, FittedEncoder]] = []
     for seed in seeds.tolist() if started is None else seeds[:1].tolist():
-        fitted.append(_run(p, table, targets, started, plan, seed, parts))
-    penalty = check_penalty(p.penalty)
+        fitted.append(_run(settings, table, targets, started, plan, seed, parts))
     if not penalty.convex and started is None and not one_epoch:
         best = min(fitted, key=lambda pair: pair[0])[1]
-        fitted.append(_from_sparsest_basis(p, table, targets, best, plan, int(seeds[0]), parts))
+        fitted.append(
+            _from_sparsest_basis(settings, table, targets, best, plan, int(seeds[0]), parts)
+        )
     best = min(fitted, key=lambda pair: pair[0])[1]
     if not penalty.turns_components:
         return best
@@ -104,7 +104,7 @@ def fit_encoder(
 
 
 def _from_sparsest_basis(
-    p: Any,
+    settings: RepresentationSettings,
     table: TaskTable,
     targets: Targets,
     before: FittedEncoder,
@@ -116,7 +116,7 @@ def _from_sparsest_basis(
     turned = copy.deepcopy(before.encoder)
     _rotate(turned, table, plan.device, seed, None)
     plan = replace(plan, max_iter=round(CONTINUED * plan.max_iter), anneal=False)
-    loss, after = _run(p, table, targets, turned, plan, seed, parts)
+    loss, after = _run(settings, table, targets, turned, plan, seed, parts)
     run = TrainingRun(
         before.run.losses + after.run.losses,
         before.run.held_out_losses + after.run.held_out_losses,
@@ -161,7 +161,7 @@ def _missing(table: TaskTable, raw: Tensor) -> str | None:
 
 
 def _run(
-    p: Any,
+    settings: RepresentationSettings,
     table: TaskTable,
     targets: Targets,
     started: Encoder | None,
@@ -177,24 +177,28 @@ def _run(
     with seeded(seed):
         if parts is not None:
             part, held_out = parts
-            objective = _objective(p, part, targets, started, seed, more_rows=plan.constant_rate)
+            objective = _objective(
+                settings, part, targets, started, seed, more_rows=plan.constant_rate
+            )
             run = train(objective, part, plan, seed=seed, held_out=held_out)
             loss = min(run.held_out_losses)
             if len(table.X) < MIN_ROWS_TO_SPARE:
                 # callbacks have seen the training that chose the number of steps
                 plan = replace(plan, callbacks=(), title="again, on all labels")
                 objective = _objective(
-                    p, table, targets, started, seed, more_rows=plan.constant_rate
+                    settings, table, targets, started, seed, more_rows=plan.constant_rate
                 )
                 train(objective, table, plan, seed=seed, n_steps=run.best_step)
         else:
-            objective = _objective(p, table, targets, started, seed, more_rows=plan.constant_rate)
+            objective = _objective(
+                settings, table, targets, started, seed, more_rows=plan.constant_rate
+            )
             run = train(objective, table, plan, seed=seed)
             loss = np.nan
         objective.eval()
-        if not check_penalty(p.penalty).convex:  # the objective tells local minima apart best
+        if not settings.heads.penalty.convex:  # the objective tells local minima apart best
             loss = float(objective.fit_heads(table).result.objective.mean())
-        elif np.isnan(loss) and p.n_init > 1:
+        elif np.isnan(loss) and settings.training.n_init > 1:
             loss = float(objective.mean_loss(objective.fit_heads(table).loss))
         else:
             objective.calibrate(table)
@@ -211,40 +215,42 @@ def ready_encoder(encoder: Encoder, X: NDArray[Any] | Rows, targets: Targets) ->
 
 
 def _plan(
-    p: Any,
+    settings: RepresentationSettings,
     table: TaskTable,
     device: torch.device,
-    callbacks: Sequence[Callback],
     *,
     fresh: bool,
     one_epoch: bool,
 ) -> TrainingPlan:
-    batch_size = min(p.batch_size, len(table.X))
+    training = settings.training
+    batch_size = min(settings.batch_size, len(table.X))
     return TrainingPlan(
-        max_iter=-(-len(table.X) // batch_size) if one_epoch else p.max_iter,
+        max_iter=-(-len(table.X) // batch_size) if one_epoch else training.max_iter,
         batch_size=batch_size,
-        tasks_per_batch=p.tasks_per_batch,
-        query_fraction=p.query_fraction,
-        optimizer=p.optimizer,
-        learning_rate=p.learning_rate,
-        weight_decay=p.weight_decay,
+        tasks_per_batch=settings.tasks_per_batch,
+        query_fraction=settings.query_fraction,
+        optimizer=training.optimizer,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
         device=device,
-        anneal=fresh and not one_epoch and check_penalty(p.penalty).annealed,
+        anneal=fresh and not one_epoch and settings.heads.penalty.annealed,
         constant_rate=one_epoch,
-        patience=PATIENCE if p.n_iter_no_change is None else p.n_iter_no_change,
-        callbacks=callbacks,
-        verbose=bool(p.verbose),
+        patience=PATIENCE if training.n_iter_no_change is None else training.n_iter_no_change,
+        callbacks=skorch_callbacks(training.callbacks),
+        verbose=bool(training.verbose),
     )
 
 
-def _held_out(p: Any, table: TaskTable, seed: int) -> tuple[TaskTable, TaskTable] | None:
+def _held_out(
+    settings: TrainingSettings, table: TaskTable, seed: int
+) -> tuple[TaskTable, TaskTable] | None:
     """The table without the labels that are held out, and these; warns where there are none."""
-    wanted = p.early_stopping
+    wanted = settings.early_stopping
     if wanted == "auto":
         wanted = len(table.X) >= MIN_ROWS_TO_HOLD_OUT
-    if not wanted or p.max_iter == 0:
+    if not wanted or settings.max_iter == 0:
         return None
-    parts = hold_out(table, p.validation_fraction, seed)
+    parts = hold_out(table, settings.validation_fraction, seed)
     if parts is None:
         warn_caller(
             "Training does not stop early, because no task has labels to spare for it: that takes "
@@ -255,7 +261,7 @@ def _held_out(p: Any, table: TaskTable, seed: int) -> tuple[TaskTable, TaskTable
 
 
 def _objective(
-    p: Any,
+    settings: RepresentationSettings,
     table: TaskTable,
     targets: Targets,
     started: Encoder | None,
@@ -264,11 +270,13 @@ def _objective(
     more_rows: bool,
 ) -> BilevelObjective:
     if started is None:
-        encoder = new_encoder(p, table, seed, more_rows=more_rows)
+        encoder = new_encoder(settings.encoder, table, seed, more_rows=more_rows)
     else:
         encoder = copy.deepcopy(started).to(table.X.dtype)
     for parameter in encoder.parameters():
         parameter.requires_grad_(True)
-    problem = head_problem(p, torch.ones((), dtype=torch.float64))
+    problem = settings.heads.problem(torch.ones((), dtype=torch.float64))
     weight = task_weights(targets, balanced=problem.balanced)
-    return BilevelObjective(encoder, problem, table.Y.shape[1], p.n_components, weight)
+    return BilevelObjective(
+        encoder, problem, table.Y.shape[1], settings.encoder.n_components, weight
+    )

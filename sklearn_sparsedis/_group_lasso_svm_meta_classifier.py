@@ -24,16 +24,14 @@ from sklearn_sparsedis._episodes_mixin import EpisodesMixin, check_labels
 from sklearn_sparsedis._fit_tasks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis._meta_fitting import (
     check_features,
-    check_meta_parameters,
     encode_array,
-    few_shot_head,
     fit_meta_encoder,
     fold_center,
 )
-from sklearn_sparsedis._parameters import warn_channels_first
+from sklearn_sparsedis._settings import EpisodeSettings, few_shot_head
 from sklearn_sparsedis._validation import check_device, check_magnitude, unchanged_on_failure
 from sklearn_sparsedis._warnings import muted
-from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn import Encoder, FewShotHead
 
 __all__ = ["GroupLassoSVMMetaClassifier"]
 
@@ -285,8 +283,8 @@ class GroupLassoSVMMetaClassifier(
         """
         context = self._init_callback_context(max_subtasks=None)
         with unchanged_on_failure(self):
-            check_meta_parameters(self)
-            warn_channels_first(self.input_shape)
+            settings = self._check_parameters()
+            settings.encoder.warn_channels_first()
             started = getattr(self, "encoder_", None) if self.warm_start else None
             rows, labels = check_labelled(self, X, y, ensure_min_samples=2, reset=started is None)
             check_magnitude("X", rows)
@@ -298,7 +296,7 @@ class GroupLassoSVMMetaClassifier(
                 X,
                 y,
             )
-            fitted = fit_meta_encoder(self, rows, index, started, watching)
+            fitted = fit_meta_encoder(settings, self._identity(), rows, index, started, watching)
             self.encoder_ = fitted.encoder
             self.scale_ = fitted.scale
             self.n_way_, self.n_shot_, self.n_query_ = fitted.sizes
@@ -308,6 +306,13 @@ class GroupLassoSVMMetaClassifier(
             self._set_head(rows, index, classes)
             end_fit(self, context, X, y)
         return self
+
+    def _check_parameters(self) -> EpisodeSettings:
+        """The parameters in records; raises for one that is not in its domain."""
+        return EpisodeSettings.of(self.get_params(deep=False))
+
+    def _head(self) -> FewShotHead:
+        return few_shot_head(self.get_params(deep=False))
 
     def _attributes(
         self,
@@ -349,7 +354,7 @@ class GroupLassoSVMMetaClassifier(
     def _set_head(self, X: NDArray[Any], index: NDArray[np.int64], classes: NDArray[Any]) -> None:
         features = encode_array(self.encoder_, X, check_device(self.device, fitted=True))
         check_features(features, self.encoder_.mean.dtype)
-        heads = few_shot_head(self).fit(features, torch.from_numpy(index), len(classes))
+        heads = self._head().fit(features, torch.from_numpy(index), len(classes))
         self.classes_ = classes
         self.coef_, self.intercept_ = fold_center(heads)
         self.support_ = heads.used.numpy()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sklearn_sparsedis._rows import Rows
+from sklearn_sparsedis._settings import EncoderSettings
 from sklearn_sparsedis._validation import to_tensor
 from sklearn_sparsedis.nn import (
     ENCODERS,
@@ -27,20 +28,24 @@ from sklearn_sparsedis.training import rows_at_once, start_linear_path
 __all__ = ["check_started", "new_encoder", "not_applicable", "rows_of", "users_network"]
 
 
-def new_encoder(p: Any, table: TaskTable, seed: int, *, more_rows: bool) -> Encoder:
+def new_encoder(
+    settings: EncoderSettings, table: TaskTable, seed: int, *, more_rows: bool
+) -> Encoder:
     n_features = table.X.shape[1]
-    own = isinstance(p.encoder, str)
+    own = isinstance(settings.encoder, str)
     if own:
         network = build_network(
             ENCODERS,
-            p.encoder,
+            settings.encoder,
             n_features,
-            p.n_components,
-            hidden_layer_sizes=p.hidden_layer_sizes,
-            input_shape=p.input_shape,
+            settings.n_components,
+            hidden_layer_sizes=settings.hidden_layer_sizes,
+            input_shape=settings.input_shape,
         )
     else:
-        network = users_network(p.encoder, n_features, p.n_components, p.input_shape)
+        network = users_network(
+            settings.encoder, n_features, settings.n_components, settings.input_shape
+        )
         if next(network.parameters(), None) is None:
             raise ValueError(
                 f"encoder has no parameters to be trained: {network}. Give a module with weights; "
@@ -50,11 +55,11 @@ def new_encoder(p: Any, table: TaskTable, seed: int, *, more_rows: bool) -> Enco
     center = table.X.new_zeros(n_features)
     scale = torch.ones_like(center)
     if own:
-        moments = _pixel_moments if p.encoder == "conv" else _column_moments
+        moments = _pixel_moments if settings.encoder == "conv" else _column_moments
         center, scale = moments(table.X, table.row_weights)
-    encoder = Encoder(network, center.clone(), scale.clone(), p.n_components)
+    encoder = Encoder(network, center.clone(), scale.clone(), settings.n_components)
     if not own:
-        _check_output(encoder, table.X[:2], p.n_components)
+        _check_output(encoder, table.X[:2], settings.n_components)
     if linear_path(network):
         start_linear_path(encoder, table, seed, more_rows=more_rows)
     return encoder

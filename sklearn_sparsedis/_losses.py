@@ -12,7 +12,6 @@ from torch import Tensor
 
 from sklearn_sparsedis._targets import Targets
 from sklearn_sparsedis.functional import bernoulli_entropy
-from sklearn_sparsedis.penalties import check_penalty, penalties_with
 
 __all__ = [
     "LOSSES",
@@ -29,18 +28,9 @@ CALIBRATION_STEPS = 200
 Losses = str | Sequence[str] | Mapping[Any, str]
 
 
-def mark_labels(targets: Targets, estimator: Any, loss: Losses | None = None) -> Targets:
-    """Targets with their losses, which must suit their values and the estimator's penalty.
-
-    Parameters
-    ----------
-    targets : Targets
-    estimator : estimator
-        With `loss`, `penalty` and `alpha`.
-    loss : as `estimator.loss`, optional
-        Instead of it.
-    """
-    wanted = _wanted(estimator.loss if loss is None else loss, targets)
+def mark_labels(targets: Targets, loss: Losses) -> Targets:
+    """Targets with their losses, which must suit their values."""
+    wanted = _wanted(loss, targets)
     Y = targets.array
     binary_values = ~targets.any((Y != 0) & (Y != 1))
     both = targets.any(Y == 1) & targets.any(Y == 0)
@@ -56,24 +46,6 @@ def mark_labels(targets: Targets, estimator: Any, loss: Losses | None = None) ->
         )
     if not logistic.any():
         return targets
-    if check_penalty(estimator.penalty).fit_labels is None:
-        known = penalties_with(lambda penalty: penalty.fit_labels is not None)
-        raise ValueError(
-            f"penalty={estimator.penalty!r} is not available with the loss 'logistic', which "
-            f"{int(logistic.sum())} of {len(wanted)} tasks have: choose {known}, or the loss "
-            "'squared_error' for all tasks."
-        )
-    if estimator.common_head:
-        raise ValueError(
-            f"common_head=True is not available with the loss 'logistic', which "
-            f"{int(logistic.sum())} of {len(wanted)} tasks have: labels 0 and 1 may have the loss "
-            "'squared_error' as well."
-        )
-    if estimator.alpha == 0:
-        raise ValueError(
-            "alpha must be above 0 with the loss 'logistic': without a penalty, labels that a head "
-            "separates have no solution."
-        )
     return replace(targets, binary=tuple(logistic.tolist()))
 
 

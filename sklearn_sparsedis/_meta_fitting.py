@@ -12,21 +12,18 @@ from numpy.typing import NDArray
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
+from sklearn_sparsedis._base import Identity
 from sklearn_sparsedis._checkpoints import agree, open_record, skorch_callbacks
 from sklearn_sparsedis._input_encoders import check_started, not_applicable, users_network
-from sklearn_sparsedis._parameters import check_training
+from sklearn_sparsedis._settings import EpisodeSettings
 from sklearn_sparsedis._validation import (
-    check_choice,
     check_device,
-    check_integer,
-    check_real,
     draw_seed,
     to_tensor,
 )
 from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.nn import (
     EPISODE_ENCODERS,
-    EPISODE_HEADS,
     Encoder,
     EpisodeHeads,
     FewShotHead,
@@ -50,9 +47,7 @@ from sklearn_sparsedis.training import (
 __all__ = [
     "FittedMetaEncoder",
     "check_features",
-    "check_meta_parameters",
     "encode_array",
-    "few_shot_head",
     "fit_meta_encoder",
     "fold_center",
 ]
@@ -74,34 +69,9 @@ class FittedMetaEncoder:
     sizes: tuple[int, int, int]
 
 
-def check_meta_parameters(estimator: Any) -> None:
-    """Raise for a parameter that is not in its domain."""
-    p = estimator
-    check_training(p, EPISODE_ENCODERS, patience=f"{PATIENCE} evaluations")
-    check_choice("head", p.head, EPISODE_HEADS)
-    check_real("group_reg", p.group_reg, 0, np.inf, closed="left")
-    check_real("l2_reg", p.l2_reg, 0, np.inf, closed="neither")
-    check_integer("n_way", p.n_way, 2)
-    check_integer("n_shot", p.n_shot, 1)
-    check_integer("n_query", p.n_query, 1)
-    check_integer("episodes_per_batch", p.episodes_per_batch, 1)
-    check_real("label_smoothing", p.label_smoothing, 0, 1, closed="left")
-
-
-def few_shot_head(estimator: Any) -> FewShotHead:
-    """Inner problem that an estimator's parameters ask for."""
-    p = estimator
-    return FewShotHead(
-        p.head,
-        float(p.group_reg),
-        float(p.l2_reg),
-        float(p.tol),
-        bool(p.fit_intercept),
-    )
-
-
 def fit_meta_encoder(
-    estimator: Any,
+    settings: EpisodeSettings,
+    identity: Identity,
     X: NDArray[Any],
     y: NDArray[np.int64],
     started: Encoder | None,
@@ -110,29 +80,28 @@ def fit_meta_encoder(
     """Train an encoder on episodes of rows X of classes y, the best of `n_init` runs.
 
     A training that goes on from `started` is one run. The callbacks in `watching` are told of all
-    trainings, beside the estimator's own.
+    trainings, beside those of the settings.
     """
-    p = estimator
-    if isinstance(p.encoder, str):  # a user's module has the outputs that it has
-        check_started(started, p.n_components)
-    device = check_device(p.device)
-    drawn = agree(p, {"X": X, "y": y}, draw_seed(p.random_state))
-    if Ranks.joined().size > p.episodes_per_batch:
+    if isinstance(settings.encoder.encoder, str):  # a user's module has the outputs that it has
+        check_started(started, settings.encoder.n_components)
+    device = check_device(settings.training.device)
+    drawn = agree(identity, {"X": X, "y": y}, draw_seed(settings.training.random_state))
+    if Ranks.joined().size > settings.episodes_per_batch:
         raise ValueError(
             f"episodes_per_batch must be at least the number of ranks, {Ranks.joined().size}, got "
-            f"{p.episodes_per_batch}: each of them takes part of the episodes of a step."
+            f"{settings.episodes_per_batch}: each of them takes part of the episodes of a step."
         )
     random = np.random.RandomState(drawn)
-    seed, *more_seeds = random.randint(2**31 - 1, size=p.n_init).tolist()
-    held_out = _held_out_classes(p, np.bincount(y), random)
+    seed, *more_seeds = random.randint(2**31 - 1, size=settings.training.n_init).tolist()
+    held_out = _held_out_classes(settings, np.bincount(y), random)
     kept = ~np.isin(y, held_out)
     rows, labels = to_tensor(X[kept]), np.unique(y[kept], return_inverse=True)[1]
-    episodes = _held_out_episodes(p, X[~kept], y[~kept], seed)
+    episodes = _held_out_episodes(settings, X[~kept], y[~kept], seed)
     seeds = [seed, *more_seeds] if started is None else [seed]
-    record = open_record(p, {"X": X, "y": y}, drawn, started)
-    callbacks = [*skorch_callbacks(p.callbacks), *watching]
-    plan = replace(_plan(p, device, callbacks, fresh=started is None), record=record)
-    runs = [_run(p, rows, labels, episodes, started, plan, seed) for seed in seeds]
+    record = open_record(identity, {"X": X, "y": y}, drawn, started)
+    plan = _plan(settings, device, fresh=started is None)
+    plan = replace(plan, record=record, callbacks=(*plan.callbacks, *watching))
+    runs = [_run(settings, rows, labels, episodes, started, plan, seed) for seed in seeds]
     return min(runs, key=_final_loss)
 
 
@@ -145,7 +114,7 @@ def _final_loss(fitted: FittedMetaEncoder) -> float:
 
 
 def _run(
-    p: Any,
+    settings: EpisodeSettings,
     rows: Tensor,
     labels: NDArray[np.int64],
     held_out: HeldOutEpisodes | None,
@@ -153,26 +122,31 @@ def _run(
     plan: MetaTrainingPlan,
     seed: int,
 ) -> FittedMetaEncoder:
-    turns = _turns(p, rows.shape[1])
+    turns = _turns(settings, rows.shape[1])
     counts = np.bincount(labels)
     sizes = feasible_sizes(
-        counts if turns is None else counts.repeat(len(turns)), p.n_way, p.n_shot, p.n_query
+        counts if turns is None else counts.repeat(len(turns)),
+        settings.n_way,
+        settings.n_shot,
+        settings.n_query,
     )
     device = plan.device
     with seeded(seed):
         encoder = (
-            _new_encoder(p, rows) if started is None else copy.deepcopy(started).to(rows.dtype)
+            _new_encoder(settings, rows)
+            if started is None
+            else copy.deepcopy(started).to(rows.dtype)
         )
-        objective = EpisodeObjective(encoder, few_shot_head(p), float(p.label_smoothing))
+        objective = EpisodeObjective(encoder, settings.head, float(settings.label_smoothing))
         for parameter in objective.parameters():
             parameter.requires_grad_(True)
         batches = EpisodeBatches(
             rows.to(device),
             labels,
             **dict(zip(("n_way", "n_shot", "n_query"), sizes, strict=True)),
-            episodes_per_batch=p.episodes_per_batch,
-            n_batches=max(1, math.ceil(p.max_iter / N_EVALUATIONS)),
-            n_total=p.max_iter,
+            episodes_per_batch=settings.episodes_per_batch,
+            n_batches=max(1, math.ceil(settings.training.max_iter / N_EVALUATIONS)),
+            n_total=settings.training.max_iter,
             seed=seed,
             turns=None if turns is None else turns.to(device),
         )
@@ -187,26 +161,25 @@ def _run(
     return FittedMetaEncoder(objective.encoder, scale, run, sizes)
 
 
-def _plan(
-    p: Any, device: torch.device, callbacks: Sequence[Callback], *, fresh: bool
-) -> MetaTrainingPlan:
+def _plan(settings: EpisodeSettings, device: torch.device, *, fresh: bool) -> MetaTrainingPlan:
+    training = settings.training
     return MetaTrainingPlan(
-        max_iter=p.max_iter,
-        optimizer=p.optimizer,
-        learning_rate=p.learning_rate,
-        weight_decay=p.weight_decay,
+        max_iter=training.max_iter,
+        optimizer=training.optimizer,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
         device=device,
-        patience=PATIENCE if p.n_iter_no_change is None else p.n_iter_no_change,
-        anneal=fresh and p.head == "group_lasso_svm",
-        callbacks=callbacks,
-        verbose=bool(p.verbose),
+        patience=PATIENCE if training.n_iter_no_change is None else training.n_iter_no_change,
+        anneal=fresh and settings.head.kind == "group_lasso_svm",
+        callbacks=skorch_callbacks(training.callbacks),
+        verbose=bool(training.verbose),
     )
 
 
-def _turns(p: Any, n_features: int) -> Tensor | None:
-    if not p.rotations:
+def _turns(settings: EpisodeSettings, n_features: int) -> Tensor | None:
+    if not settings.rotations:
         return None
-    shape = image_shape(str(p.encoder), n_features, p.input_shape)
+    shape = image_shape(str(settings.encoder.encoder), n_features, settings.encoder.input_shape)
     if shape[0] != shape[1]:
         raise ValueError(
             f"rotations=True needs square images, got input_shape={tuple(shape)}. Pad them, or "
@@ -216,15 +189,15 @@ def _turns(p: Any, n_features: int) -> Tensor | None:
 
 
 def _held_out_classes(
-    p: Any, counts: NDArray[np.int64], random: np.random.RandomState
+    settings: EpisodeSettings, counts: NDArray[np.int64], random: np.random.RandomState
 ) -> NDArray[np.int64]:
     """Classes to choose the best encoder on, none where there are too few."""
     usable = np.flatnonzero(counts >= 2)
-    n_held_out = round(p.validation_fraction * len(usable))
-    if p.early_stopping == "auto":
-        enough = p.n_way <= min(n_held_out, len(usable) - n_held_out)
-        n_held_out = n_held_out if enough and p.max_iter else 0
-    elif p.early_stopping:
+    n_held_out = round(settings.training.validation_fraction * len(usable))
+    if settings.training.early_stopping == "auto":
+        enough = settings.n_way <= min(n_held_out, len(usable) - n_held_out)
+        n_held_out = n_held_out if enough and settings.training.max_iter else 0
+    elif settings.training.early_stopping:
         n_held_out = max(2, n_held_out)
         if len(usable) - n_held_out < 2:
             raise ValueError(
@@ -238,37 +211,44 @@ def _held_out_classes(
 
 
 def _held_out_episodes(
-    p: Any, X: NDArray[Any], y: NDArray[np.int64], seed: int
+    settings: EpisodeSettings, X: NDArray[Any], y: NDArray[np.int64], seed: int
 ) -> HeldOutEpisodes | None:
     if not len(X):
         return None
     counts = np.unique(y, return_counts=True)[1]
-    n_way, n_shot, n_query = feasible_sizes(counts, p.n_way, p.n_shot, p.n_query)
+    n_way, n_shot, n_query = feasible_sizes(
+        counts, settings.n_way, settings.n_shot, settings.n_query
+    )
     sampler = EpisodeSampler(
         y, n_way=n_way, n_shot=n_shot, n_query=n_query, seed=seed, small_classes="drop"
     )
     return HeldOutEpisodes(to_tensor(X), sampler.sample(N_VALIDATION_EPISODES))
 
 
-def _new_encoder(p: Any, X: Tensor) -> Encoder:
+def _new_encoder(settings: EpisodeSettings, X: Tensor) -> Encoder:
     n_features = X.shape[1]
     center, scale = X.new_zeros(n_features), X.new_ones(n_features)
-    if isinstance(p.encoder, str):
+    if isinstance(settings.encoder.encoder, str):
         network = build_network(
             EPISODE_ENCODERS,
-            p.encoder,
+            settings.encoder.encoder,
             n_features,
-            p.n_components,
-            hidden_layer_sizes=p.hidden_layer_sizes,
-            input_shape=p.input_shape,
+            settings.encoder.n_components,
+            hidden_layer_sizes=settings.encoder.hidden_layer_sizes,
+            input_shape=settings.encoder.input_shape,
         )
         center, scale = column_moments(X)
-        if p.encoder in SHARED_SCALE or p.input_shape is not None:
+        if settings.encoder.encoder in SHARED_SCALE or settings.encoder.input_shape is not None:
             center = center.mean().expand(n_features)
             spread = X.std()
             scale = torch.where(spread > 0, spread, 1).expand(n_features)
     else:
-        network = users_network(p.encoder, n_features, p.n_components, p.input_shape)
+        network = users_network(
+            settings.encoder.encoder,
+            n_features,
+            settings.encoder.n_components,
+            settings.encoder.input_shape,
+        )
     network = network.to(X.dtype)
     n_components = _n_outputs(network, X[:2])
     return Encoder(network, center.clone(), scale.clone(), n_components)

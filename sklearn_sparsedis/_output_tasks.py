@@ -6,51 +6,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from sklearn_sparsedis._targets import Targets, check_label_counts
-from sklearn_sparsedis.penalties import Penalty, check_penalty, penalties_with
 from sklearn_sparsedis.tasks import ObservedTargets
 
-__all__ = ["common_scale", "join_supports", "name_tasks"]
+__all__ = ["common_scale", "join_supports", "number_tasks", "share_supports"]
 
 
-def name_tasks(
-    targets: Targets, estimator: Any, task_of_output: ArrayLike | None = None
-) -> Targets:
-    """Targets with the tasks that their columns are outputs of.
+def number_tasks(targets: Targets, task_of_output: Any) -> NDArray[np.int64] | None:
+    """Task of each column as a number, in the order of their first columns.
 
-    Parameters
-    ----------
-    targets : Targets
-        With their losses.
-    estimator : estimator
-        With `task_of_output`, `penalty` and `common_head`.
-    task_of_output : as `estimator.task_of_output`, optional
-        Instead of it.
+    None where every column is a task.
     """
-    given = estimator.task_of_output if task_of_output is None else task_of_output
-    if given is None:
-        return targets
-    numbers = _numbers(given, targets)
-    counts = np.bincount(numbers)
-    if counts.max() == 1:
-        return targets
-    penalty = check_penalty(estimator.penalty)
-    if not _keep_support(penalty):
-        known = penalties_with(_keep_support)
-        raise ValueError(
-            f"penalty={estimator.penalty!r} chooses the support of every output by itself, so that "
-            f"outputs of one task cannot share one: choose {known}, or leave task_of_output None."
-        )
-    if estimator.common_head:
-        raise ValueError(
-            "common_head=True is not available for tasks with several outputs: the outputs of a "
-            "task do not resemble one head. Leave task_of_output None or common_head False."
-        )
-    if not penalty.sparse:
-        return targets
-    shared = counts[numbers] > 1
+    if task_of_output is None:
+        return None
+    numbers = _numbers(task_of_output, targets)
+    return None if np.bincount(numbers).max() == 1 else numbers
+
+
+def share_supports(targets: Targets, numbers: NDArray[np.int64]) -> Targets:
+    """Targets, with their losses, whose columns of one number share a support."""
+    shared = np.bincount(numbers)[numbers] > 1
     labels = np.flatnonzero(shared & np.array(targets.binary or False))
     if len(labels):
         raise ValueError(
@@ -60,11 +37,6 @@ def name_tasks(
         )
     targets = check_label_counts(_on_complete_rows(targets, numbers, shared))
     return replace(targets, task_of_output=tuple(numbers.tolist()))
-
-
-def _keep_support(penalty: Penalty) -> bool:
-    """Whether outputs of a task share their support, or there are no zeros to share."""
-    return penalty.fit_outputs is not None or not penalty.sparse
 
 
 def _numbers(given: Any, targets: Targets) -> NDArray[np.int64]:

@@ -19,8 +19,6 @@ from sklearn_sparsedis._checkpoints import skorch_callbacks
 from sklearn_sparsedis._group_lasso_svc import GroupLassoSVC
 from sklearn_sparsedis._group_lasso_svm_meta_classifier import GroupLassoSVMMetaClassifier
 from sklearn_sparsedis._input_encoders import users_network
-from sklearn_sparsedis._meta_fitting import check_meta_parameters
-from sklearn_sparsedis._parameters import check_parameters
 from sklearn_sparsedis._sparse_disentangled_representation import SparseDisentangledRepresentation
 from sklearn_sparsedis._sparse_rotation import SparseRotation
 from sklearn_sparsedis.nn import (
@@ -100,7 +98,6 @@ class Model:
     """An estimator, and what its files are checked against."""
 
     estimator: type[StampedEstimator]
-    check_parameters: Callable[[Any], None]
     fitted: Mapping[str, str]
     networks: Mapping[str, Callable[..., nn.Module]] = field(default_factory=dict)
 
@@ -108,20 +105,18 @@ class Model:
 MODELS = {
     model.estimator.__name__: model
     for model in (
-        Model(GroupLassoSVC, GroupLassoSVC._check_parameters, ALL | SVC),
+        Model(GroupLassoSVC, ALL | SVC),
         Model(
             GroupLassoSVMMetaClassifier,
-            check_meta_parameters,
             ALL | ENCODED | CLASSES | EPISODES,
             EPISODE_ENCODERS,
         ),
         Model(
             SparseDisentangledRepresentation,
-            check_parameters,
             ALL | ENCODED | TASKS | REPRESENTATION | DEVIATIONS,
             ENCODERS,
         ),
-        Model(SparseRotation, SparseRotation._check_parameters, ALL | ROTATION | TASKS),
+        Model(SparseRotation, ALL | ROTATION | TASKS),
     )
 }
 UserEncoder = nn.Module | Callable[[int, int], nn.Module]
@@ -286,7 +281,7 @@ def _check_values(kind: Model, params: Any, attributes: Any) -> None:
         torch.device(tried.device)
         tried.device = "cpu"
     check_random_state(params.get("random_state"))
-    kind.check_parameters(tried)
+    tried._check_parameters()
     check_arrays(attributes, kind.fitted)
     if attributes.get(OUTPUT):
         check_arrays(attributes, {f"{OUTPUT}.transform": CONTAINERS})

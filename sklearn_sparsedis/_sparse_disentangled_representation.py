@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -24,11 +25,9 @@ from sklearn_sparsedis._base import ComponentHeads, StampedEstimator
 from sklearn_sparsedis._fit_tasks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis._fitted_heads import FittedHeads, fit_heads
 from sklearn_sparsedis._fitting import fit_encoder, ready_encoder
-from sklearn_sparsedis._losses import mark_labels
 from sklearn_sparsedis._observations import known_tasks
-from sklearn_sparsedis._output_tasks import name_tasks
-from sklearn_sparsedis._parameters import check_parameters, warn_channels_first
 from sklearn_sparsedis._rows import Rows, check_rows, read_or_stay
+from sklearn_sparsedis._settings import HeadSettings, RepresentationSettings
 from sklearn_sparsedis._targets import (
     Targets,
     check_range,
@@ -46,7 +45,6 @@ from sklearn_sparsedis._validation import (
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.metrics import nan_r2_score
 from sklearn_sparsedis.nn import Encoder, seeded
-from sklearn_sparsedis.penalties import check_penalty
 from sklearn_sparsedis.tasks import ObservedTargets
 from sklearn_sparsedis.training import encode, observed_predictions
 
@@ -389,8 +387,8 @@ class SparseDisentangledRepresentation(
         *,
         one_epoch: bool,
     ) -> Self:
-        check_parameters(self)
-        warn_channels_first(self.input_shape)
+        settings = self._check_parameters()
+        settings.encoder.warn_channels_first()
         rows = read_or_stay(check_rows(self, X, reset=started is None, min_samples=2))
         if isinstance(rows, np.ndarray):  # rows in a file are checked when they are read
             check_magnitude("X", rows)
@@ -404,17 +402,20 @@ class SparseDisentangledRepresentation(
             caller=type(self).__name__,
         )
         check_range(targets, rows.dtype)
-        targets = name_tasks(mark_labels(targets, self), self)
+        targets = settings.heads.targets(targets)
         watching = fit_tasks(
             self,
             context,
-            lambda encoder: self._attributes(encoder, rows, targets),
+            lambda encoder: self._attributes(settings.heads, encoder, rows, targets),
             X,
             Y,
             task_id=task_id,
             sample_weight=sample_weight,
         )
-        fitted = fit_encoder(self, rows, targets, started, one_epoch=one_epoch, watching=watching)
+        identity = self._identity()
+        fitted = fit_encoder(
+            settings, identity, rows, targets, started, one_epoch=one_epoch, watching=watching
+        )
         self.encoder_ = fitted.encoder
         self.loss_curve_ = np.array(fitted.run.losses)
         self.validation_loss_curve_ = np.array(fitted.run.held_out_losses)
@@ -422,11 +423,11 @@ class SparseDisentangledRepresentation(
         self._n_features_out = self.n_components
         if fitted.basis is not None:
             self.confidence_ = fitted.basis.confidence()
-        elif not check_penalty(self.penalty).turns_components or not hasattr(self, "confidence_"):
+        elif not settings.heads.penalty.turns_components or not hasattr(self, "confidence_"):
             self.confidence_ = None
         if fitted.basis is not None and fitted.basis.basis.problems:
             warn_caller(fitted.basis.basis.message)
-        constant = [] if check_penalty(self.penalty).turns_components else self.encoder_.unreached()
+        constant = [] if settings.heads.penalty.turns_components else self.encoder_.unreached()
         if constant:
             rank = self.n_components - len(constant)
             warn_caller(
@@ -434,18 +435,27 @@ class SparseDisentangledRepresentation(
                 f"encoder has no more independent components: components {constant} are constant "
                 f'zero. Set n_components={rank}, or encoder="mlp".'
             )
-        self._set_heads(fit_heads(self, self._transform(rows), targets, fitted.basis))
+        heads = fit_heads(settings.heads, self._transform(rows), targets, fitted.basis)
+        self._set_heads(heads)
         end_fit(self, context, X, Y, task_id=task_id, sample_weight=sample_weight)
         return self
 
+    def _check_parameters(self) -> RepresentationSettings:
+        """The parameters in records; raises for one that is not in its domain."""
+        return RepresentationSettings.of(self.get_params(deep=False))
+
     def _attributes(
-        self, encoder: Encoder, rows: NDArray[Any] | Rows, targets: Targets
+        self,
+        settings: HeadSettings,
+        encoder: Encoder,
+        rows: NDArray[Any] | Rows,
+        targets: Targets,
     ) -> dict[str, Any]:
         """Fitted attributes if training ended with this encoder, without a basis of its heads."""
         ready = copy.copy(self)
         ready.encoder_ = ready_encoder(encoder, rows, targets)
         ready._n_features_out = self.n_components
-        ready._set_heads(fit_heads(self, ready._transform(rows), targets))
+        ready._set_heads(fit_heads(settings, ready._transform(rows), targets))
         return new_attributes(ready, self)
 
     def _set_heads(self, heads: FittedHeads) -> None:
@@ -637,10 +647,15 @@ class SparseDisentangledRepresentation(
             Y, len(rows), task_id=task_id, sample_weight=sample_weight, caller=type(self).__name__
         )
         check_range(targets, rows.dtype)
-        targets = name_tasks(mark_labels(targets, self, loss), self, task_of_output)
+        settings = HeadSettings.of(self.get_params(deep=False))
+        if loss is not None:
+            settings = replace(settings, loss=loss)
+        if task_of_output is not None:
+            settings = replace(settings, task_of_output=task_of_output)
+        targets = settings.targets(targets)
         adapted = copy.copy(self)
         common = self.common_head_ if self.common_head else None
-        adapted._set_heads(fit_heads(self, self._transform(rows), targets, common=common))
+        adapted._set_heads(fit_heads(settings, self._transform(rows), targets, common=common))
         return adapted
 
     def __sklearn_tags__(self) -> Tags:

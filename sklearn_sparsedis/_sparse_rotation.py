@@ -249,7 +249,7 @@ class SparseRotation(
         )
         names = np.array([str(task) for task in observed.tasks.tolist()])
         arrays = {"F": rows, **observed.arrays(), "names of tasks": names}
-        return rows, observed, agree(self, arrays, draw_seed(self.random_state))
+        return rows, observed, agree(self._identity(), arrays, draw_seed(self.random_state))
 
     def _fit_shared(
         self, moments: SharedMoments, tasks: NDArray[Any], seed: int
