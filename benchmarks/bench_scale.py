@@ -148,8 +148,8 @@ def padding(layout, Y, task):
     """Share of the batches' slots that stay empty, chunk by chunk as in a fit."""
     import torch
 
-    from sklearn_sparsedis import _rows
-    from sklearn_sparsedis._observations import check_observations
+    from sklearn_sparsedis.inputs import _rows
+    from sklearn_sparsedis.inputs._observations import check_observations
     from sklearn_sparsedis.tasks import similar_sizes
 
     n = len(Y) if layout == "long" else Y.shape[0]

@@ -3,17 +3,14 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from sklearn_sparsedis._version import __version__
+from sklearn_sparsedis._version import __version__, show_versions
 
 if TYPE_CHECKING:
-    from sklearn_sparsedis._group_lasso_svc import GroupLassoSVC
-    from sklearn_sparsedis._group_lasso_svm_meta_classifier import GroupLassoSVMMetaClassifier
-    from sklearn_sparsedis._persistence import load_model, save_model
-    from sklearn_sparsedis._show_versions import show_versions
-    from sklearn_sparsedis._sparse_disentangled_representation import (
-        SparseDisentangledRepresentation,
-    )
-    from sklearn_sparsedis._sparse_rotation import SparseRotation
+    from sklearn_sparsedis.estimators._group_lasso_svc import GroupLassoSVC
+    from sklearn_sparsedis.estimators._meta_classifier import GroupLassoSVMMetaClassifier
+    from sklearn_sparsedis.estimators._persistence import load_model, save_model
+    from sklearn_sparsedis.estimators._representation import SparseDisentangledRepresentation
+    from sklearn_sparsedis.estimators._sparse_rotation import SparseRotation
 
 __all__ = [
     "GroupLassoSVC",
@@ -28,20 +25,22 @@ __all__ = [
 
 # Imported when they are asked for (PEP 562): who rotates features needs no training loop.
 _MODULE_OF = {
-    "GroupLassoSVC": "_group_lasso_svc",
-    "GroupLassoSVMMetaClassifier": "_group_lasso_svm_meta_classifier",
-    "SparseDisentangledRepresentation": "_sparse_disentangled_representation",
-    "SparseRotation": "_sparse_rotation",
-    "load_model": "_persistence",
-    "save_model": "_persistence",
-    "show_versions": "_show_versions",
+    "GroupLassoSVC": "estimators._group_lasso_svc",
+    "GroupLassoSVMMetaClassifier": "estimators._meta_classifier",
+    "SparseDisentangledRepresentation": "estimators._representation",
+    "SparseRotation": "estimators._sparse_rotation",
+    "load_model": "estimators._persistence",
+    "save_model": "estimators._persistence",
 }
 _SUBPACKAGES = (
+    "basis",
     "callbacks",
     "datasets",
+    "estimators",
     "exceptions",
     "functional",
     "implicit",
+    "inputs",
     "inspection",
     "metrics",
     "model_selection",

@@ -1,7 +1,6 @@
 """The boundary between NumPy and torch: parameters, targets, weights, devices, seeds."""
 
 import copy
-import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -9,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils import check_random_state
 from torch import Tensor
 
-from sklearn_sparsedis._arrays import readable
-from sklearn_sparsedis._warnings import warn_caller
+from sklearn_sparsedis._warnings import hear_out_torch, warn_caller
 
 LARGEST_INTEGER = 2**31 - 1
 # of learning and decay, such that products with them fit into single precision
@@ -127,20 +125,26 @@ def to_tensor(array: NDArray[Any], device: torch.device | str = "cpu") -> Tensor
     return torch.from_numpy(own).to(device)
 
 
+class _Shared:
+    """Memory of an array, for those who ask whether they might write to it but do not."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array
+        address, _ = array.__array_interface__["data"]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
+
+
 def shared_tensor(array: NDArray[Any], device: torch.device | str = "cpu") -> Tensor:
     """Tensor on an array's own memory, which must not be written to."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+    # torch warns of memory that is read-only, and filters of warnings are those of all threads
+    return torch.from_numpy(np.asarray(_Shared(np.ascontiguousarray(array)))).to(device)
 
 
 def csr_tensor(X: Any, device: torch.device | str = "cpu") -> Tensor:
     """Tensor on the memory of SciPy's compressed sparse rows."""
     ends, columns, values = (shared_tensor(x, device) for x in (X.indptr, X.indices, X.data))
-    with warnings.catch_warnings():
-        # torch announces the state of its sparse tensors once a process
-        warnings.filterwarnings("ignore", "Sparse", UserWarning)
-        return torch.sparse_csr_tensor(ends, columns, values, X.shape, check_invariants=False)
+    hear_out_torch()
+    return torch.sparse_csr_tensor(ends, columns, values, X.shape, check_invariants=False)
 
 
 def check_magnitude(name: str, X: Any) -> None:
@@ -181,76 +185,6 @@ def unchanged_on_failure(estimator: object) -> Iterator[None]:
         raise
 
 
-def check_task_id(task_id: ArrayLike, n_samples: int) -> NDArray[Any]:
-    """Task of each row as an array of shape (n,) of integers or strings."""
-    ids = np.asarray(readable(task_id, "task_id"))
-    if ids.shape != (n_samples,):
-        raise ValueError(
-            f"task_id must name a task for each of {n_samples} rows, in an array of shape "
-            f"({n_samples},), got shape {ids.shape}."
-        )
-    if ids.dtype.kind in "OT":
-        return _check_names(ids.tolist())
-    if ids.dtype.kind == "f" and np.isnan(ids).any():
-        raise ValueError("task_id contains NaN: drop those rows or give them a task.")
-    if ids.dtype.kind not in "iuU":
-        advice = "str" if ids.dtype.kind in "SmM" else "int"
-        raise TypeError(
-            f"task_id must hold integers or strings, got an array of {ids.dtype}: convert it, for "
-            f"instance by numpy.asarray(task_id).astype({advice})."
-        )
-    return ids
-
-
-def _check_names(values: list[Any]) -> NDArray[Any]:
-    """All integers or all strings."""
-    kinds = set(map(type, values))
-    if any(_is_missing(value) for value in values if not isinstance(value, str | int)):
-        raise ValueError("task_id contains NaN: drop those rows or give them a task.")
-    if all(issubclass(kind, str) for kind in kinds):
-        return np.array(values, dtype=object)
-    if all(issubclass(kind, Integral) and not issubclass(kind, bool) for kind in kinds):
-        return np.array(values)
-    raise TypeError(
-        "task_id must have values of one kind, all integers or all strings, got "
-        f"{', '.join(sorted(kind.__name__ for kind in kinds))}."
-    )
-
-
-def _is_missing(value: Any) -> bool:
-    try:
-        return value is None or bool(value != value)
-    except TypeError:  # the missing value of pandas is neither equal nor unequal
-        return True
-
-
-def check_sortable(name: str, values: NDArray[Any]) -> None:
-    """Raise unless the values of an array of objects can be put in order."""
-    if values.dtype != object:
-        return
-    try:
-        np.sort(values)
-    except TypeError as error:
-        kinds = sorted({type(value).__name__ for value in values.tolist()})
-        raise TypeError(
-            f"{name} must have values of one kind, all integers or all strings, got "
-            f"{', '.join(kinds)}."
-        ) from error
-
-
-def find_tasks(task_id: ArrayLike, tasks: NDArray[Any], n_samples: int) -> NDArray[np.int64]:
-    """Column of each row's task among the tasks of a fitted model."""
-    ids = check_task_id(task_id, n_samples)
-    columns = {task: column for column, task in enumerate(tasks.tolist())}
-    unknown = sorted({str(i) for i in ids.tolist() if i not in columns})
-    if unknown:
-        raise ValueError(
-            f"task_id has tasks that were not seen in fit: {', '.join(unknown[:5])}"
-            f"{', ...' if len(unknown) > 5 else ''}. Use adapt for new tasks."
-        )
-    return np.array([columns[i] for i in ids.tolist()], dtype=np.int64)
-
-
 __all__ = [
     "LARGEST_RATE",
     "cast_finite",
@@ -260,11 +194,8 @@ __all__ = [
     "check_magnitude",
     "check_real",
     "check_sizes",
-    "check_sortable",
-    "check_task_id",
     "csr_tensor",
     "draw_seed",
-    "find_tasks",
     "shared_tensor",
     "to_tensor",
     "unchanged_on_failure",

@@ -5,8 +5,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 
-__all__ = ["muted", "warn_caller"]
+import torch
+
+__all__ = ["hear_out_torch", "muted", "warn_caller"]
 
 _MUTED = ContextVar("muted", default=False)
 
@@ -43,6 +46,14 @@ def muted() -> Iterator[None]:
         yield
     finally:
         _MUTED.reset(token)
+
+
+@cache
+def hear_out_torch() -> None:
+    """Let torch announce once in this process, unheard, that its sparse rows may still change."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.eye(1).to_sparse_csr()
 
 
 def _top_level_name(namespace: dict[str, object]) -> str:

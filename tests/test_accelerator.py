@@ -5,7 +5,7 @@ import pytest
 import torch
 from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 
-from sklearn_sparsedis._margin_problem import MarginProblem
+from sklearn_sparsedis.estimators._margin_problem import MarginProblem
 from sklearn_sparsedis.nn import Encoder, HeadProblem, LinearNetwork
 from sklearn_sparsedis.penalties import PENALTIES
 from sklearn_sparsedis.tasks import TaskBatch, TaskBatches, TaskTable

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,29 +19,42 @@ LAYERS = {
     "_version": set(),
     "_warnings": set(),
     "exceptions": set(),
+    "_distributed": {"exceptions"},
+    "_validation": set(),
     "storage": {"exceptions", "_version"},
     "functional": set(),
     "solvers": {"functional"},
     "implicit": {"solvers", "functional"},
     "penalties": {"implicit", "solvers", "functional"},
-    "nn": {"penalties", "implicit", "functional", "solvers"},
+    "nn": {"penalties", "implicit", "solvers", "functional"},
     "tasks": set(),
-    "metrics": {"_arrays"},
+    "inputs": {"_validation", "_distributed", "tasks", "functional"},
+    "metrics": {"inputs"},
     "datasets": set(),
-    "model_selection": {"tasks", "metrics"},
-    "training": {"nn", "tasks", "metrics", "exceptions", "storage"},
+    "model_selection": {"tasks"},
+    "training": {"nn", "tasks", "_distributed", "exceptions", "storage"},
+    "basis": {"inputs", "training", "_validation", "_distributed", "nn", "tasks", "solvers"}
+    | {"functional"},
     "callbacks": {"training", "metrics"},
     "inspection": {"functional", "metrics", "model_selection", "solvers"},
-    "_arrays": set(),
-    "_validation": {"exceptions", "_arrays"},
+    "estimators": {"inputs", "basis", "training", "nn", "penalties", "solvers", "functional"}
+    | {"tasks", "metrics", "model_selection", "storage"}
+    | {"_validation", "_version", "_distributed", "exceptions"},
+    "__init__": {"estimators", "_version"},
 }
 # what any layer may import
 FOR_ALL = {"_warnings"}
 # layer -> third parties that it may import besides the standard library
 THIRD_PARTIES = {
-    "_version": set(),
-    "_warnings": set(),
+    "_version": {"torch", "threadpoolctl"},
+    "_warnings": {"torch"},
     "exceptions": {"sklearn"},
+    "_distributed": {"torch", "numpy"},
+    "_validation": {"torch", "numpy", "scipy", "sklearn"},
+    "inputs": {"torch", "numpy", "scipy", "sklearn", "narwhals"},
+    "basis": {"torch", "numpy", "scipy", "sklearn"},
+    "estimators": {"torch", "numpy", "scipy", "sklearn", "skorch"},
+    "__init__": set(),
     "storage": {"torch", "numpy", "safetensors", "sklearn"},
     "functional": {"torch"},
     "solvers": {"torch"},
@@ -52,7 +66,7 @@ THIRD_PARTIES = {
     "callbacks": {"numpy", "sklearn"},
     "metrics": {"numpy", "scipy", "sklearn"},
     "datasets": {"numpy", "scipy", "sklearn", "PIL", "h5py"},
-    "model_selection": {"numpy", "scipy", "sklearn", "joblib"},
+    "model_selection": {"numpy", "sklearn", "joblib"},
     "inspection": {"numpy", "scipy", "sklearn", "torch", "matplotlib"},
 }
 MODULES = sorted(ROOT.rglob("*.py"))
@@ -72,31 +86,60 @@ def _imports(path):
             yield node.module
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_follow_the_layers(path):
-    layer = _layer(path)
-    if layer not in LAYERS:  # estimators and the package itself stand on top
-        return
-    for name in _imports(path):
-        parts = name.split(".")
-        if parts[0] == PACKAGE:
-            assert len(parts) > 1, f"{layer} imports the package itself"
-            assert parts[1] in LAYERS[layer] | {layer} | FOR_ALL, f"{layer} imports {name}"
-        elif parts[0] not in sys.stdlib_module_names and layer in THIRD_PARTIES:
-            assert parts[0] in THIRD_PARTIES[layer], f"{layer} imports {name}"
+def _edges():
+    """Layers of this package, and other packages, that each layer imports; with where."""
+    edges = {}
+    for path in MODULES:
+        for name in _imports(path):
+            package, _, rest = name.partition(".")
+            if package == PACKAGE:
+                assert rest, f"{path} imports the package itself"
+                target = rest.split(".")[0]
+            elif package in sys.stdlib_module_names:
+                continue
+            else:
+                target = f"{package} (third party)"
+            if target != _layer(path):
+                edges.setdefault(_layer(path), {}).setdefault(target, path)
+    return edges
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_warnings_are_issued_in_one_place(path):
-    if _layer(path) == "_warnings":  # its frames are what it counts
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            assert node.module != "warnings", f"{path}:{node.lineno}: use _warnings"
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            # filters are those of all threads
-            wrong = node.value.id == "warnings" and not node.attr.endswith("Warning")
-            assert not wrong, f"{path}:{node.lineno}: use _warnings"
+def test_imports_follow_the_layers():
+    assert {_layer(path) for path in MODULES} == set(LAYERS)
+    for layer, targets in _edges().items():
+        allowed = {f"{name} (third party)" for name in THIRD_PARTIES[layer]}
+        allowed |= LAYERS[layer] | FOR_ALL
+        for target, path in targets.items():
+            assert target in allowed, f"{path}: {layer} must not import {target}"
+
+
+def test_every_edge_of_the_table_is_used():
+    edges = _edges()
+    for layer, allowed in LAYERS.items():
+        used = {name for name in edges.get(layer, {}) if "(third party)" not in name}
+        assert used - FOR_ALL == allowed, layer
+        third = {f"{name} (third party)" for name in THIRD_PARTIES[layer]}
+        assert third <= set(edges.get(layer, {})), layer
+
+
+def test_the_guide_for_contributors_shows_this_table():
+    text = (ROOT.parent / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", text, flags=re.M)
+    shown = {layer: set(re.findall(r"`(\w+)`", cell)) for layer, cell in rows}
+    assert shown == LAYERS
+
+
+def test_warnings_are_issued_in_one_place():
+    for path in MODULES:
+        if _layer(path) == "_warnings":  # its frames are what it counts
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert node.module != "warnings", f"{path}:{node.lineno}: use _warnings"
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                # filters are those of all threads
+                wrong = node.value.id == "warnings" and not node.attr.endswith("Warning")
+                assert not wrong, f"{path}:{node.lineno}: use _warnings"
 
 
 def _loaded_by(statement):

@@ -24,7 +24,7 @@ def test_versions_devices_and_threads_are_printed(capsys):
 
 
 def test_what_is_not_installed_is_said(capsys, monkeypatch):
-    module = __import__("sklearn_sparsedis._show_versions", fromlist=["OPTIONAL"])
+    module = __import__("sklearn_sparsedis._version", fromlist=["OPTIONAL"])
     monkeypatch.setattr(module, "OPTIONAL", ("no-such-library",))
     show_versions()
     assert "no-such-library  not installed" in capsys.readouterr().out

@@ -63,7 +63,7 @@ def elsewhere(model):
 def old(model):
     """Pickle of another version."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["sklearn_sparsedis._base"], "__version__", "0.0.1")
+        patch.setattr(sys.modules["sklearn_sparsedis.estimators._base"], "__version__", "0.0.1")
         return pickle.dumps(model)
 
 
@@ -78,7 +78,7 @@ def old_file(model, path):
 def old_dump(model):
     """File of joblib with the pickle of another version."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["sklearn_sparsedis._base"], "__version__", "0.0.1")
+        patch.setattr(sys.modules["sklearn_sparsedis.estimators._base"], "__version__", "0.0.1")
         joblib.dump(model, file := io.BytesIO())
     file.seek(0)
     return file

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sklearn_sparsedis.solvers._group_lasso_svm import chunk_size, solve_scaled
-from sklearn_sparsedis.solvers._group_lasso_svm_face import FaceSolver
-from sklearn_sparsedis.solvers._group_lasso_svm_features import is_sparse
-from sklearn_sparsedis.solvers._group_lasso_svm_problem import Point, Problem, lengths
-from sklearn_sparsedis.solvers._group_lasso_svm_scaling import Problems, scale_problem
-from sklearn_sparsedis.solvers._group_lasso_svm_solved import Solved
-from sklearn_sparsedis.solvers._group_lasso_svm_system import PivotBasis
 from sklearn_sparsedis.solvers._result import SolveResult
+from sklearn_sparsedis.solvers.group_lasso_svm._face import FaceSolver
+from sklearn_sparsedis.solvers.group_lasso_svm._features import is_sparse
+from sklearn_sparsedis.solvers.group_lasso_svm._problem import Point, Problem, lengths
+from sklearn_sparsedis.solvers.group_lasso_svm._scaling import Problems, scale_problem
+from sklearn_sparsedis.solvers.group_lasso_svm._solved import Solved
+from sklearn_sparsedis.solvers.group_lasso_svm._solver import chunk_size, solve_scaled
+from sklearn_sparsedis.solvers.group_lasso_svm._system import PivotBasis
 
 
 def group_lasso_svm(

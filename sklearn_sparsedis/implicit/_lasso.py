@@ -14,9 +14,9 @@ from sklearn_sparsedis.functional import (
 )
 from sklearn_sparsedis.implicit._fit import FitFunction, LeastSquaresFit
 from sklearn_sparsedis.solvers import SolveResult
-from sklearn_sparsedis.solvers._active_set import Factor
-from sklearn_sparsedis.solvers._lasso import solve_and_factor, solve_from_statistics
 from sklearn_sparsedis.solvers._ridge import one_or_each
+from sklearn_sparsedis.solvers.lasso._active_set import Factor
+from sklearn_sparsedis.solvers.lasso._solver import solve_and_factor, solve_from_statistics
 
 __all__ = ["lasso", "lasso_gram"]
 

@@ -10,8 +10,8 @@ from torch.linalg import vector_norm
 from sklearn_sparsedis.functional import cached_parts, factor_blocks, strength_like
 from sklearn_sparsedis.implicit._fit import LeastSquaresFit
 from sklearn_sparsedis.solvers import SolveResult, solve_multitask_lasso_gram
-from sklearn_sparsedis.solvers._multitask_lasso import multitask_statistics
 from sklearn_sparsedis.solvers._ridge import one_or_each
+from sklearn_sparsedis.solvers.multitask_lasso._solver import multitask_statistics
 
 __all__ = ["multitask_lasso", "multitask_lasso_gram"]
 

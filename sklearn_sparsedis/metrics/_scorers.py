@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.metrics import r2_score
 
-from sklearn_sparsedis._arrays import in_order_of, readable
+from sklearn_sparsedis.inputs._arrays import in_order_of, readable
 
 __all__ = ["LatentScorer", "nan_r2_score", "nan_r2_scorer"]
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.metrics import r2_score
 
-from sklearn_sparsedis._arrays import in_order_of
+from sklearn_sparsedis.inputs._arrays import in_order_of
 
 __all__ = ["TaskScorer"]
 

@@ -1,17 +1,18 @@
 """Batched forward solvers, each certified by its own duality gap."""
 
-from sklearn_sparsedis.solvers._group_lasso_svm import solve_group_lasso_svm
-from sklearn_sparsedis.solvers._group_lasso_svm_path import group_lasso_svm_path
-from sklearn_sparsedis.solvers._lasso import solve_lasso, solve_lasso_gram
 from sklearn_sparsedis.solvers._mcp import GAMMA, solve_mcp_gram
-from sklearn_sparsedis.solvers._multitask_lasso import (
+from sklearn_sparsedis.solvers._result import SolveResult
+from sklearn_sparsedis.solvers._ridge import solve_ridge, solve_ridge_gram
+from sklearn_sparsedis.solvers._subset import least_squares_on, select_support
+from sklearn_sparsedis.solvers.group_lasso_svm import (
+    group_lasso_svm_path,
+    solve_group_lasso_svm,
+)
+from sklearn_sparsedis.solvers.lasso import solve_lasso, solve_lasso_gram
+from sklearn_sparsedis.solvers.multitask_lasso import (
     solve_multitask_lasso,
     solve_multitask_lasso_gram,
 )
-from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers._ridge import solve_ridge, solve_ridge_gram
-from sklearn_sparsedis.solvers._sparse_basis import SparseBasisResult, solve_sparse_basis
-from sklearn_sparsedis.solvers._subset import least_squares_on, select_support
 from sklearn_sparsedis.solvers.smooth_loss import (
     L1,
     L2,
@@ -26,6 +27,7 @@ from sklearn_sparsedis.solvers.smooth_loss import (
     solve_logistic_ridge,
     solve_smooth,
 )
+from sklearn_sparsedis.solvers.sparse_basis import SparseBasisResult, solve_sparse_basis
 
 # solver of each penalty on Gram statistics, all with one signature
 LEAST_SQUARES_SOLVERS = {"l1": solve_lasso_gram, "l2": solve_ridge_gram, "mcp": solve_mcp_gram}

@@ -13,9 +13,9 @@ from sklearn_sparsedis.functional import (
     strength_like,
 )
 from sklearn_sparsedis.functional._sync import any_true
-from sklearn_sparsedis.solvers._lasso import solve_lasso_gram
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import constant_features, one_or_each
+from sklearn_sparsedis.solvers.lasso._solver import solve_lasso_gram
 
 __all__ = ["GAMMA", "MCPSystem", "mcp_width", "solve_mcp_and_factor", "solve_mcp_gram"]
 

@@ -15,7 +15,6 @@ from sklearn_sparsedis.training._identity import NotComparable, describe
 from sklearn_sparsedis.training._meta_train import MetaTrainingPlan, meta_train
 from sklearn_sparsedis.training._net import OPTIMIZERS, BilevelNet
 from sklearn_sparsedis.training._objective import BilevelObjective
-from sklearn_sparsedis.training._ranks import ALONE, Ranks
 from sklearn_sparsedis.training._start import start_linear_path
 from sklearn_sparsedis.training._state import TrainingRun
 from sklearn_sparsedis.training._table_heads import (
@@ -26,7 +25,6 @@ from sklearn_sparsedis.training._table_heads import (
 from sklearn_sparsedis.training._train import TrainingPlan, train
 
 __all__ = [
-    "ALONE",
     "BilevelNet",
     "BilevelObjective",
     "Checkpoint",
@@ -38,7 +36,6 @@ __all__ = [
     "NotComparable",
     "OPTIMIZERS",
     "ProgressBar",
-    "Ranks",
     "TrainingPlan",
     "TrainingRecord",
     "TrainingRun",

@@ -12,8 +12,8 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
+from sklearn_sparsedis._distributed import Ranks
 from sklearn_sparsedis.storage import explained, read_file, remove_leftovers, write_file
-from sklearn_sparsedis.training._ranks import Ranks
 from sklearn_sparsedis.training._state import (
     TrainingRun,
     generator_states,

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from sklearn_sparsedis._distributed import Ranks
 from sklearn_sparsedis.nn import START_SCALES, Encoder, EpisodeHeads, FewShotHead
 from sklearn_sparsedis.tasks import EpisodeBatch, Episodes
-from sklearn_sparsedis.training._ranks import Ranks
 
 __all__ = ["RAMPED", "EpisodeObjective", "HeldOutEpisodes", "encode_rows", "fit_episodes"]
 

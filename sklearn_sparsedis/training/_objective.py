@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sklearn_sparsedis._distributed import Ranks
 from sklearn_sparsedis.nn import (
     Encoder,
     GramStatistics,
@@ -19,7 +20,6 @@ from sklearn_sparsedis.nn import (
 )
 from sklearn_sparsedis.tasks import FileRows, ObservedTargets, TaskBatch, TaskTable
 from sklearn_sparsedis.training._encode import encode
-from sklearn_sparsedis.training._ranks import Ranks
 from sklearn_sparsedis.training._table_heads import judge_heads, solve_heads
 
 __all__ = ["BilevelObjective"]

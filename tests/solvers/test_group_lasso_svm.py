@@ -13,12 +13,10 @@ from sklearn_sparsedis.functional import (
     uniform_spread_bound,
 )
 from sklearn_sparsedis.solvers import (
-    _group_lasso_svm,
-    _group_lasso_svm_conic,
-    _group_lasso_svm_interior,
     group_lasso_svm_path,
     solve_group_lasso_svm,
 )
+from sklearn_sparsedis.solvers.group_lasso_svm import _conic, _interior, _solver
 
 CASES = ["W_zero", "bin_k2", "dup_features", "k5_n25_m64", "l1zero_svm", "zero_feature"]
 
@@ -130,7 +128,7 @@ def test_a_batch_gives_what_its_problems_give_alone(monkeypatch):
     assert together.coef.shape == (2, 3, 40, 4)
     assert together.dual_coef.shape == (2, 3, 20, 4)
     assert together.gap.shape == together.converged.shape == together.n_iter.shape == (2, 3)
-    monkeypatch.setitem(_group_lasso_svm._CHUNK_BYTES, "cpu", 1)
+    monkeypatch.setitem(_solver._CHUNK_BYTES, "cpu", 1)
     in_chunks = solve_group_lasso_svm(F, y, group_reg, 1.0)
     for i in range(6):
         alone = solve_group_lasso_svm(F[i], y[i], group_reg[i], 1.0)
@@ -242,7 +240,7 @@ def test_a_device_waits_for_the_host_once_a_block_of_iterations(monkeypatch, gro
         assert mask.device.type == ACCELERATOR
         return True
 
-    for module in (_group_lasso_svm, _group_lasso_svm_interior, _group_lasso_svm_conic):
+    for module in (_solver, _interior, _conic):
         monkeypatch.setattr(module, "any_true", any_true)
     with FakeTensorMode(), SyncCounter(answer=False) as counter:
         F = fake_cuda(3, 10, 12, dtype=torch.float32)

@@ -12,12 +12,10 @@ from sklearn_sparsedis._validation import csr_tensor
 from sklearn_sparsedis.functional import group_lasso_svm_dual, group_lasso_svm_primal
 from sklearn_sparsedis.implicit import group_lasso_svm
 from sklearn_sparsedis.solvers import (
-    _group_lasso_svm,
-    _group_lasso_svm_features,
-    _group_lasso_svm_newton,
     group_lasso_svm_path,
     solve_group_lasso_svm,
 )
+from sklearn_sparsedis.solvers.group_lasso_svm import _features, _newton, _solver
 
 
 def make_data(n=300, m=20, k=4, seed=0, density=1.0):
@@ -34,14 +32,14 @@ def one_hot(y, k):
 
 def dual_method(monkeypatch, *arguments, **options):
     with monkeypatch.context() as patch:
-        patch.setattr(_group_lasso_svm, "DUAL_ORDER", 10**9)
+        patch.setattr(_solver, "DUAL_ORDER", 10**9)
         return solve_group_lasso_svm(*arguments, **options)
 
 
 @pytest.mark.parametrize("group_reg", [0.0, 15.0, 40.0])
 @pytest.mark.parametrize("direct", [0, 10**9])
 def test_it_agrees_with_the_dual_method(monkeypatch, group_reg, direct):
-    monkeypatch.setattr(_group_lasso_svm_newton, "_DIRECT_ORDER", direct)
+    monkeypatch.setattr(_newton, "_DIRECT_ORDER", direct)
     F, y = make_data()
     result = solve_group_lasso_svm(F, y, group_reg, 0.7, tol=1e-10)
     reference = dual_method(monkeypatch, F, y, group_reg, 0.7, tol=1e-12)
@@ -95,7 +93,7 @@ def test_without_group_penalty_it_is_the_svm_of_crammer_and_singer():
 @pytest.mark.parametrize("copied", [0.0, 0.25, 2.0])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_sparse_rows_give_what_dense_ones_do(monkeypatch, copied, fit_intercept):
-    monkeypatch.setattr(_group_lasso_svm_features, "_COPIED_SHARE", copied)
+    monkeypatch.setattr(_features, "_COPIED_SHARE", copied)
     F, y = make_data(density=0.3)
     options = {"tol": 1e-10, "fit_intercept": fit_intercept}
     dense = solve_group_lasso_svm(F, y, 3.0, 0.7, **options)
@@ -188,7 +186,7 @@ def test_derivatives_are_those_of_the_dual_method_and_of_finite_differences(monk
     leaves = [x.clone().requires_grad_() for x in arguments]
     grads = torch.autograd.grad(loss(*leaves), leaves)
     with monkeypatch.context() as patch:
-        patch.setattr(_group_lasso_svm, "DUAL_ORDER", 10**9)
+        patch.setattr(_solver, "DUAL_ORDER", 10**9)
         expected = torch.autograd.grad(loss(*leaves), leaves)
     for grad, other in zip(grads, expected, strict=True):
         torch.testing.assert_close(grad, other, rtol=1e-4, atol=1e-5)

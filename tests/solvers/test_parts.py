@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from sklearn_sparsedis.functional import _support, centred_gram, lasso_alpha_max
-from sklearn_sparsedis.solvers import _active_set, _parts, solve_lasso_gram
+from sklearn_sparsedis.solvers import _parts, solve_lasso_gram
 from sklearn_sparsedis.solvers._parts import solve_each_part
+from sklearn_sparsedis.solvers.lasso import _active_set
 
 ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory"),

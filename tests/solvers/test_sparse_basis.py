@@ -4,16 +4,16 @@ import pytest
 import torch
 from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 
-from sklearn_sparsedis.solvers import _sparse_basis as basis_module
-from sklearn_sparsedis.solvers import _sparse_basis_exchange as exchange_module
 from sklearn_sparsedis.solvers import solve_sparse_basis
-from sklearn_sparsedis.solvers._sparse_basis_model import (
+from sklearn_sparsedis.solvers.sparse_basis import _exchange as exchange_module
+from sklearn_sparsedis.solvers.sparse_basis import _solver as basis_module
+from sklearn_sparsedis.solvers.sparse_basis._model import (
     em_step,
     fit_columns,
     log_density,
     unused_probability,
 )
-from sklearn_sparsedis.solvers._sparse_basis_search import Heads, ascend, replace_rows
+from sklearn_sparsedis.solvers.sparse_basis._search import Heads, ascend, replace_rows
 
 
 def _generator(seed):

@@ -4,10 +4,11 @@ import pytest
 import torch
 from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 
-from sklearn_sparsedis.solvers import _sparse_basis_sample, solve_sparse_basis
-from sklearn_sparsedis.solvers._sparse_basis_model import fit_columns, log_density
-from sklearn_sparsedis.solvers._sparse_basis_sample import score_terms
-from sklearn_sparsedis.solvers._sparse_basis_search import Heads
+from sklearn_sparsedis.solvers import solve_sparse_basis
+from sklearn_sparsedis.solvers.sparse_basis import _sample
+from sklearn_sparsedis.solvers.sparse_basis._model import fit_columns, log_density
+from sklearn_sparsedis.solvers.sparse_basis._sample import score_terms
+from sklearn_sparsedis.solvers.sparse_basis._search import Heads
 
 
 def make_heads(n_tasks, m, share, correlation, noise, seed=0, rare=0):
@@ -38,10 +39,10 @@ def solve(H, stderr):
 )
 def test_a_sample_costs_no_accuracy(monkeypatch, share, correlation, noise, rare):
     H, stderr, normals = make_heads(2200, 4, share, correlation, noise, rare=rare)
-    assert _sparse_basis_sample.sample_size(2200, 4) == 2000
-    monkeypatch.setattr(_sparse_basis_sample, "_SAMPLE", 10**9)
+    assert _sample.sample_size(2200, 4) == 2000
+    monkeypatch.setattr(_sample, "_SAMPLE", 10**9)
     full = solve(H, stderr)
-    monkeypatch.setattr(_sparse_basis_sample, "_SAMPLE", 800)
+    monkeypatch.setattr(_sample, "_SAMPLE", 800)
     found = solve(H, stderr)
     worst = [(r.directions @ normals.T).abs().amax(0).amin() for r in (full, found)]
     assert worst[1] > 0.99
@@ -64,7 +65,7 @@ def test_terms_are_those_of_the_model_whatever_the_chunks(monkeypatch):
     fit = fit_columns(c, noise)
     expected = log_density(c, fit["spike"], fit["share"], fit["slab"])
     torch.testing.assert_close(expected.sum(1), fit["loglik"])
-    monkeypatch.setattr(_sparse_basis_sample, "_TERMS", 70)
+    monkeypatch.setattr(_sample, "_TERMS", 70)
     parts = list(score_terms(heads, D))
     assert [tasks.start for tasks, _ in parts] == [0, 10, 20, 30, 40]
     torch.testing.assert_close(torch.cat([terms for _, terms in parts], 1), expected)
@@ -77,8 +78,8 @@ def test_the_seed_decides():
 
 @pytest.mark.slow  # fake tensors make every operation cost milliseconds
 def test_the_sampled_search_stays_on_the_accelerator(monkeypatch):
-    monkeypatch.setattr(_sparse_basis_sample, "_SAMPLE", 20)
-    monkeypatch.setattr(_sparse_basis_sample, "_SAMPLE_PER_DIRECTION", 1)
+    monkeypatch.setattr(_sample, "_SAMPLE", 20)
+    monkeypatch.setattr(_sample, "_SAMPLE_PER_DIRECTION", 1)
     with FakeTensorMode(), SyncCounter(answer=False) as counter:
         result = solve_sparse_basis(fake_cuda(45, 3), fake_cuda(45), n_starts=8, max_rounds=1)
         for value in vars(result).values():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_sparsedis import SparseDisentangledRepresentation, _fitting
+from sklearn_sparsedis import SparseDisentangledRepresentation
+from sklearn_sparsedis.estimators import _representation_training
 from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
 from sklearn_sparsedis.training import hold_out
 
@@ -178,8 +179,8 @@ def test_trainings_are_compared_on_the_same_labels(monkeypatch):
         seen.append(None if held_out is None else held_out.X[:, 0].tolist())
         return original(objective, table, plan, held_out=held_out, **options)
 
-    original = _fitting.train
-    monkeypatch.setattr(_fitting, "train", train)
+    original = _representation_training.train
+    monkeypatch.setattr(_representation_training, "train", train)
     random = np.random.default_rng(0)
     X = random.normal(size=(150, 4))
     model(n_init=3, max_iter=3).fit(X, X[:, :2])

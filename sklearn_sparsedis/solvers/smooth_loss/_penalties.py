@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import factor_support, gram_matvec, solve_support
-from sklearn_sparsedis.solvers._active_set import newton_step, solve_in_parts, sweep
-from sklearn_sparsedis.solvers._lasso_state import LassoProblem
+from sklearn_sparsedis.solvers.lasso._active_set import newton_step, solve_in_parts, sweep
+from sklearn_sparsedis.solvers.lasso._state import LassoProblem
 
 __all__ = ["L1", "L2", "ElasticNet", "Model", "Penalty"]
 

@@ -1,0 +1,3 @@
+"""The public estimators: check, convert, train or solve, and store."""
+
+__all__: list[str] = []

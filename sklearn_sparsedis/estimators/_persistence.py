@@ -1,0 +1,342 @@
+"""Fitted models as files that execute no code when they are loaded."""
+
+import copy
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn import config_context
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from sklearn_sparsedis.estimators._base import StampedEstimator
+from sklearn_sparsedis.estimators._checkpoints import skorch_callbacks
+from sklearn_sparsedis.estimators._encoders import users_network
+from sklearn_sparsedis.estimators._group_lasso_svc import GroupLassoSVC
+from sklearn_sparsedis.estimators._meta_classifier import GroupLassoSVMMetaClassifier
+from sklearn_sparsedis.estimators._representation import SparseDisentangledRepresentation
+from sklearn_sparsedis.estimators._sparse_rotation import SparseRotation
+from sklearn_sparsedis.nn import (
+    ENCODERS,
+    EPISODE_ENCODERS,
+    check_stored_encoder,
+    put_together,
+    seeded,
+    take_apart,
+)
+from sklearn_sparsedis.storage import check_arrays, explained, read_file, write_file
+
+__all__ = ["load_model", "save_model"]
+
+# what the fitted attributes of estimators must be, as `check_arrays` takes it
+ALL = {"n_features_in_": "size features", "feature_names_in_": "name? features"}
+ENCODED = {
+    "encoder_.state.center": "finite features",
+    "encoder_.state.scale": "positive features",
+    "encoder_.state.mean": "finite components",
+    "encoder_.state.std": "positive components",
+    "encoder_.state.rotation": "finite? components components",
+    "loss_curve_": "float steps",
+    "validation_loss_curve_": "float evaluations",
+    "n_iter_": "count",
+    "_n_features_out": "size components",
+}
+CLASSES = {
+    "coef_": "finite classes components",
+    "intercept_": "finite classes",
+    "classes_": "name classes",
+    "support_": "flag components",
+    "dual_gap_": "float",
+}
+TASKS = {
+    "coef_": "finite tasks components",
+    "intercept_": "finite tasks",
+    "support_": "flag tasks components",
+    "tasks_": "name tasks",
+}
+SVC = {
+    **{name: text.replace("components", "features") for name, text in CLASSES.items()},
+    "dual_coef_": "finite samples classes",
+    "group_reg_": "finite",
+    "n_iter_": "count",
+}
+EPISODES = {"scale_": "positive", "n_way_": "count", "n_shot_": "count", "n_query_": "count"}
+DEVIATIONS = {
+    "common_head_.coef": "finite components",
+    "common_head_.intercept": "finite",
+    "common_head_.noise": "finite",
+    "common_head_.spread": "finite",
+    "common_head_.intercept_spread": "finite",
+}
+REPRESENTATION = {
+    "losses_": "logistic|squared_error tasks",
+    "alpha_max_": "float tasks",
+    "dual_gap_": "float tasks",
+    "_layout": "flat|long|wide",
+}
+ROTATION = {
+    "mean_": "finite features",
+    "rotation_": "finite components features",
+    "mixing_": "finite components features",
+    "identified_": "flag components",
+    "_n_features_out": "size components",
+    "_moments.mean": "finite features",
+    "_moments.scatter": "finite features features",
+    "_moments.level": "finite tasks",
+    "_moments.cross": "finite tasks features",
+    "_moments.square": "finite tasks",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """An estimator, and what its files are checked against."""
+
+    estimator: type[StampedEstimator]
+    fitted: Mapping[str, str]
+    networks: Mapping[str, Callable[..., nn.Module]] = field(default_factory=dict)
+
+
+MODELS = {
+    model.estimator.__name__: model
+    for model in (
+        Model(GroupLassoSVC, ALL | SVC),
+        Model(
+            GroupLassoSVMMetaClassifier,
+            ALL | ENCODED | CLASSES | EPISODES,
+            EPISODE_ENCODERS,
+        ),
+        Model(
+            SparseDisentangledRepresentation,
+            ALL | ENCODED | TASKS | REPRESENTATION | DEVIATIONS,
+            ENCODERS,
+        ),
+        Model(SparseRotation, ALL | ROTATION | TASKS),
+    )
+}
+UserEncoder = nn.Module | Callable[[int, int], nn.Module]
+# what stands for a module or function of the user's in a file
+YOURS = {"yours": True}
+REQUESTS, OUTPUT = "_metadata_request", "_sklearn_output_config"
+CONTAINERS = "default|pandas|polars"
+
+
+def save_model(model: Any, path: str | os.PathLike[str]) -> None:
+    """Store a fitted estimator of this package in a safetensors file.
+
+    The file holds arrays, and in its metadata JSON with the parameters, the versions that wrote it
+    and a checksum. It appears whole or, where saving fails, not at all.
+
+    Parameters
+    ----------
+    model : GroupLassoSVC, GroupLassoSVMMetaClassifier, SparseDisentangledRepresentation or \
+SparseRotation
+        Fitted. Of an encoder that is a module of yours the weights are stored, the code is not:
+        `load_model` must be given it.
+    path : str or path-like
+        Where; a file that is there is replaced and leaves its permissions to the new one. Of a
+        symbolic link the target is replaced.
+
+    Raises
+    ------
+    TypeError
+        For anything else, and for what cannot be stored without code: attributes of your own of
+        types that are not plain, and callbacks. A `Checkpoint` among these is left out; where there
+        are others, call ``model.set_params(callbacks=None)`` first.
+    sklearn.exceptions.NotFittedError
+        For a model that is not fitted.
+    ValueError
+        For a model that could not be loaded: with parameters that are not in their domains, or
+        fitted attributes that are not finite or do not fit together.
+
+    See Also
+    --------
+    load_model : The way back.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_sparsedis import GroupLassoSVC, load_model, save_model
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = GroupLassoSVC().fit(X, y)
+    >>> path = Path(mkdtemp()) / "iris.safetensors"
+    >>> save_model(model, path)
+    >>> bool((load_model(path).predict(X) == model.predict(X)).all())
+    True
+    """
+    kind = MODELS.get(type(model).__name__)
+    if kind is None or kind.estimator is not type(model):
+        raise TypeError(
+            f"save_model stores {', '.join(MODELS)}, got {type(model).__name__}. Store pipelines, "
+            "subclasses and other estimators with joblib."
+        )
+    check_is_fitted(model)
+    params = model.get_params(deep=False)
+    if skorch_callbacks(params.get("callbacks")):
+        raise TypeError(
+            "callbacks cannot be stored without code: call model.set_params(callbacks=None) first."
+        )
+    if "callbacks" in params:
+        params["callbacks"] = None
+    if isinstance(params.get("class_weight"), Mapping):
+        params["class_weight"] = dict(params["class_weight"])
+    attributes = {key: value for key, value in vars(model).items() if key not in params}
+    requests = attributes.pop(REQUESTS, None)
+    if "encoder_" in attributes:
+        attributes["encoder_"] = take_apart(attributes["encoder_"])
+    _check_values(kind, params, attributes)
+    if _is_users(params.get("encoder")):
+        params["encoder"] = YOURS
+    content = {
+        "class": type(model).__name__,
+        "params": params,
+        "attributes": attributes,
+        "requests": None if requests is None else _requests(requests),
+    }
+    write_file(path, "model", content)
+
+
+def load_model(path: str | os.PathLike[str], *, encoder: UserEncoder | None = None) -> Any:
+    """Load an estimator that `save_model` stored; its predictions are the same to the last bit.
+
+    No code of the file's is executed, whoever wrote it. The checksum tells a damaged file from a
+    whole one; it is no signature, so it does not tell who wrote it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    encoder : nn.Module or callable, default=None
+        The encoder that the model was fitted with, where that was a module or a callable of yours:
+        it gives the code, the file the weights. Buffers that are not in its `state_dict` stay what
+        they are.
+
+    Returns
+    -------
+    model : estimator
+        Fitted, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        For a file that is not of this package, that was cut off or changed, or that holds values
+        which no fitted model has, with the path and the reason; and where `encoder` is missing,
+        does not fit, or is not needed.
+
+    Warns
+    -----
+    VersionMismatchWarning
+        For a file that another version of this package wrote.
+
+    See Also
+    --------
+    save_model : Where such files come from.
+
+    Examples
+    --------
+    See `save_model`.
+    """
+    content = read_file(path, "model")
+    with explained(path):
+        if content["class"] not in MODELS:
+            raise ValueError(f"it holds a {content['class']!r}, which is none of our estimators")
+        kind = MODELS[content["class"]]
+        params, attributes = dict(content["params"]), dict(content["attributes"])
+        _check_names(kind, params, attributes)
+        _check_encoder(params.get("encoder"), attributes.get("encoder_"), encoder)
+        if params.get("encoder") == YOURS:
+            params["encoder"] = encoder
+        _check_values(kind, params, attributes)
+        stored, output = attributes.pop("encoder_", None), attributes.pop(OUTPUT, None)
+        model = kind.estimator(**params)
+        for name, value in attributes.items():
+            setattr(model, name, value)
+        if stored is not None:
+            with seeded(0):  # a callable draws weights, which these replace
+                users = partial(users_network, encoder, input_shape=model.input_shape)
+                model.encoder_ = put_together(stored, kind.networks, users)
+        _try_out(model)
+        if output is not None:  # only now, because it may need libraries that are not here
+            setattr(model, OUTPUT, output)
+        _request(model, content["requests"] or {})
+    return model
+
+
+def _is_users(encoder: object) -> bool:
+    return isinstance(encoder, nn.Module) or callable(encoder)
+
+
+def _check_values(kind: Model, params: Any, attributes: Any) -> None:
+    """Raise for parameters and fitted attributes that no fitted model has."""
+    tried = kind.estimator(**params)
+    tried.n_features_in_ = attributes["n_features_in_"]
+    if tried.device != "auto":  # it need not be here
+        torch.device(tried.device)
+        tried.device = "cpu"
+    check_random_state(params.get("random_state"))
+    tried._check_parameters()
+    check_arrays(attributes, kind.fitted)
+    if attributes.get(OUTPUT):
+        check_arrays(attributes, {f"{OUTPUT}.transform": CONTAINERS})
+    if "encoder_" in attributes:
+        check_stored_encoder(attributes["encoder_"], kind.networks, kind.estimator.__name__)
+
+
+def _check_encoder(param: object, stored: Any, given: UserEncoder | None) -> None:
+    needed = param == YOURS or (stored is not None and stored["recipe"] is None)
+    if needed and given is None:
+        raise ValueError(
+            "its encoder is a module of the user's, whose code is not stored. Call "
+            "load_model(path, encoder=...) with the module or callable that the model was fitted "
+            "with"
+        )
+    if given is not None and not needed:
+        raise ValueError(
+            f"encoder= was given, but the encoder of this model is our own {param!r}. Leave it out"
+        )
+    if given is not None and not _is_users(given):
+        raise ValueError(f"encoder= must be an nn.Module or a callable, got {given!r}")
+
+
+def _check_names(kind: Model, params: Any, attributes: Any) -> None:
+    known, owner = set(kind.estimator().get_params(deep=False)), kind.estimator.__name__
+    if set(params) != known:
+        odd = sorted(map(str, set(params) ^ known))
+        raise ValueError(f"parameters of {owner} are missing or unknown: {', '.join(odd)}")
+    for name in attributes:
+        ours = isinstance(name, str) and name.isidentifier() and not name.startswith("__")
+        if not ours or (hasattr(kind.estimator, name) and name not in kind.fitted):
+            raise ValueError(f"{owner} can have no attribute {name!r}")
+
+
+def _try_out(model: Any) -> None:
+    """Fail where the encoder does not fit."""
+    tried = copy.copy(model)
+    tried.device = "cpu"
+    vars(tried).pop("feature_names_in_", None)  # the row has none
+    row = np.zeros((1, model.n_features_in_))
+    for method in ("predict", "transform"):
+        if hasattr(tried, method):
+            getattr(tried, method)(row)
+
+
+def _requests(request: Any) -> dict[str, dict[str, Any]]:
+    """Metadata that the methods of an estimator ask for."""
+    return {
+        method: dict(part.requests)
+        for method, part in vars(request).items()
+        if getattr(part, "requests", None)
+    }
+
+
+def _request(model: Any, requests: dict[str, dict[str, Any]]) -> None:
+    with config_context(enable_metadata_routing=True):
+        for method, wanted in requests.items():
+            getattr(model, f"set_{method}_request")(**wanted)

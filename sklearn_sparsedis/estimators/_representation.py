@@ -1,0 +1,664 @@
+"""SparseDisentangledRepresentation: an encoder trained through sparse heads of many tasks."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+from sklearn.base import (
+    ClassNamePrefixFeaturesOutMixin,
+    MultiOutputMixin,
+    RegressorMixin,
+    TransformerMixin,
+)
+from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
+from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+
+from sklearn_sparsedis._validation import (
+    cast_finite,
+    check_device,
+    check_magnitude,
+    to_tensor,
+    unchanged_on_failure,
+)
+from sklearn_sparsedis._warnings import warn_caller
+from sklearn_sparsedis.estimators._base import ComponentHeads, StampedEstimator
+from sklearn_sparsedis.estimators._callbacks import end_fit, fit_tasks, new_attributes
+from sklearn_sparsedis.estimators._representation_heads import FittedHeads, fit_heads
+from sklearn_sparsedis.estimators._representation_training import fit_encoder, ready_encoder
+from sklearn_sparsedis.estimators._settings import HeadSettings, RepresentationSettings
+from sklearn_sparsedis.inputs._observations import known_tasks
+from sklearn_sparsedis.inputs._rows import Rows, check_rows, read_or_stay
+from sklearn_sparsedis.inputs._targets import (
+    Targets,
+    check_range,
+    check_targets,
+    observed_r2,
+)
+from sklearn_sparsedis.inputs._task_names import find_tasks
+from sklearn_sparsedis.metrics import nan_r2_score
+from sklearn_sparsedis.nn import Encoder, seeded
+from sklearn_sparsedis.tasks import ObservedTargets
+from sklearn_sparsedis.training import encode, observed_predictions
+
+__all__ = ["SparseDisentangledRepresentation"]
+
+
+class SparseDisentangledRepresentation(
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    MultiOutputMixin,
+    RegressorMixin,
+    ComponentHeads,
+    StampedEstimator,
+):
+    """Components of X that are shared by many tasks, each of which uses only a few of them.
+
+    An encoder g is trained through the heads that its components give, which solve a Lasso (or
+    ridge) problem each [1]_:
+
+    .. math:: \\min_\\theta \\frac1T \\sum_t \\frac1{2n} \\|g_\\theta(X) w_t + b_t - y_t\\|^2
+       \\quad\\text{s.t.}\\quad w_t, b_t \\in \\arg\\min_{w, b}
+       \\frac1{2n} \\|g_\\theta(X) w + b - y_t\\|^2 + \\alpha_t \\Omega(w)
+
+    with the gradient through the heads by implicit differentiation.
+
+    Parameters
+    ----------
+    n_components : int, default=10
+        Number of components. A linear encoder has at most as many as the rank of X, and "l0" as
+        many as the rank of its encoder's outputs: more are constant zero, with a warning.
+    encoder : {"linear", "mlp", "conv"}, nn.Module or callable, default="mlp"
+        Network; a callable is called with (n_features_in, n_components). A module of yours is
+        copied, gets X as it is (images with `input_shape`), and must map rows to n_components
+        values.
+    hidden_layer_sizes : sequence of int, default=(100, 100)
+        Widths of "mlp", which has a linear path beside it.
+    input_shape : tuple of int or None, default=None
+        (height, width[, channels]) of the images that the rows of X are, which were flattened with
+        their channels last; square and grey for "conv" by default. A module of yours gets rows as
+        they are if it takes them, and otherwise, where this is given, what its first layer wants:
+        images (n, channels, height, width), as `nn.Conv2d` does, or (n, height, width[, channels]).
+    penalty : {"l0", "l1", "l2", "mcp"}, default="l1"
+        ||w||_1, ||w||_2^2 / 2, or the minimax concave penalty, which starts as "l1" and does not
+        shrink large coefficients (`functional.mcp_penalty`, gamma = 2). It has many local minima:
+        the training goes on once more from the basis of "l0", for a third of the steps, and the
+        lower objective is kept. With "l0" the encoder is
+        trained through ridge heads as with "l2", which determine its components up to a linear map;
+        then these are turned to the basis in which least-squares heads have most zeros, and heads
+        are fitted on the supports found.
+    alpha : float, default=0.05
+        Strength of the penalty. With "l0" that of the ridge in training; zeros are chosen by
+        their evidence, with no strength to be set.
+    alpha_mode : {"relative", "absolute"}, default="relative"
+        Whether alpha is in [0, 1] as a fraction of `alpha_max_`, or in the units of the objective
+        above.
+    common_head : bool, default=False
+        Whether the heads are deviations from one head that all tasks share,
+        :math:`w_t = w_0 + v_t, b_t = b_0 + c_t`, with the penalty on :math:`v_t` and intercepts
+        shrunk towards :math:`b_0`: for tasks that resemble one another and have targets in the
+        same units, above all small ones. A relative alpha is raised where a task has so few labels
+        that the spread of the deviations between tasks supports no weaker penalty. For the
+        penalties "l1" and "l2" and the squared error.
+    task_of_output : sequence of int or str, one a column of Y, or None, default=None
+        The task that each column is an output of; with None every column is a task. The outputs of
+        a task, in units of their standard deviations, share their support: with "l1" the penalty
+        on the coefficients :math:`w_{tj}` of a task's outputs on component j is
+        :math:`\\|w_{tj}\\|_2`, the paper's L2,1 norm [1]_, and alpha, `alpha_max_` and
+        `dual_gap_` are the task's; "l2" has no zeros to share. A row counts for a task only where
+        all of its outputs are observed, with the same weight. For the squared error, without
+        `common_head` and `task_id`.
+    loss : {"squared_error", "logistic", "auto"}, sequence or mapping, default="squared_error"
+        Loss of the tasks; a sequence has one a task, a mapping from names of tasks leaves those
+        that it does not name with "squared_error". "logistic" is for labels 0 and 1: above, the
+        mean log-loss of the log-odds g(x) w_t + b_t takes the place of the squared error, and
+        `predict` gives the probability of 1; for the penalties "l1" and "l2". "auto" takes it for
+        tasks of which all labels are 0 or 1 and both occur.
+    class_weight : {"balanced"} or None, default=None
+        "balanced" weighs the labels of each logistic task so that 0 and 1 count the same in all.
+        Intercepts are then fitted again with the labels as they are, so that predictions stay
+        probabilities: compare them with the share of 1 rather than with one half.
+    query_fraction : float in (0, 1) or None, default=None
+        Share of a batch on which the heads are judged and not fitted; None judges on the same rows.
+    max_iter : int, default=1500
+        Outer steps.
+    batch_size : int, default=1024
+        Rows a step; with `tasks_per_batch` and missing labels, rows a task of a step at most.
+    tasks_per_batch : int or None, default=None
+        Tasks a step, drawn in proportion to their numbers of labels, where labels are missing with
+        rows on which each was observed; all when None.
+    learning_rate : float, default=3e-3
+        Falls to zero along a cosine; the linear path of "linear" and "mlp" has three times as much.
+    optimizer : {"adam", "adamw", "sgd"}, default="adamw"
+        Optimiser of the encoder.
+    weight_decay : float, default=0.01
+        Weight decay of the encoder.
+    n_init : int, default=1
+        Trainings from different seeds, of which that with the lowest loss is kept; with "mcp" that
+        with the lowest objective.
+    early_stopping : bool or "auto", default="auto"
+        Whether labels are held out to choose the best encoder; "auto" does from 100 rows. Below
+        2000 rows the encoder is then trained again on all, for the number of steps found. Where no
+        task can spare a label, a warning says so, and the last encoder is kept.
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the labelled rows whose labels are held out. A task keeps two labels, and of 0 and
+        1 one of each kind; one with labels to spare gives at least one, from whatever row.
+    n_iter_no_change : int or None, default=None
+        Evaluations, of 50 in all, without improvement before training stops; None stands for 15.
+    tol : float, default=1e-6
+        Relative duality gap at which a head is solved.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the encoder of the last call.
+    callbacks : sequence of skorch callbacks or None, default=None
+        Called during training; with `callbacks.Checkpoint` a training that was killed can be
+        continued. Callbacks of scikit-learn's protocol, such as `callbacks.EarlyStopping`, go to
+        `set_callbacks`.
+    device : str or torch.device, default="auto"
+        Where to compute; the fitted model is kept on the CPU.
+    random_state : int, RandomState instance or None, default=None
+        Seed; the global generators are not touched.
+    verbose : bool, default=False
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_tasks, n_components)
+        Heads, in the units of Y; of the log-odds for logistic tasks.
+    intercept_ : ndarray of shape (n_tasks,)
+        Intercepts.
+    coef_features_ : ndarray of shape (n_tasks, n_features)
+        With encoder="linear" only, the same heads on the columns of X:
+        ``X @ coef_features_.T + intercept_features_`` gives the predictions, or their log-odds.
+    intercept_features_ : ndarray of shape (n_tasks,)
+        Their intercepts.
+    support_ : ndarray of bool, shape (n_tasks, n_components)
+        Which task uses which component; with `common_head`, in which it deviates. The same for
+        all outputs of a task.
+    encoder_ : nn.Module
+        Trained encoder with its scaling of inputs and outputs.
+    tasks_ : ndarray of shape (n_tasks,)
+        Names of the tasks: the columns of a data frame Y, values of `task_id`, or else 0, 1, ...
+    losses_ : ndarray of str, shape (n_tasks,)
+        "squared_error" or "logistic".
+    alpha_max_ : ndarray of shape (n_tasks,)
+        Unit of a relative alpha: for "l1" and "mcp" the smallest alpha for which a Lasso head
+        is zero, for "l0" and "l2" the mean variance of the components, for "l2" with "logistic"
+        times that of the label.
+    dual_gap_ : ndarray of shape (n_tasks,)
+        Relative duality gap of each head; for "mcp" the relative gain of the best change of one
+        coefficient (`solvers.solve_mcp_gram`), for "l0" the gap of least squares on the support.
+    common_head_ : Bunch or None
+        With `common_head` the head from which those of the tasks deviate, `coef` of shape
+        (n_components,) and `intercept`, and variances: `noise` of targets about their heads,
+        `spread` of coefficients and `intercept_spread` of intercepts between tasks.
+    confidence_ : Bunch or None
+        With "l0" what the components rest on: `scores`, `chance`, `margin`, `stability` and
+        `identified` of each component, `n_latents`, `n_found` and `n_starts`, as `SparseRotation`
+        explains them;
+        `problems`, in words; `dense_coef`, the heads before the components were turned.
+    loss_curve_ : ndarray
+        Outer loss of each step.
+    validation_loss_curve_ : ndarray
+        Loss on held-out rows; empty when there are none.
+    n_iter_ : int
+        Steps after which the encoder that was kept had been reached.
+    n_features_in_ : int
+        Number of features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of features, where X had string names.
+
+    See Also
+    --------
+    SparseRotation : The sparsest basis of given features.
+
+    Notes
+    -----
+    Targets are standardised inside, and log-losses divided by twice that of the best constant, so
+    that tasks count the same. A logistic task with labels of one kind only, n of them, has the
+    constant probability 1/(2n+2) or 1 - 1/(2n+2), which a warning says. A common head is fitted
+    to all labels by least squares before the deviations from it [2]_, whose spread follows from
+    moments of its residuals; `adapt` keeps both. Targets then have one scale for all tasks.
+    Columns without variation get scale one. In a training from the start, alpha falls from half of
+    alpha_max over 80 % of the steps, because a weak penalty has many bases in which it is locally
+    best. Fixed seeds give equal models on one machine.
+
+    References
+    ----------
+    .. [1] Lachapelle et al., "Synergies between Disentanglement and Sparsity: Generalization and
+       Identifiability in Multi-Task Learning", ICML 2023.
+    .. [2] Bastani, "Predicting with Proxies: Transfer Learning in High Dimension", Management
+       Science 2021.
+
+    Examples
+    --------
+    >>> from sklearn_sparsedis import SparseDisentangledRepresentation
+    >>> from sklearn_sparsedis.datasets import make_sparse_multitask
+    >>> data = make_sparse_multitask(200, 20, random_state=0)
+    >>> model = SparseDisentangledRepresentation(6, encoder="linear", max_iter=50, random_state=0)
+    >>> model.fit(data.X, data.Y).transform(data.X).shape
+    (200, 6)
+    """
+
+    def __init__(
+        self,
+        n_components: int = 10,
+        *,
+        encoder: str | nn.Module | Callable[[int, int], nn.Module] = "mlp",
+        hidden_layer_sizes: Sequence[int] = (100, 100),
+        input_shape: Sequence[int] | None = None,
+        penalty: str = "l1",
+        alpha: float = 0.05,
+        alpha_mode: str = "relative",
+        common_head: bool = False,
+        task_of_output: Sequence[Any] | NDArray[Any] | None = None,
+        loss: str | Sequence[str] | Mapping[Any, str] = "squared_error",
+        class_weight: Literal["balanced"] | None = None,
+        query_fraction: float | None = None,
+        max_iter: int = 1500,
+        batch_size: int = 1024,
+        tasks_per_batch: int | None = None,
+        learning_rate: float = 3e-3,
+        optimizer: str = "adamw",
+        weight_decay: float = 0.01,
+        n_init: int = 1,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | None = None,
+        tol: float = 1e-6,
+        warm_start: bool = False,
+        callbacks: Sequence[Any] | None = None,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.n_components = n_components
+        self.encoder = encoder
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.input_shape = input_shape
+        self.penalty = penalty
+        self.alpha = alpha
+        self.alpha_mode = alpha_mode
+        self.common_head = common_head
+        self.task_of_output = task_of_output
+        self.loss = loss
+        self.class_weight = class_weight
+        self.query_fraction = query_fraction
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.tasks_per_batch = tasks_per_batch
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.n_init = n_init
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @with_callbacks
+    def fit(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike | None = None,
+        *,
+        task_id: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+    ) -> Self:
+        """Train the encoder, then fit the heads of all tasks on all rows.
+
+        Parameters
+        ----------
+        X : array-like or dataset of shape (n_samples, n_features)
+            Rows of a table, or flattened images. Memory maps, HDF5 datasets, zarr arrays and the
+            like are read when rows are needed and never as a whole, here and in the other methods;
+            their numbers of one or two bytes become float32.
+        Y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Targets; NaN, or masked in a masked array, where a task was not observed on a row. In a
+            `scipy.sparse` Y every explicit entry, also of zero, is an observation. The columns of
+            a data frame name the tasks.
+        task_id : array-like of shape (n_samples,), optional
+            Long layout: the task that each row, with its one target in Y, belongs to.
+        sample_weight : array-like of shape (n_samples,) or the shape of Y, optional
+            Weights of rows or of single labels; a label of weight zero is a missing one.
+        y : array-like, optional
+            Y under scikit-learn's name, for callers that pass it by keyword.
+
+        Returns
+        -------
+        self
+        """
+        context = self._init_callback_context(max_subtasks=None)
+        with unchanged_on_failure(self):
+            started = self.encoder_ if self.warm_start and hasattr(self, "encoder_") else None
+            Y = y if Y is None else Y
+            return self._fit(X, Y, task_id, sample_weight, started, context, one_epoch=False)
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike | None = None,
+        *,
+        task_id: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+    ) -> Self:
+        """Train the encoder for one more pass over these rows, then fit the heads on them.
+
+        The learning rate is constant and no rows are held out. The tasks may differ from those
+        of earlier calls: the fitted heads are the ones of this call. Tasks with the names that the
+        model has keep its order.
+
+        Parameters
+        ----------
+        X, Y, task_id, sample_weight, y
+            As in `fit`.
+
+        Returns
+        -------
+        self
+        """
+        with unchanged_on_failure(self):
+            started = getattr(self, "encoder_", None)
+            Y = y if Y is None else Y
+            return self._fit(X, Y, task_id, sample_weight, started, None, one_epoch=True)
+
+    def _fit(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike | None,
+        task_id: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        started: Encoder | None,
+        context: CallbackContext | None,
+        *,
+        one_epoch: bool,
+    ) -> Self:
+        settings = self._check_parameters()
+        settings.encoder.warn_channels_first()
+        rows = read_or_stay(check_rows(self, X, reset=started is None, min_samples=2))
+        if isinstance(rows, np.ndarray):  # rows in a file are checked when they are read
+            check_magnitude("X", rows)
+        going_on = one_epoch and started is not None
+        targets = check_targets(
+            Y,
+            len(rows),
+            task_id=task_id,
+            sample_weight=sample_weight,
+            tasks=known_tasks(Y, self.tasks_) if going_on else None,
+            caller=type(self).__name__,
+        )
+        check_range(targets, rows.dtype)
+        targets = settings.heads.targets(targets)
+        watching = fit_tasks(
+            self,
+            context,
+            lambda encoder: self._attributes(settings.heads, encoder, rows, targets),
+            X,
+            Y,
+            task_id=task_id,
+            sample_weight=sample_weight,
+        )
+        identity = self._identity()
+        fitted = fit_encoder(
+            settings, identity, rows, targets, started, one_epoch=one_epoch, watching=watching
+        )
+        self.encoder_ = fitted.encoder
+        self.loss_curve_ = np.array(fitted.run.losses)
+        self.validation_loss_curve_ = np.array(fitted.run.held_out_losses)
+        self.n_iter_ = fitted.run.best_step
+        self._n_features_out = self.n_components
+        if fitted.basis is not None:
+            self.confidence_ = fitted.basis.confidence()
+        elif not settings.heads.penalty.turns_components or not hasattr(self, "confidence_"):
+            self.confidence_ = None
+        if fitted.basis is not None and fitted.basis.basis.problems:
+            warn_caller(fitted.basis.basis.message)
+        constant = [] if settings.heads.penalty.turns_components else self.encoder_.unreached()
+        if constant:
+            rank = self.n_components - len(constant)
+            warn_caller(
+                f"n_components={self.n_components} exceeds the rank of X, {rank}, and a linear "
+                f"encoder has no more independent components: components {constant} are constant "
+                f'zero. Set n_components={rank}, or encoder="mlp".'
+            )
+        heads = fit_heads(settings.heads, self._transform(rows), targets, fitted.basis)
+        self._set_heads(heads)
+        end_fit(self, context, X, Y, task_id=task_id, sample_weight=sample_weight)
+        return self
+
+    def _check_parameters(self) -> RepresentationSettings:
+        """The parameters in records; raises for one that is not in its domain."""
+        return RepresentationSettings.of(self.get_params(deep=False))
+
+    def _attributes(
+        self,
+        settings: HeadSettings,
+        encoder: Encoder,
+        rows: NDArray[Any] | Rows,
+        targets: Targets,
+    ) -> dict[str, Any]:
+        """Fitted attributes if training ended with this encoder, without a basis of its heads."""
+        ready = copy.copy(self)
+        ready.encoder_ = ready_encoder(encoder, rows, targets)
+        ready._n_features_out = self.n_components
+        ready._set_heads(fit_heads(settings, ready._transform(rows), targets))
+        return new_attributes(ready, self)
+
+    def _set_heads(self, heads: FittedHeads) -> None:
+        self.coef_ = heads.coef
+        self.intercept_ = heads.intercept
+        self.support_ = heads.support
+        self.common_head_ = heads.common
+        self.tasks_ = heads.tasks
+        self.losses_ = heads.losses
+        self.alpha_max_ = heads.alpha_max
+        self.dual_gap_ = heads.dual_gap
+        self._layout = heads.layout
+        single = np.flatnonzero(heads.one_kind)
+        if len(single):
+            names = ", ".join(str(name) for name in heads.tasks[single[:5]])
+            warn_caller(
+                f"{len(single)} of {len(heads.tasks)} tasks have labels of one kind only: "
+                f"{names}{', ...' if len(single) > 5 else ''}. Their predictions are constant.",
+            )
+        late = int((heads.dual_gap > self.tol).sum())
+        if late:
+            warn_caller(
+                f"{late} of {len(heads.dual_gap)} heads did not reach tol={self.tol:g}: the worst "
+                f"relative duality gap is {heads.dual_gap.max():.1e}. Raise alpha or tol.",
+                ConvergenceWarning,
+            )
+
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
+        """Components of rows, with mean zero and unit variance over the training rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            In the dtype of X.
+        """
+        return self._transform(self._check_X(X))
+
+    def _check_X(self, X: ArrayLike) -> NDArray[Any] | Rows:
+        check_is_fitted(self)
+        return read_or_stay(check_rows(self, X, reset=False))
+
+    def _transform(self, X: NDArray[Any] | Rows) -> NDArray[Any]:
+        device = check_device(self.device, fitted=True)
+        encoder: Any = self.encoder_
+        if device.type != "cpu":  # the fitted model stays on the CPU
+            encoder = copy.deepcopy(encoder).to(device)
+
+        def convert(part: NDArray[Any]) -> Tensor:
+            return encoder(to_tensor(part).to(encoder.mean)).cpu()
+
+        with torch.no_grad(), seeded(0):
+            return cast_finite(encode(convert, X).numpy(), X.dtype, "the components")
+
+    def predict(self, X: ArrayLike, *, task_id: ArrayLike | None = None) -> NDArray[Any]:
+        """Targets of rows: the conditional mean, for a logistic task the probability of 1.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        task_id : array-like of shape (n_samples,), optional
+            Task of each row; all tasks on all rows when None.
+
+        Returns
+        -------
+        Y : ndarray of shape (n_samples,) or (n_samples, n_tasks)
+            One-dimensional with `task_id`, or when fit was given a one-dimensional Y of one task.
+        """
+        rows = self._check_X(X)
+        if task_id is not None:
+            columns = torch.from_numpy(find_tasks(task_id, self.tasks_, len(rows)))
+            predicted = self._predict_some(rows, torch.arange(len(rows)), columns)
+        else:
+            predicted = self._predict_all(rows)
+            if self._layout != "wide" and len(self.tasks_) == 1:
+                predicted = predicted[:, 0]
+        return cast_finite(predicted, rows.dtype, "the predictions")
+
+    def _predict_all(self, X: NDArray[Any] | Rows) -> NDArray[np.float64]:
+        predicted = self._transform(X).astype(np.float64) @ self.coef_.T + self.intercept_
+        logistic = self.losses_ == "logistic"
+        if logistic.any():
+            predicted[:, logistic] = expit(predicted[:, logistic])
+        return predicted
+
+    def _predict_some(
+        self, X: NDArray[Any] | Rows, row: Tensor, task: Tensor
+    ) -> NDArray[np.float64]:
+        """Predictions of some tasks on some rows, one of each, without a table of all tasks."""
+        Z = torch.from_numpy(self._transform(X).astype(np.float64))
+        heads = torch.from_numpy(self.coef_), torch.from_numpy(self.intercept_)
+        predicted: NDArray[np.float64] = observed_predictions(Z, row, task, *heads).numpy()
+        logistic = (self.losses_ == "logistic")[task.numpy()]
+        predicted[logistic] = expit(predicted[logistic])
+        return predicted
+
+    def score(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        task_id: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+    ) -> float:
+        """Mean over tasks of the coefficient of determination on the labels that are there.
+
+        For a logistic task that of its probabilities, which is the Brier skill score.
+
+        Parameters
+        ----------
+        X, Y, sample_weight, task_id, y
+            As in `fit`; tasks with fewer than two labels do not count. The columns of a data frame
+            are matched with `tasks_` by name where the model was fitted with names, and those of
+            arrays by position.
+
+        Returns
+        -------
+        score : float
+        """
+        rows = self._check_X(X)
+        if self._layout == "long" and task_id is None:
+            if len(self.tasks_) > 1:
+                raise ValueError(
+                    "task_id must be passed to score, because the model was fitted on rows with a "
+                    "task_id: which task each row of Y belongs to is not known otherwise. Under "
+                    "metadata routing, request it with set_score_request(task_id=True)."
+                )
+            task_id = np.repeat(self.tasks_, len(rows))
+        Y = y if Y is None else Y
+        targets = check_targets(
+            Y,
+            len(rows),
+            task_id=task_id,
+            sample_weight=sample_weight,
+            tasks=self.tasks_,
+            required=False,
+            caller=f"{type(self).__name__}.score",
+        )
+        observed = targets.values
+        if isinstance(observed, ObservedTargets):
+            scores = observed_r2(observed, self._predict_some(rows, observed.row, observed.task))
+        else:
+            scores = nan_r2_score(
+                observed,
+                self._predict_all(rows),
+                sample_weight=targets.weights,
+                multioutput="raw_values",
+            )
+        if np.isnan(scores).all():
+            warn_caller(
+                "R^2 is not defined with fewer than two labels in every task.",
+                UndefinedMetricWarning,
+            )
+            return float("nan")
+        return float(np.nanmean(scores))
+
+    def adapt(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike,
+        *,
+        task_id: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        loss: str | Sequence[str] | Mapping[Any, str] | None = None,
+        task_of_output: Sequence[Any] | NDArray[Any] | None = None,
+    ) -> Self:
+        """Heads for new tasks on the same encoder.
+
+        Parameters
+        ----------
+        X, Y, task_id, sample_weight
+            As in `fit`, of the new tasks.
+        loss : as the parameter of that name, optional
+            Losses of the new tasks; the parameter's by default.
+        task_of_output : as the parameter of that name, optional
+            Tasks of the new columns; the parameter's by default.
+
+        Returns
+        -------
+        model : SparseDisentangledRepresentation
+            A fitted copy that shares `encoder_` with this one, which does not change.
+        """
+        rows = self._check_X(X)
+        targets = check_targets(
+            Y, len(rows), task_id=task_id, sample_weight=sample_weight, caller=type(self).__name__
+        )
+        check_range(targets, rows.dtype)
+        settings = HeadSettings.of(self.get_params(deep=False))
+        if loss is not None:
+            settings = replace(settings, loss=loss)
+        if task_of_output is not None:
+            settings = replace(settings, task_of_output=task_of_output)
+        targets = settings.targets(targets)
+        adapted = copy.copy(self)
+        common = self.common_head_ if self.common_head else None
+        adapted._set_heads(fit_heads(settings, self._transform(rows), targets, common=common))
+        return adapted
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

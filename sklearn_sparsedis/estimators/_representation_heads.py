@@ -1,0 +1,181 @@
+"""Heads of all tasks on given components, in the units of Y."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+from torch import Tensor
+
+from sklearn_sparsedis._validation import to_tensor
+from sklearn_sparsedis.basis._sparsest_heads import SparsestBasis, solve_sparsest_heads
+from sklearn_sparsedis.estimators._settings import HeadSettings
+from sklearn_sparsedis.inputs._losses import calibrate_intercepts, one_kind
+from sklearn_sparsedis.inputs._outputs import common_scale, join_supports
+from sklearn_sparsedis.inputs._targets import Targets
+from sklearn_sparsedis.nn import CommonHead
+from sklearn_sparsedis.tasks import ObservedTargets
+from sklearn_sparsedis.training import observed_predictions, solve_heads
+
+__all__ = ["FittedHeads", "fit_heads", "standardise"]
+
+
+@dataclass(frozen=True)
+class FittedHeads:
+    """Heads in the units of Y; attributes as the estimator's of the same names."""
+
+    coef: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    alpha_max: NDArray[np.float64]
+    dual_gap: NDArray[np.float64]
+    tasks: NDArray[Any]
+    layout: str
+    losses: NDArray[np.str_]
+    one_kind: NDArray[np.bool_]
+    support: NDArray[np.bool_]
+    common: Bunch | None
+
+
+def standardise(
+    targets: Targets, *, jointly: bool = False
+) -> tuple[Targets, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Targets with mean zero and variance one per task; and their moments.
+
+    Labels stay as they are. Jointly, mean and variance are those of all targets together.
+    """
+    values = targets.array
+    mean = targets.mean(values, jointly=jointly)
+    centred = values - targets.at(mean)
+    with np.errstate(over="ignore"):
+        var = targets.mean(centred**2, jointly=jointly)
+    if not np.isfinite(var).all():
+        raise ValueError(
+            "Y has values too large for their squares to be represented: divide Y by a constant."
+        )
+    floor = (1e2 * np.finfo(np.float64).eps * np.abs(mean)) ** 2 + np.finfo(np.float64).tiny
+    scale = np.where(var > floor, np.sqrt(var), 1.0)
+    standard = centred / targets.at(scale) * targets.at(var > floor)
+    if targets.weights is not None:
+        standard[targets.weights == 0] = 0.0
+    if targets.binary is not None:
+        binary = np.array(targets.binary)
+        mean, scale = np.where(binary, 0.0, mean), np.where(binary, 1.0, scale)
+        standard = np.where(targets.at(binary), values, standard)
+    return targets.with_array(standard), (mean, scale)
+
+
+def fit_heads(
+    settings: HeadSettings,
+    Z: NDArray[Any],
+    targets: Targets,
+    basis: SparsestBasis | None = None,
+    common: Bunch | None = None,
+) -> FittedHeads:
+    """Heads of all tasks on given components, in the units of Y.
+
+    Parameters
+    ----------
+    settings : HeadSettings
+    Z : ndarray of shape (n, m)
+    targets : Targets
+    basis : SparsestBasis, optional
+        Of "l0", where it was found on these rows.
+    common : Bunch, optional
+        Common head of other tasks, from which these deviate; fitted on these where it is wanted
+        and not given.
+    """
+    if common is None:
+        standard, (mean, scale) = standardise(targets, jointly=settings.common_head)
+    else:
+        standard, (mean, scale) = _residual_units(targets, common)
+    unit = common_scale(scale, standard)
+    components = to_tensor(Z)  # whose dtype says how far they are rounded
+    table = standard.table(components, torch.float64)
+    penalty = settings.penalty
+    if penalty.turns_components:
+        heads = solve_sparsest_heads(components, table, basis)
+    else:
+        problem = settings.problem(to_tensor(unit))
+        if common is not None:
+            problem = replace(problem, common=_in_units(common, mean[0], scale[0]))
+        heads = solve_heads(problem, components, table)
+    if not penalty.in_units_of_targets:
+        unit = np.ones_like(scale)
+    coef = heads.coef.numpy() * scale[:, None]
+    intercept = heads.intercept.numpy() * scale + mean
+    binary = np.zeros(len(scale), dtype=bool)
+    single = binary
+    if targets.binary is not None:
+        binary, single = np.array(targets.binary), one_kind(targets)
+        if settings.balanced:  # for probabilities, all labels count the same
+            intercept = intercept + calibrate_intercepts(
+                predictions(components, targets, coef, intercept), targets
+            )
+    if common is None and heads.common is not None:
+        common = _from_units(heads.common, float(mean[0]), float(scale[0]))
+    return FittedHeads(
+        coef=coef,
+        intercept=intercept,
+        alpha_max=heads.alpha_max.numpy() * unit,
+        dual_gap=heads.result.gap.numpy(),
+        tasks=targets.tasks,
+        layout=targets.layout,
+        losses=np.where(binary, "logistic", "squared_error"),
+        one_kind=single,
+        # of the deviations, where there is a head to deviate from
+        support=join_supports(
+            (coef if heads.common is None else heads.result.coef.numpy()) != 0, targets
+        ),
+        common=common,
+    )
+
+
+def predictions(
+    Z: Tensor, targets: Targets, coef: NDArray[np.float64], intercept: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Of heads on components, where the targets are: an array like that of the targets."""
+    if isinstance(targets.values, ObservedTargets):
+        where = targets.values.row, targets.values.task
+        heads = torch.from_numpy(coef), torch.from_numpy(intercept)
+        return observed_predictions(Z, *where, *heads).numpy()
+    return Z.numpy() @ coef.T + intercept
+
+
+def _residual_units(
+    targets: Targets, common: Bunch
+) -> tuple[Targets, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Targets in units of the noise about a common head."""
+    n_tasks = targets.shape[1]
+    mean, scale = np.full(n_tasks, common.intercept), np.full(n_tasks, common.noise**0.5)
+    standard = (targets.array - targets.at(mean)) / targets.at(scale)
+    if targets.weights is not None:
+        standard[targets.weights == 0] = 0.0
+    return targets.with_array(standard), (mean, scale)
+
+
+def _from_units(common: CommonHead, mean: float, scale: float) -> Bunch:
+    """A common head in the units of Y."""
+    return Bunch(
+        coef=common.coef.numpy() * scale,
+        intercept=float(common.intercept) * scale + mean,
+        noise=float(common.noise) * scale**2,
+        spread=float(common.spread) * scale**2,
+        intercept_spread=float(common.intercept_spread) * scale**2,
+    )
+
+
+def _in_units(common: Bunch, mean: float, scale: float) -> CommonHead:
+    """A common head for targets from which `mean` was taken and that were divided by `scale`."""
+
+    def tensor(value: float | NDArray[np.float64]) -> Tensor:
+        return torch.as_tensor(value, dtype=torch.float64)
+
+    return CommonHead(
+        coef=tensor(common.coef / scale),
+        intercept=tensor((common.intercept - mean) / scale),
+        noise=tensor(common.noise / scale**2),
+        spread=tensor(common.spread / scale**2),
+        intercept_spread=tensor(common.intercept_spread / scale**2),
+    )

@@ -1,0 +1,282 @@
+"""What SparseDisentangledRepresentation does in fit: encoder and training."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch.callbacks import Callback
+from torch import Tensor
+
+from sklearn_sparsedis._validation import check_device, draw_seed
+from sklearn_sparsedis._warnings import warn_caller
+from sklearn_sparsedis.basis._sparsest_heads import (
+    SparsestBasis,
+    find_sparsest_basis,
+    missing_directions,
+)
+from sklearn_sparsedis.estimators._base import Identity
+from sklearn_sparsedis.estimators._checkpoints import agree, open_record, skorch_callbacks
+from sklearn_sparsedis.estimators._encoders import check_started, new_encoder, rows_of
+from sklearn_sparsedis.estimators._representation_heads import standardise
+from sklearn_sparsedis.estimators._settings import RepresentationSettings, TrainingSettings
+from sklearn_sparsedis.inputs._losses import task_weights
+from sklearn_sparsedis.inputs._rows import Rows
+from sklearn_sparsedis.inputs._targets import Targets
+from sklearn_sparsedis.nn import Encoder, seeded
+from sklearn_sparsedis.tasks import TaskTable
+from sklearn_sparsedis.training import (
+    BilevelObjective,
+    TrainingPlan,
+    TrainingRun,
+    encode,
+    hold_out,
+    train,
+)
+
+__all__ = ["FittedEncoder", "fit_encoder", "ready_encoder"]
+
+# with fewer rows than this, "auto" spends none of them on early stopping
+MIN_ROWS_TO_HOLD_OUT = 100
+# with fewer than this, the held-out labels are worth a second training on all rows
+MIN_ROWS_TO_SPARE = 2000
+# rows of a table in a file that show what components lack
+MAX_ROWS_READ = 20_000
+# share of the steps in which training goes on from a start near its end
+CONTINUED = 1 / 3
+# whole evaluations without improvement before training stops, as a share of all of them
+PATIENCE = 15
+
+
+@dataclass(frozen=True)
+class FittedEncoder:
+    """A trained encoder on the CPU, in evaluation mode, and how its training went."""
+
+    encoder: Encoder
+    run: TrainingRun
+    basis: SparsestBasis | None = None
+
+
+def fit_encoder(
+    settings: RepresentationSettings,
+    identity: Identity,
+    X: NDArray[Any] | Rows,
+    targets: Targets,
+    started: Encoder | None,
+    *,
+    one_epoch: bool,
+    watching: Sequence[Callback] = (),
+) -> FittedEncoder:
+    """Train an encoder, from `started` where that is given; the best of `n_init` runs.
+
+    The callbacks in `watching` are told of all trainings, beside those of the settings.
+    """
+    training, penalty = settings.training, settings.heads.penalty
+    check_started(started, settings.encoder.n_components)
+    standard, _ = standardise(targets, jointly=settings.heads.common_head)
+    x = rows_of(X)
+    table = standard.table(x, x.dtype)
+    device = check_device(training.device)
+    arrays = {"X": X, **targets.arrays()}
+    drawn = agree(identity, arrays, draw_seed(training.random_state))
+    seeds = np.random.RandomState(drawn).randint(2**31 - 1, size=training.n_init)
+    plan = _plan(settings, table, device, fresh=started is None, one_epoch=one_epoch)
+    record = None if one_epoch else open_record(identity, arrays, drawn, started)
+    plan = replace(plan, record=record, callbacks=(*plan.callbacks, *watching))
+    # the same labels for all trainings, which are compared on them
+    parts = None if one_epoch else _held_out(training, table, int(seeds[0]))
+    fitted: list[tuple[float, FittedEncoder]] = []
+    for seed in seeds.tolist() if started is None else seeds[:1].tolist():
+        fitted.append(_run(settings, table, targets, started, plan, seed, parts))
+    if not penalty.convex and started is None and not one_epoch:
+        best = min(fitted, key=lambda pair: pair[0])[1]
+        fitted.append(
+            _from_sparsest_basis(settings, table, targets, best, plan, int(seeds[0]), parts)
+        )
+    best = min(fitted, key=lambda pair: pair[0])[1]
+    if not penalty.turns_components:
+        return best
+    basis = _rotate(best.encoder, table, device, int(seeds[0]), started)
+    return replace(best, basis=basis)
+
+
+def _from_sparsest_basis(
+    settings: RepresentationSettings,
+    table: TaskTable,
+    targets: Targets,
+    before: FittedEncoder,
+    plan: TrainingPlan,
+    seed: int,
+    parts: tuple[TaskTable, TaskTable] | None,
+) -> tuple[float, FittedEncoder]:
+    """Go on under a penalty with local minima, from the basis in which the heads are sparsest."""
+    turned = copy.deepcopy(before.encoder)
+    _rotate(turned, table, plan.device, seed, None)
+    plan = replace(plan, max_iter=round(CONTINUED * plan.max_iter), anneal=False)
+    loss, after = _run(settings, table, targets, turned, plan, seed, parts)
+    run = TrainingRun(
+        before.run.losses + after.run.losses,
+        before.run.held_out_losses + after.run.held_out_losses,
+        len(before.run.losses) + after.run.best_step,
+    )
+    return loss, replace(after, run=run)
+
+
+def _rotate(
+    encoder: Encoder,
+    table: TaskTable,
+    device: torch.device,
+    seed: int,
+    started: Encoder | None,
+) -> SparsestBasis | None:
+    """Turn the outputs of an encoder to the basis in which the heads are sparsest.
+
+    An encoder that has such a basis keeps it where these rows do not determine another one.
+    """
+    before, encoder.rotation = encoder.rotation, None
+    with torch.no_grad(), seeded(seed):
+        raw = encode(encoder.raw, table.X)
+    found = find_sparsest_basis(raw, table, device=device, seed=seed)
+    if found.basis.problems and started is not None and before is not None:
+        encoder.rotation = before
+        return None
+    encoder.rotate(found.matrix)
+    encoder.calibrate(raw.double() @ found.matrix.T, table.row_weights)
+    missing = _missing(table, raw)
+    if missing is None:
+        return found
+    basis = replace(found.basis, problems=(*found.basis.problems, missing))
+    return replace(found, basis=basis)
+
+
+def _missing(table: TaskTable, raw: Tensor) -> str | None:
+    """What the components lack; of a table in a file some rows tell."""
+    if isinstance(table.X, Tensor):
+        return missing_directions(table, raw)
+    chosen = torch.arange(0, len(raw), -(-len(raw) // MAX_ROWS_READ))
+    return missing_directions(table.rows(chosen), raw[chosen])
+
+
+def _run(
+    settings: RepresentationSettings,
+    table: TaskTable,
+    targets: Targets,
+    started: Encoder | None,
+    plan: TrainingPlan,
+    seed: int,
+    parts: tuple[TaskTable, TaskTable] | None,
+) -> tuple[float, FittedEncoder]:
+    """One training; its loss for the choice among several, and its outcome.
+
+    Its encoder is chosen on the second part of the table after a training on the first; without
+    parts it is the last one of a training on all.
+    """
+    with seeded(seed):
+        if parts is not None:
+            part, held_out = parts
+            objective = _objective(
+                settings, part, targets, started, seed, more_rows=plan.constant_rate
+            )
+            run = train(objective, part, plan, seed=seed, held_out=held_out)
+            loss = min(run.held_out_losses)
+            if len(table.X) < MIN_ROWS_TO_SPARE:
+                # callbacks have seen the training that chose the number of steps
+                plan = replace(plan, callbacks=(), title="again, on all labels")
+                objective = _objective(
+                    settings, table, targets, started, seed, more_rows=plan.constant_rate
+                )
+                train(objective, table, plan, seed=seed, n_steps=run.best_step)
+        else:
+            objective = _objective(
+                settings, table, targets, started, seed, more_rows=plan.constant_rate
+            )
+            run = train(objective, table, plan, seed=seed)
+            loss = np.nan
+        objective.eval()
+        if not settings.heads.penalty.convex:  # the objective tells local minima apart best
+            loss = float(objective.fit_heads(table).result.objective.mean())
+        elif np.isnan(loss) and settings.training.n_init > 1:
+            loss = float(objective.mean_loss(objective.fit_heads(table).loss))
+        else:
+            objective.calibrate(table)
+    return loss, FittedEncoder(objective.encoder, run)
+
+
+def ready_encoder(encoder: Encoder, X: NDArray[Any] | Rows, targets: Targets) -> Encoder:
+    """Copy, on the CPU, of an encoder in training, normalised on all rows."""
+    rows = targets.row_weights
+    ready = copy.deepcopy(encoder).to("cpu").eval()
+    with torch.no_grad(), seeded(0):
+        ready.calibrate(encode(ready.raw, rows_of(X)), rows)
+    return ready
+
+
+def _plan(
+    settings: RepresentationSettings,
+    table: TaskTable,
+    device: torch.device,
+    *,
+    fresh: bool,
+    one_epoch: bool,
+) -> TrainingPlan:
+    training = settings.training
+    batch_size = min(settings.batch_size, len(table.X))
+    return TrainingPlan(
+        max_iter=-(-len(table.X) // batch_size) if one_epoch else training.max_iter,
+        batch_size=batch_size,
+        tasks_per_batch=settings.tasks_per_batch,
+        query_fraction=settings.query_fraction,
+        optimizer=training.optimizer,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        device=device,
+        anneal=fresh and not one_epoch and settings.heads.penalty.annealed,
+        constant_rate=one_epoch,
+        patience=PATIENCE if training.n_iter_no_change is None else training.n_iter_no_change,
+        callbacks=skorch_callbacks(training.callbacks),
+        verbose=bool(training.verbose),
+    )
+
+
+def _held_out(
+    settings: TrainingSettings, table: TaskTable, seed: int
+) -> tuple[TaskTable, TaskTable] | None:
+    """The table without the labels that are held out, and these; warns where there are none."""
+    wanted = settings.early_stopping
+    if wanted == "auto":
+        wanted = len(table.X) >= MIN_ROWS_TO_HOLD_OUT
+    if not wanted or settings.max_iter == 0:
+        return None
+    parts = hold_out(table, settings.validation_fraction, seed)
+    if parts is None:
+        warn_caller(
+            "Training does not stop early, because no task has labels to spare for it: that takes "
+            "three labels that are not all equal, and of the labels 0 and 1 two of one kind. Add "
+            "labels, or set early_stopping=False."
+        )
+    return parts
+
+
+def _objective(
+    settings: RepresentationSettings,
+    table: TaskTable,
+    targets: Targets,
+    started: Encoder | None,
+    seed: int,
+    *,
+    more_rows: bool,
+) -> BilevelObjective:
+    if started is None:
+        encoder = new_encoder(settings.encoder, table, seed, more_rows=more_rows)
+    else:
+        encoder = copy.deepcopy(started).to(table.X.dtype)
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(True)
+    problem = settings.heads.problem(torch.ones((), dtype=torch.float64))
+    weight = task_weights(targets, balanced=problem.balanced)
+    return BilevelObjective(
+        encoder, problem, table.Y.shape[1], settings.encoder.n_components, weight
+    )

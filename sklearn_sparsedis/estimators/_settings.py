@@ -1,0 +1,292 @@
+"""What the parameters of the trained estimators say, checked and in one record for each part."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sklearn_sparsedis._validation import (
+    LARGEST_RATE,
+    check_choice,
+    check_device,
+    check_integer,
+    check_real,
+    check_sizes,
+)
+from sklearn_sparsedis._warnings import warn_caller
+from sklearn_sparsedis.estimators._checkpoints import check_callbacks
+from sklearn_sparsedis.inputs._losses import mark_labels
+from sklearn_sparsedis.inputs._outputs import number_tasks, share_supports
+from sklearn_sparsedis.inputs._targets import Targets
+from sklearn_sparsedis.nn import (
+    ENCODERS,
+    EPISODE_ENCODERS,
+    EPISODE_HEADS,
+    FewShotHead,
+    HeadProblem,
+)
+from sklearn_sparsedis.penalties import Penalty
+from sklearn_sparsedis.penalties._registry import check_penalty, penalties_with
+from sklearn_sparsedis.training import OPTIMIZERS
+
+__all__ = [
+    "EncoderSettings",
+    "EpisodeSettings",
+    "HeadSettings",
+    "RepresentationSettings",
+    "TrainingSettings",
+    "few_shot_head",
+]
+
+# a shape of images that starts with one of these and goes on with two sides has its channels first
+COMMON_CHANNELS = (1, 3, 4)
+SMALLEST_SIDE = 8
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """Heads of SparseDisentangledRepresentation; fields as its parameters.
+
+    Attributes
+    ----------
+    relative : bool
+        Whether `alpha` is a fraction of the penalty's unit.
+    balanced : bool
+        Whether the labels 0 and 1 of a task count the same in all.
+    """
+
+    penalty: Penalty
+    alpha: float
+    relative: bool
+    tol: float
+    balanced: bool
+    common_head: bool
+    loss: Any
+    task_of_output: Any
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> "HeadSettings":
+        """From the parameters of an estimator; raises for one that is not in its domain."""
+        penalty, common, mode = (params[k] for k in ("penalty", "common_head", "alpha_mode"))
+        kind = check_penalty(penalty)
+        if not isinstance(common, bool | np.bool_):
+            raise TypeError(f"common_head must be True or False, got {common!r}.")
+        if common and not kind.supports_common_head:
+            known = penalties_with(lambda penalty: penalty.supports_common_head)
+            raise ValueError(
+                f"common_head=True is not available with penalty={penalty!r}: choose {known}."
+            )
+        check_choice("alpha_mode", mode, ("absolute", "relative"))
+        if params["class_weight"] is not None:
+            check_choice("class_weight", params["class_weight"], ("balanced",), ", or None")
+        check_real("alpha", params["alpha"], 0, 1 if mode == "relative" else np.inf)
+        return cls(
+            penalty=kind,
+            alpha=params["alpha"],
+            relative=mode == "relative",
+            tol=float(params["tol"]),
+            balanced=params["class_weight"] == "balanced",
+            common_head=bool(common),
+            loss=params["loss"],
+            task_of_output=params["task_of_output"],
+        )
+
+    def targets(self, targets: Targets) -> Targets:
+        """Targets with their losses and the tasks of their columns, which must suit the heads."""
+        targets = mark_labels(targets, self.loss)
+        if targets.binary is not None:
+            self._check_labels(sum(targets.binary), len(targets.binary))
+        numbers = number_tasks(targets, self.task_of_output)
+        if numbers is None:
+            return targets
+        if not _keep_support(self.penalty):
+            raise ValueError(
+                f"penalty={self.penalty.name!r} chooses the support of every output by itself, so "
+                "that outputs of one task cannot share one: choose "
+                f"{penalties_with(_keep_support)}, or leave task_of_output None."
+            )
+        if self.common_head:
+            raise ValueError(
+                "common_head=True is not available for tasks with several outputs: the outputs of "
+                "a task do not resemble one head. Leave task_of_output None or common_head False."
+            )
+        return share_supports(targets, numbers) if self.penalty.sparse else targets
+
+    def _check_labels(self, n_labelled: int, n_tasks: int) -> None:
+        """Raise where tasks of labels 0 and 1 cannot have the loss 'logistic'."""
+        which = f"the loss 'logistic', which {n_labelled} of {n_tasks} tasks have"
+        if self.penalty.fit_labels is None:
+            known = penalties_with(lambda penalty: penalty.fit_labels is not None)
+            raise ValueError(
+                f"penalty={self.penalty.name!r} is not available with {which}: choose {known}, or "
+                "the loss 'squared_error' for all tasks."
+            )
+        if self.common_head:
+            raise ValueError(
+                f"common_head=True is not available with {which}: labels 0 and 1 may have the loss "
+                "'squared_error' as well."
+            )
+        if self.alpha == 0:
+            raise ValueError(
+                "alpha must be above 0 with the loss 'logistic': without a penalty, labels that a "
+                "head separates have no solution."
+            )
+
+    def problem(self, scale: Tensor) -> HeadProblem:
+        """Inner problem for targets that were divided by `scale`."""
+        penalty = self.penalty.trained_through
+        in_units = penalty.in_units_of_targets and not self.relative
+        return HeadProblem(
+            penalty,
+            self.alpha / scale if in_units else self.alpha,
+            self.relative,
+            self.tol,
+            balanced=self.balanced,
+            common=self.common_head,
+        )
+
+
+def _keep_support(penalty: Penalty) -> bool:
+    """Whether outputs of a task share their support, or there are no zeros to share."""
+    return penalty.fit_outputs is not None or not penalty.sparse
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Encoder of a trained estimator; fields as its parameters."""
+
+    encoder: Any
+    n_components: int
+    hidden_layer_sizes: Sequence[int]
+    input_shape: Sequence[int] | None
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any], names: Collection[str]) -> "EncoderSettings":
+        """From the parameters of an estimator that has networks of these names."""
+        found = cls(**{name: params[name] for name in cls.__dataclass_fields__})
+        encoder = found.encoder
+        check_integer("n_components", found.n_components, 1)
+        if isinstance(encoder, str) or not (isinstance(encoder, nn.Module) or callable(encoder)):
+            also = ", an nn.Module, or a callable (n_features_in, n_components) -> nn.Module"
+            check_choice("encoder", encoder, names, also)
+        check_sizes("hidden_layer_sizes", found.hidden_layer_sizes)
+        check_sizes("input_shape", found.input_shape, none="square grey images")
+        return found
+
+    def warn_channels_first(self) -> None:
+        """Warn where a shape looks like (channels, height, width)."""
+        shape = self.input_shape
+        if shape is None or len(shape) != 3:
+            return
+        first, *rest = shape
+        if first in COMMON_CHANNELS and min(rest) >= SMALLEST_SIDE and max(rest) <= 4 * min(rest):
+            warn_caller(
+                f"input_shape={tuple(shape)} means images of height {first} and width {rest[0]} "
+                f"with {rest[1]} channels, which come last. For X_first of shape (n_samples, "
+                f"{first}, {rest[0]}, {rest[1]}) pass X = numpy.moveaxis(X_first, 1, -1)"
+                f".reshape(len(X_first), -1) and input_shape=({rest[0]}, {rest[1]}, {first}).",
+            )
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Outer loop of a trained estimator; fields as its parameters."""
+
+    max_iter: int
+    learning_rate: float
+    optimizer: str
+    weight_decay: float
+    n_init: int
+    early_stopping: bool | str
+    validation_fraction: float
+    n_iter_no_change: int | None
+    callbacks: Sequence[Any] | None
+    device: str | torch.device
+    random_state: Any
+    verbose: bool
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any], *, patience: str) -> "TrainingSettings":
+        """From the parameters of an estimator; `patience` says what n_iter_no_change=None does."""
+        found = cls(**{name: params[name] for name in cls.__dataclass_fields__})
+        check_integer("max_iter", found.max_iter, 0)
+        check_real("learning_rate", found.learning_rate, 0, LARGEST_RATE, closed="right")
+        check_choice("optimizer", found.optimizer, OPTIMIZERS)
+        check_real("weight_decay", found.weight_decay, 0, LARGEST_RATE)
+        check_integer("n_init", found.n_init, 1)
+        if found.early_stopping not in (True, False, "auto"):
+            raise ValueError(
+                f'early_stopping must be True, False or "auto", got {found.early_stopping!r}.'
+            )
+        fraction = found.validation_fraction
+        check_real("validation_fraction", fraction, 0, 1, closed="neither")
+        check_integer("n_iter_no_change", found.n_iter_no_change, 1, none=patience)
+        check_real("tol", params["tol"], 0, np.inf, closed="neither")
+        check_callbacks(found.callbacks)
+        check_device(found.device)
+        return found
+
+
+@dataclass(frozen=True)
+class RepresentationSettings:
+    """All of SparseDisentangledRepresentation but what is given with each call."""
+
+    heads: HeadSettings
+    encoder: EncoderSettings
+    training: TrainingSettings
+    query_fraction: float | None
+    batch_size: int
+    tasks_per_batch: int | None
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> "RepresentationSettings":
+        """From the parameters; raises for one that is not in its domain."""
+        encoder = EncoderSettings.of(params, ENCODERS)
+        training = TrainingSettings.of(params, patience="a third of the evaluations")
+        heads = HeadSettings.of(params)
+        own = {name: params[name] for name in ("query_fraction", "batch_size", "tasks_per_batch")}
+        fraction = own["query_fraction"]
+        check_real("query_fraction", fraction, 0, 1, closed="neither", none="the same rows")
+        check_integer("batch_size", own["batch_size"], 2)
+        check_integer("tasks_per_batch", own["tasks_per_batch"], 1, none="all tasks")
+        return cls(heads, encoder, training, **own)
+
+
+@dataclass(frozen=True)
+class EpisodeSettings:
+    """All of GroupLassoSVMMetaClassifier but what is given with each call."""
+
+    head: FewShotHead
+    encoder: EncoderSettings
+    training: TrainingSettings
+    n_way: int
+    n_shot: int
+    n_query: int
+    episodes_per_batch: int
+    label_smoothing: float
+    rotations: bool
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> "EpisodeSettings":
+        """From the parameters; raises for one that is not in its domain."""
+        encoder = EncoderSettings.of(params, EPISODE_ENCODERS)
+        training = TrainingSettings.of(params, patience="10 evaluations")
+        check_choice("head", params["head"], EPISODE_HEADS)
+        check_real("group_reg", params["group_reg"], 0, np.inf, closed="left")
+        check_real("l2_reg", params["l2_reg"], 0, np.inf, closed="neither")
+        for name, least in (("n_way", 2), ("n_shot", 1), ("n_query", 1), ("episodes_per_batch", 1)):
+            check_integer(name, params[name], least)
+        check_real("label_smoothing", params["label_smoothing"], 0, 1, closed="left")
+        own = [name for name in cls.__dataclass_fields__ if name in params]
+        head = few_shot_head(params)
+        given = {name: params[name] for name in own if name not in ("head", "encoder")}
+        return cls(head=head, encoder=encoder, training=training, **given)
+
+
+def few_shot_head(params: Mapping[str, Any]) -> FewShotHead:
+    """Inner problem that the parameters of GroupLassoSVMMetaClassifier ask for."""
+    group_reg, l2_reg, tol = (float(params[name]) for name in ("group_reg", "l2_reg", "tol"))
+    return FewShotHead(params["head"], group_reg, l2_reg, tol, bool(params["fit_intercept"]))

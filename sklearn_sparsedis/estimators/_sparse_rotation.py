@@ -1,0 +1,386 @@
+"""Rotate any features to the basis in which the heads of many tasks are sparsest."""
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_sparsedis._distributed import Ranks
+from sklearn_sparsedis._validation import (
+    cast_finite,
+    check_device,
+    check_integer,
+    draw_seed,
+    unchanged_on_failure,
+)
+from sklearn_sparsedis._warnings import warn_caller
+from sklearn_sparsedis.basis._least_squares import (
+    TaskHeads,
+    Whitening,
+    fit_heads,
+    refit_from_moments,
+    refit_from_rows,
+    shared_heads,
+    whiten,
+)
+from sklearn_sparsedis.basis._moments import SharedMoments
+from sklearn_sparsedis.basis._search import HeadBasis, find_head_basis
+from sklearn_sparsedis.estimators._base import ComponentHeads, StampedEstimator
+from sklearn_sparsedis.estimators._checkpoints import agree
+from sklearn_sparsedis.inputs._arrays import check_numbers
+from sklearn_sparsedis.inputs._observations import Observations, check_observations
+from sklearn_sparsedis.inputs._rows import Rows, check_rows
+
+
+class SparseRotation(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ComponentHeads, StampedEstimator
+):
+    """Components of given features that few tasks each use: the sparsest basis of their heads.
+
+    Least-squares heads of many tasks on features F determine the latents only up to a linear map.
+    If every task uses few latents, the basis in which the heads have most zeros is the one of the
+    latents themselves [1]_, also when the latents are strongly correlated. This estimator finds it
+    after the fact, for features from anywhere: raw columns, PCA scores, a frozen network.
+
+    Parameters
+    ----------
+    n_components : int, default=None
+        Number of components. None takes as many as the heads demonstrably span
+        (`n_latents_`). Those past the rank of the features are constant zero, with a warning.
+    n_init : int, default=None
+        Random starts of the search; None takes 8 to 64, as many as a fixed budget of arithmetic
+        allows, and searches up to four times more, from half as many, until two starts have led to
+        the best basis.
+    device : str or torch.device, default="cpu"
+        Where the search runs. The heads are a small matrix: a CPU is rarely slower.
+    random_state : int, RandomState instance or None, default=None
+        Draws the starts. Pass an int for reproducible results.
+
+    Attributes
+    ----------
+    rotation_ : ndarray of shape (n_components, n_features)
+        ``transform(F) = (F - mean_) @ rotation_.T``. Components have unit variance on the training
+        rows; those with most users come first, and the sum of a component's heads is positive.
+    mixing_ : ndarray of shape (n_components, n_features)
+        ``inverse_transform(Z) = Z @ mixing_ + mean_``, the regression of F on the components.
+    mean_ : ndarray of shape (n_features,)
+        Mean of the training features.
+    coef_ : ndarray of shape (n_tasks, n_components)
+        Heads on the components, refitted by least squares on their supports.
+    intercept_ : ndarray of shape (n_tasks,)
+        Their intercepts.
+    coef_features_ : ndarray of shape (n_tasks, n_features)
+        The same heads on the features, ``coef_ @ rotation_``.
+    intercept_features_ : ndarray of shape (n_tasks,)
+        Their intercepts.
+    support_ : ndarray of bool, shape (n_tasks, n_components)
+        Which task uses which component.
+    scores_ : ndarray of shape (n_components,)
+        Evidence for each component's hyperplane: gain in log-likelihood (nats) of its heads'
+        coefficients over heads without zeros. Zero for components that were not searched for.
+    chance_ : ndarray of shape (n_components,)
+        Evidence that the component owes to having been chosen for these heads, found by
+        cross-validation over the tasks, and three nats more.
+    margin_ : ndarray of shape (n_components,)
+        Log-likelihood (nats) lost when the component gives way to its best rival.
+    stability_ : ndarray of shape (n_components,)
+        Share of bootstrap samples of the tasks that keep the component.
+    identified_ : ndarray of bool, shape (n_components,)
+        Whether the data determine the component: more evidence than chance, and stable in at
+        least four fifths of the bootstrap samples.
+    n_latents_ : int
+        How many independent directions of the features the heads use beyond their errors.
+    n_found_, n_starts_ : int
+        Random starts that led to this basis, and of all. Where it was found once only, more starts
+        may find a better one.
+    head_spectrum_ : ndarray of shape (min(n_tasks, rank of F),)
+        Singular values of the heads in units of their standard errors, over the largest value that
+        errors alone would give: `n_latents_` of them exceed one.
+    tasks_ : ndarray of shape (n_tasks,)
+        Names of the tasks in the order of `coef_`: the columns of a data frame Y, values of
+        `task_id`, or else 0, 1, 2, ...
+    n_features_in_ : int
+        Number of features seen in fit.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if they have any.
+
+    See Also
+    --------
+    sklearn.decomposition.FastICA : Independent components; loses correlated latents.
+    sklearn.decomposition.FactorAnalysis : Its ``rotation="varimax"`` is an orthogonal relative.
+
+    Notes
+    -----
+    Cost: one Gram matrix of F, then a search that does not see the rows (see
+    `solvers.solve_sparse_basis`). Tasks without enough rows for a head of their own are left out
+    of the search and get a head on the components.
+
+    Where torch.distributed is initialised, all ranks call `fit` or `partial_fit` with the same
+    data: each reads a part of the rows, their moments are added, and all end with the same model.
+    The search is the same on every rank.
+
+    References
+    ----------
+    .. [1] Lachapelle et al., "Synergies between Disentanglement and Sparsity: Generalization and
+       Identifiability in Multi-Task Learning", ICML 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_sparsedis import SparseRotation
+    >>> rng = np.random.default_rng(0)
+    >>> latents = rng.standard_normal((500, 3))
+    >>> heads = rng.standard_normal((40, 3)) * (rng.random((40, 3)) < 0.5)
+    >>> F = latents @ rng.standard_normal((3, 3))
+    >>> Y = latents @ heads.T + 0.1 * rng.standard_normal((500, 40))
+    >>> Z = SparseRotation(random_state=0).fit(F, Y).transform(F)
+    >>> bool(np.abs(np.corrcoef(latents.T, Z.T)[:3, 3:]).max(axis=0).min() > 0.99)
+    True
+    """
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        n_init: int | None = None,
+        device: str | torch.device = "cpu",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.n_init = n_init
+        self.device = device
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def fit(
+        self, F: ArrayLike, Y: ArrayLike, *, task_id: ArrayLike | None = None
+    ) -> "SparseRotation":
+        """Fit the heads, find their sparsest basis and refit them in it.
+
+        Parameters
+        ----------
+        F : array-like or dataset of shape (n_samples, n_features)
+            Features. Memory maps, HDF5 datasets, zarr arrays and the like are read in chunks.
+        Y : array-like, dataset or sparse array of shape (n_samples,) or (n_samples, n_tasks)
+            Targets; NaN, or masked in a masked array, where a task was not observed on a row. Of
+            a sparse Y (`scipy.sparse`, in the CSR, CSC or COO format) every explicit entry, also
+            of zero, is an observation, and everything else is missing. The columns of a data frame
+            name the tasks.
+        task_id : array-like of shape (n_samples,), optional
+            Long layout: the task that each row belongs to; Y is one-dimensional then.
+
+        Returns
+        -------
+        self : SparseRotation
+        """
+        with unchanged_on_failure(self):
+            rows, observed, seed = self._check(F, Y, task_id, reset=True, min_samples=2)
+            if isinstance(observed.Y, Rows) and observed.shared:
+                moments = SharedMoments.none(rows.shape[1], len(observed.tasks))
+                moments = moments.with_table(rows, observed.Y, Ranks.joined())
+                return self._fit_shared(moments, observed.tasks, seed)
+            return self._fit_apart(rows, observed, seed)
+
+    def partial_fit(self, F: ArrayLike, Y: ArrayLike) -> "SparseRotation":
+        """Continue with more rows, on which all tasks were observed.
+
+        Moments are kept and added to, and the search is run again, so that the model is the one
+        that `fit` gives on all rows since the first call or the last `fit`: its least-squares heads
+        to rounding, its basis to the accuracy with which the search converges. Give few large
+        chunks rather than many small ones.
+
+        Parameters
+        ----------
+        F : array-like or dataset of shape (n_samples, n_features)
+            Features of the new rows; at least two in the first call.
+        Y : array-like or dataset of shape (n_samples,) or (n_samples, n_tasks)
+            Targets without NaN, of the same tasks in every call; in a data frame they are matched
+            by name, otherwise by position.
+
+        Returns
+        -------
+        self : SparseRotation
+        """
+        with unchanged_on_failure(self):
+            first = not hasattr(self, "_moments")
+            if not first and self._moments is None:
+                raise ValueError(
+                    "partial_fit continues only where every task was observed on every row, but "
+                    "this model was fitted to tasks with rows of their own. Use fit, or call "
+                    "partial_fit from the start with a Y without NaN."
+                )
+            least = 2 if first else 1
+            rows, observed, seed = self._check(F, Y, None, reset=first, min_samples=least)
+            if not isinstance(observed.Y, Rows) or not observed.shared:
+                raise ValueError(
+                    "partial_fit needs every task on every row: Y has missing values. Use fit."
+                )
+            kept = None if first else self._moments
+            empty = SharedMoments.none(rows.shape[1], len(observed.tasks))
+            moments = empty if kept is None else SharedMoments(**kept)
+            moments = moments.with_table(rows, observed.Y, Ranks.joined())
+            return self._fit_shared(moments, observed.tasks, seed)
+
+    def _check(
+        self, F: ArrayLike, Y: Any, task_id: ArrayLike | None, *, reset: bool, min_samples: int
+    ) -> tuple[Rows, Observations, int]:
+        """Rows, targets and the seed of a fit, on which the ranks that share it agree."""
+        rows = check_rows(self, F, reset=reset, min_samples=min_samples)
+        self._check_parameters()
+        observed = check_observations(
+            Y,
+            len(rows),
+            task_id=task_id,
+            tasks=None if reset else self.tasks_,
+            caller=type(self).__name__,
+            ranks=Ranks.joined(),
+        )
+        names = np.array([str(task) for task in observed.tasks.tolist()])
+        arrays = {"F": rows, **observed.arrays(), "names of tasks": names}
+        return rows, observed, agree(self._identity(), arrays, draw_seed(self.random_state))
+
+    def _fit_shared(
+        self, moments: SharedMoments, tasks: NDArray[Any], seed: int
+    ) -> "SparseRotation":
+        """Everything but the rows, for tasks that share them."""
+        features = whiten(moments)
+        heads = shared_heads(features, moments)
+        basis = self._find_basis(heads, seed)
+        gram, cross = basis.rotation @ basis.rotation.T, heads.coef @ basis.rotation.T
+        coef = refit_from_moments(gram, cross, basis.unused < 0.5)
+        self._moments: dict[str, Any] | None = dict(vars(moments))
+        self._store(features, basis, tasks, coef, heads.intercept)
+        return self
+
+    def _fit_apart(self, rows: Rows, observed: Observations, seed: int) -> "SparseRotation":
+        """Fit tasks with rows of their own."""
+        ranks = Ranks.joined()
+        features = whiten(SharedMoments.none(rows.shape[1], 0).with_table(rows, ranks=ranks))
+        heads = fit_heads(features, rows, observed, ranks)
+        basis = self._find_basis(heads, seed)
+        support = basis.unused < 0.5
+        refit = refit_from_rows(features, basis.rotation, rows, observed, support, ranks)
+        self._moments = None
+        self._store(features, basis, observed.tasks, *refit)
+        return self
+
+    def _find_basis(self, heads: TaskHeads, seed: int) -> HeadBasis:
+        basis = find_head_basis(
+            heads.coef,
+            np.sqrt((heads.stderr**2).sum(axis=1) / max(heads.coef.shape[1], 1)),
+            self.n_components,
+            n_init=self.n_init,
+            device=check_device(self.device),
+            seed=seed,
+        )
+        if basis.problems:
+            warn_caller(basis.message)
+        return basis
+
+    def _check_parameters(self) -> None:
+        self._check_n_components()
+        check_integer("n_init", self.n_init, 1, none="a fixed budget of arithmetic")
+        check_device(self.device)
+
+    def _check_n_components(self) -> None:
+        """Raise unless n_components is None or between 1 and the number of features."""
+        if self.n_components is None:
+            return
+        if not isinstance(self.n_components, Integral) or self.n_components < 1:
+            raise ValueError(
+                f"n_components must be None or a positive int, got {self.n_components!r}."
+            )
+        if self.n_components > self.n_features_in_:
+            raise ValueError(
+                f"n_components={self.n_components} must not exceed the number of features, "
+                f"{self.n_features_in_}: a linear map has no more independent components."
+            )
+
+    def _store(
+        self,
+        features: Whitening,
+        basis: HeadBasis,
+        tasks: NDArray[Any],
+        coef: NDArray[Any],
+        intercept: NDArray[Any],
+    ) -> None:
+        """Set the fitted attributes; components get a positive sum of heads."""
+        rotation = basis.rotation
+        sign = np.where(coef.sum(axis=0) < 0, -1.0, 1.0)
+        white = np.zeros((len(rotation), len(features.mean)))
+        white[:, : features.rank] = rotation * sign[:, None]
+        self.mean_ = features.mean
+        self.rotation_ = white @ features.forward.T
+        self.mixing_ = np.linalg.pinv(white).T @ features.backward
+        self.coef_ = coef * sign
+        self.intercept_ = intercept
+        self.support_ = basis.unused < 0.5
+        self.scores_ = basis.scores
+        self.chance_ = basis.chance
+        self.margin_ = basis.margin
+        self.stability_ = basis.stability
+        self.identified_ = basis.identified
+        self.n_latents_ = basis.n_latents
+        self.n_found_, self.n_starts_ = basis.n_found, basis.n_starts
+        self.head_spectrum_ = basis.spectrum
+        self.tasks_ = tasks
+        self._n_features_out = len(white)
+
+    def _linear_map(self, wanted: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        check_is_fitted(self)
+        return self.rotation_, -self.rotation_ @ self.mean_
+
+    def transform(self, F: ArrayLike) -> NDArray[Any]:
+        """Components of features.
+
+        Parameters
+        ----------
+        F : array-like or dataset of shape (n_samples, n_features)
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            In the dtype of F where it is float32 or float64.
+        """
+        check_is_fitted(self)
+        rows = check_rows(self, F, reset=False)
+        Z = np.empty((len(rows), len(self.rotation_)), dtype=rows.dtype)
+        for some, block in rows.chunks():
+            Z[some] = cast_finite(
+                (block - self.mean_) @ self.rotation_.T, rows.dtype, "the components"
+            )
+        return Z
+
+    def inverse_transform(self, Z: ArrayLike) -> NDArray[Any]:
+        """Features reconstructed from components by linear regression.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+
+        Returns
+        -------
+        F : ndarray of shape (n_samples, n_features)
+            Exact where there are as many components as independent features.
+        """
+        check_is_fitted(self)
+        components = check_numbers(Z, "Z")
+        if components.shape[1] != len(self.mixing_):
+            raise ValueError(
+                f"Z has {components.shape[1]} columns, but {type(self).__name__} has "
+                f"{len(self.mixing_)} components."
+            )
+        features = components @ self.mixing_ + self.mean_
+        return cast_finite(features, components.dtype, "the features")

@@ -1,0 +1,201 @@
+"""Newton directions of the group-Lasso SVM's augmented Lagrangian, on active rows and features."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.functional import any_true, shrinkage
+from sklearn_sparsedis.solvers.group_lasso_svm._features import Features, Part, is_sparse
+from sklearn_sparsedis.solvers.group_lasso_svm._problem import lengths
+from sklearn_sparsedis.solvers.group_lasso_svm._system import (
+    Factor,
+    PivotBasis,
+    weighted_hessian,
+)
+
+# Rounds in which features that the direction would take through zero are taken out
+_ROUNDS = 4
+_CG_STEPS = 500
+# Dual systems up to this order are factored instead
+_DIRECT_ORDER = 600
+
+
+@dataclass
+class MixedRows:
+    """Rows whose dual has several nonzero entries: the others do not bend the loss.
+
+    Attributes
+    ----------
+    index : Tensor of int64, shape (r,)
+        Where they are.
+    dual : Tensor of shape (r, k)
+        Their dual points.
+    weight : Tensor of shape (r, 1)
+        Strength of the quadratic term times the weights of the samples.
+    """
+
+    index: Tensor
+    dual: Tensor
+    weight: Tensor
+
+    def __post_init__(self) -> None:
+        self.free = self.dual > 0
+        self.share = self.free / self.free.sum(1, keepdim=True)
+
+    def bend(self, T: Tensor) -> Tensor:
+        """Move (r, k) of the loss's gradient when the scores move by T (r, k)."""
+        mean = (self.share * T).sum(1, keepdim=True)
+        return self.weight * torch.where(self.free, T - mean, 0)
+
+
+@dataclass
+class Target:
+    """Where a step of block soft-thresholding in a diagonal metric leads to.
+
+    Attributes
+    ----------
+    W : Tensor of shape (m, k)
+        The point.
+    towards : Tensor of shape (m, k)
+        Point before thresholding.
+    norm, shrink : Tensor of shape (m,)
+        Its norms and the factors of its blocks.
+    metric : Tensor of shape (m,)
+        Curvature that the step assumes of each feature.
+    """
+
+    W: Tensor
+    towards: Tensor
+    norm: Tensor
+    shrink: Tensor
+    metric: Tensor
+
+    @classmethod
+    def of(cls, W: Tensor, grad: Tensor, tau: Tensor, metric: Tensor) -> "Target":
+        """Target of the step from W (m, k) against a gradient (m, k)."""
+        towards = W - grad / metric.unsqueeze(-1)
+        norm = lengths(towards)
+        shrink = shrinkage(norm, tau / metric)
+        return cls(towards * shrink.unsqueeze(-1), towards, norm, shrink, metric)
+
+
+def newton_move(
+    features: Features, rows: MixedRows, W: Tensor, target: Target, tau: Tensor, accuracy: float
+) -> Tensor:
+    """Semismooth Newton move (m, k) of the equation that W is its own target.
+
+    Features whose target is zero move there. So do those that the move would take through zero,
+    where the penalty has its kink; the move of the others is then computed anew.
+    """
+    keep = target.shrink > 0
+    part_of_move = torch.zeros_like(W)
+    for _ in range(_ROUNDS):
+        active = keep.nonzero()[:, 0]
+        system = NewtonSystem(features, rows, active, target, tau)
+        move = torch.where(keep.unsqueeze(-1), part_of_move, -W)
+        right = system.residual(W[active] - target.W[active])
+        stops = (~keep & (W != 0).any(-1)).nonzero()[:, 0]
+        if len(stops) and len(active):
+            scores = features.part(rows.index, stops).scores(move[stops])
+            right -= system.part.image(rows.bend(scores))
+        move[active] = system.solve(right, move[active], accuracy)
+        end = W + move
+        through = ((end * target.towards).sum(-1) <= 0) | ((end * W).sum(-1) < 0)
+        crosses = keep & (tau > 0) & through
+        if not any_true(crosses):
+            break
+        keep, part_of_move = keep & ~crosses, move
+    return move
+
+
+class NewtonSystem:
+    """Second derivative of the augmented Lagrangian on active features.
+
+    Parameters
+    ----------
+    features : Features
+        All of them.
+    rows : MixedRows
+        Rows that bend.
+    active : Tensor of int64, shape (p,)
+        Active features.
+    target : Target
+        Of all features.
+    tau : Tensor of shape (m,)
+        Thresholds.
+    """
+
+    def __init__(
+        self, features: Features, rows: MixedRows, active: Tensor, target: Target, tau: Tensor
+    ):
+        self.features, self.rows, self.active = features, rows, active
+        self.part: Features | Part = features.part(rows.index, active)
+        norm = target.norm[active]
+        self.shrink = target.shrink[active].unsqueeze(-1)
+        self.unit = target.towards[active] / norm.unsqueeze(-1)
+        self.curve = (tau[active] / (self.shrink[:, 0] * norm)).unsqueeze(-1)
+        self.metric = target.metric[active].unsqueeze(-1)
+
+    def residual(self, ahead: Tensor) -> Tensor:
+        """Right-hand side (p, k) for coefficients that are `ahead` of their target."""
+        along = self._along(ahead)
+        return -self.metric * ((ahead - along) / self.shrink + along)
+
+    def solve(self, right: Tensor, start: Tensor, accuracy: float) -> Tensor:
+        """Move (p, k) of the active features, from a factor where one is cheap."""
+        order = int(self.rows.free.sum()) - len(self.rows.index)
+        if not len(self.active):
+            return right
+        if not order:
+            return self._unbend(right, 1.0)
+        if order <= _DIRECT_ORDER and not is_sparse(self.features.F):
+            return self._solve_in_dual(right)
+        return self._conjugate_gradients(right, start, accuracy)
+
+    def _along(self, x: Tensor) -> Tensor:
+        return self.unit * (self.unit * x).sum(-1, keepdim=True)
+
+    def _unbend(self, x: Tensor, shift: Tensor | float) -> Tensor:
+        """Solve the system with a multiple of the identity in place of the rows' part."""
+        return (x + self.curve / shift * self._along(x)) / (shift + self.curve)
+
+    def _multiply(self, x: Tensor) -> Tensor:
+        bent = self.part.image(self.rows.bend(self.part.scores(x)))
+        return bent + x + self.curve * (x - self._along(x))
+
+    def _conjugate_gradients(self, right: Tensor, x: Tensor, accuracy: float) -> Tensor:
+        residual = right - self._multiply(x) if any_true(x != 0) else right.clone()
+        enough = accuracy**2 * float(right.square().sum())
+        search, last = torch.zeros_like(right), 1.0
+        for _ in range(_CG_STEPS):
+            if float(residual.square().sum()) <= enough:
+                break
+            scaled = self._unbend(residual, self.metric)
+            now = float((residual * scaled).sum())
+            search = scaled + now / last * search
+            image = self._multiply(search)
+            length = now / float((search * image).sum())
+            x = x + length * search
+            residual = residual - length * image
+            last = now
+        return x
+
+    def _solve_in_dual(self, right: Tensor) -> Tensor:
+        """Woodbury's formula: a system in the free coordinates of the rows."""
+        rows = self.rows
+        F = self.features.copied(rows.index, self.active).table(right.dtype)
+        basis = PivotBasis(rows.dual.unsqueeze(0))
+        index = rows.free.unsqueeze(0).gather(-1, basis.others).flatten(1).nonzero()[:, 1][None]
+        stiff = 1 + self.curve
+        bent = self.unit * (self.curve / stiff).sqrt()
+        system = weighted_hessian(F[None], bent[None], (1 / stiff).mT, basis, index)[0]
+        sample = index[0].div(basis.others.shape[-1], rounding_mode="floor")
+        same = (sample[:, None] == sample).to(right.dtype)
+        same.diagonal().mul_(2)
+        system += same / rows.weight[sample]
+        start = self._unbend(right, 1.0)
+        scores = basis.reduce((F @ start)[None])[0, index[0]]
+        pull = torch.zeros(basis.rows.shape[:2], dtype=right.dtype, device=right.device)
+        pull[0, index[0]] = Factor(system).solve(scores)
+        return start - self._unbend(F.mT @ basis.expand(pull)[0], 1.0)

@@ -1,0 +1,131 @@
+"""Local search for the basis with the sparsest heads: annealed ascent from many starts.
+
+Directions are the rows of matrices D (B, m, m), one matrix a start; they live in coordinates in
+which the heads are spherical (`Heads`), so nothing here depends on how the features were mixed.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsedis.solvers.sparse_basis._model import (
+    cached_rows,
+    em_step,
+    unused_probability,
+)
+
+# width of the spike while annealing, as a fraction of each column's root mean square
+ANNEALING = (0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01, 0.005, 0.0)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Heads in spherical coordinates.
+
+    Attributes
+    ----------
+    points : Tensor of shape (T, m)
+        Heads with ``points.T @ points / T = I``.
+    noise : Tensor of shape (T,)
+        Variance of each head's error, in units of `metric`.
+    metric : Tensor of shape (m, m)
+        The error of ``<point_t, d>`` has variance ``noise_t * d' metric d``.
+    """
+
+    points: Tensor
+    noise: Tensor
+    metric: Tensor
+
+    def part(self, index: Tensor | slice) -> "Heads":
+        """Some of the heads."""
+        return Heads(self.points[index], self.noise[index], self.metric)
+
+    def scaled(self, D: Tensor) -> Tensor:
+        """Directions (..., m) scaled so that ``d' metric d = 1``."""
+        square = ((D @ self.metric) * D).sum(-1, keepdim=True)
+        return D / square.clamp_min(torch.finfo(D.dtype).tiny).sqrt()
+
+    def coefficients(self, D: Tensor) -> Tensor:
+        """Coefficients (..., T) of all heads along directions (..., m)."""
+        return D @ self.points.T
+
+
+def replace_rows(D: Tensor, factors: Tensor) -> Tensor:
+    """One sweep of exact row updates of ``log|det D| - 1/2 sum_j d_j' V_j d_j``.
+
+    Row j becomes ``V_j^-1 D^-1 e_j`` scaled to ``d_j' V_j d_j = 1``; the inverse of D follows by
+    the Sherman-Morrison formula.
+
+    Parameters
+    ----------
+    D : Tensor of shape (B, m, m)
+    factors : Tensor of shape (B, m, m, m)
+        Cholesky factors of V_j.
+    """
+    inverse = torch.linalg.inv(D)
+    rows = list(D.unbind(1))
+    for j in range(len(rows)):
+        column = inverse.narrow(2, j, 1)
+        row = torch.cholesky_solve(column, factors.select(1, j))
+        root = (row * column).sum(1, keepdim=True).sqrt()
+        row = (row / root).mT
+        change = (row - rows[j].unsqueeze(1)) @ inverse
+        inverse = inverse - column * change / root
+        rows[j] = row.squeeze(1)
+    return torch.stack(rows, 1)
+
+
+def _weighted_moments(heads: Heads, weight: Tensor) -> Tensor:
+    """Cholesky factors of ``V_j = 1/T sum_t weight_jt h_t h_t'`` for weights (B, m, T)."""
+    n_tasks, m = heads.points.shape
+    moments = weight.new_zeros(weight.shape[0] * weight.shape[1], m * m)
+    # tasks in chunks: the outer products of all heads would need T m^2 numbers
+    step = max(1, 4_000_000 // (m * m))
+    for start in range(0, n_tasks, step):
+        length = min(step, n_tasks - start)
+        points = heads.points.narrow(0, start, length)
+        outer = (points.unsqueeze(2) * points.unsqueeze(1)).reshape(-1, m * m)
+        moments += weight.narrow(2, start, length).reshape(moments.shape[0], -1) @ outer
+    moments = moments.reshape(*weight.shape[:2], m, m) / n_tasks
+    diagonal = moments.diagonal(dim1=-2, dim2=-1)
+    eps = torch.finfo(weight.dtype).eps ** 0.6
+    jitter = torch.diag_embed(diagonal * eps + diagonal.mean(-1, keepdim=True) * eps)
+    return torch.linalg.cholesky_ex(moments + jitter)[0]
+
+
+def ascend(heads: Heads, D: Tensor, widths: tuple[float, ...], n_sweeps: int) -> Tensor:
+    """Maximise the joint likelihood by majorisation, with ever narrower spikes.
+
+    Parameters
+    ----------
+    heads : Heads
+    D : Tensor of shape (B, m, m)
+        Starts.
+    widths : tuple of float
+        Spike widths (fractions of each column's root mean square), `n_sweeps` sweeps at each.
+    n_sweeps : int
+
+    Returns
+    -------
+    Tensor of shape (B, m, m)
+        Directions, scaled by `Heads.scaled`.
+    """
+    size = cached_rows(len(D), D.shape[1] * len(heads.points), D.device)
+    return torch.cat([_ascend(heads, some, widths, n_sweeps) for some in D.split(size)])
+
+
+def _ascend(heads: Heads, D: Tensor, widths: tuple[float, ...], n_sweeps: int) -> Tensor:
+    D = heads.scaled(D)
+    square = heads.coefficients(D).pow(2).mean(-1, keepdim=True)
+    share, slab = torch.full_like(square, 0.5), 2 * square
+    for width in widths:
+        for _ in range(n_sweeps):
+            c = heads.coefficients(D)
+            spike = heads.noise + width**2 * c.pow(2).mean(-1, keepdim=True)
+            for _ in range(2):
+                share, slab = em_step(c, spike, share, slab)
+            unused = unused_probability(c, spike, share, slab)
+            weight = unused / spike + (1 - unused) / (spike + slab)
+            D = heads.scaled(replace_rows(D, _weighted_moments(heads, weight)))
+    return D
