@@ -23,7 +23,7 @@ class ImageInput(nn.Module):
     input_shape : tuple of int
         (height, width[, channels]).
     channels_first : bool
-        Whether the network gets (n, channels, height, width) instead of (n, *input_shape).
+        Whether the network gets the channels before height and width, and not after them.
     """
 
     def __init__(
