@@ -46,6 +46,7 @@ SETTINGS = [
     {"encoder": "mlp", "hidden_layer_sizes": (8,)},
     {"penalty": "l2", "encoder": "mlp", "hidden_layer_sizes": (8,)},
     {"query_fraction": 0.3},
+    {"penalty": "mcp", "query_fraction": 0.3},
 ]
 
 
