@@ -78,10 +78,11 @@ def solve_smooth(
     that a proximal step would give: a semismooth Newton method, which converges quadratically. It
     is kept where it lowers the objective. Elsewhere coordinate descent on the model gives a
     direction for a line search, beside which stands coordinate descent on a model that is an upper
-    bound of the objective; that cannot fail, so that the method always converges. Problems that
+    bound of the objective and never raises it; a problem may still need more than `max_iter` steps.
+    Problems that
     blocks of such steps leave under a loss with few curved rows go on from the solutions of easier
-    ones, with ever fewer such rows. The host looks at
-    the gaps once in two steps. Every problem takes a step, however good its start is.
+    ones, with ever fewer such rows. The host looks at the gaps once in two steps. Every problem
+    takes a step, however good its start is.
 
     The gap is that of residuals shrunk into the domain of the dual, as for the Lasso [1]_, after
     those of one sign were shrunk to balance the other ones.

@@ -17,7 +17,7 @@ __all__ = ["iterate"]
 # blocks of steps after which the local models are solved exactly
 EASY_BLOCKS = 10
 # blocks of steps after which easier problems are solved first, where there are any
-RELAXED_BLOCK = 4
+RELAXED_BLOCK = 8
 # relative gap to which easier problems are solved, and limit on the steps
 EASY_TOL = 1e-2
 EASY_ITER = 10
