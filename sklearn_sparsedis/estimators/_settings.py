@@ -71,7 +71,7 @@ class HeadSettings:
     def of(cls, params: Mapping[str, Any]) -> "HeadSettings":
         """From the parameters of an estimator; raises for one that is not in its domain."""
         penalty, common, mode = (params[k] for k in ("penalty", "common_head", "alpha_mode"))
-        kind = check_penalty(penalty)
+        kind = check_penalty(params)
         if not isinstance(common, bool | np.bool_):
             raise TypeError(f"common_head must be True or False, got {common!r}.")
         if common and not kind.supports_common_head:
@@ -138,10 +138,12 @@ class HeadSettings:
     def problem(self, scale: Tensor) -> HeadProblem:
         """Inner problem for targets that were divided by `scale`."""
         penalty = self.penalty.trained_through
-        in_units = penalty.in_units_of_targets and not self.relative
+        alpha: Tensor | float = self.alpha
+        if not self.relative:
+            penalty, alpha = penalty.in_units(self.alpha, scale)
         return HeadProblem(
             penalty,
-            self.alpha / scale if in_units else self.alpha,
+            alpha,
             self.relative,
             self.tol,
             balanced=self.balanced,

@@ -1,6 +1,6 @@
 """What training and fitting need to know of a penalty."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -30,11 +30,13 @@ class Penalty:
         more goes on from the basis in which the heads are sparsest.
     sparse : bool
         Whether solutions have zeros.
+    parameters : tuple of str
+        Those of its arguments that an estimator has as parameters of the same names.
     annealed : bool
         Whether a training starts at another strength than `alpha`: see `at`.
     in_units_of_targets : bool
-        Whether an absolute `alpha` changes with the units of the targets, as that of a norm does
-        and that of a square does not.
+        Whether the strength at which a head becomes zero changes with the units of the targets, as
+        that of a norm does and that of a square does not.
     supports_common_head : bool
         Whether it can be on deviations from a head that tasks share (`strength_of_spread`).
     turns_components : bool
@@ -47,6 +49,7 @@ class Penalty:
     """
 
     name = ""
+    parameters: tuple[str, ...] = ()
     convex = True
     sparse = True
     annealed = True
@@ -55,6 +58,10 @@ class Penalty:
     turns_components = False
     fit_labels: Callable[..., SmoothFit] | None = None
     fit_outputs: Callable[..., LeastSquaresFit] | None = None
+
+    def with_parameters(self, params: Mapping[str, Any]) -> "Penalty":
+        """The penalty of this kind that the parameters of an estimator ask for."""
+        return type(self)(**{name: params[name] for name in self.parameters})
 
     @property
     def trained_through(self) -> "Penalty":
@@ -89,6 +96,18 @@ class Penalty:
             tol, max_iter and coef_init.
         """
         raise NotImplementedError
+
+    def in_units(self, alpha: float, scale: Tensor) -> tuple["Penalty", Tensor | float]:
+        """The penalty of an absolute strength, and that strength, for targets over a scale.
+
+        Parameters
+        ----------
+        alpha : float
+            For the targets as they are.
+        scale : Tensor of shape (T,)
+            By which the targets of each task were divided.
+        """
+        return self, alpha / scale if self.in_units_of_targets else alpha
 
     def at(self, progress: float) -> tuple["Penalty", float]:
         """Penalty of the heads after a share of the training, and its least relative strength.

@@ -1,6 +1,6 @@
 """Penalties by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sklearn_sparsedis.penalties._base import Penalty
@@ -15,8 +15,9 @@ __all__ = ["PENALTIES", "check_penalty", "penalties_with"]
 PENALTIES: dict[str, Penalty] = {kind.name: kind() for kind in (L0, L1, L2, MCP)}
 
 
-def check_penalty(penalty: Any) -> Penalty:
-    """The penalty that an estimator's parameter stands for: one of PENALTIES, or an object."""
+def check_penalty(params: Mapping[str, Any]) -> Penalty:
+    """The penalty that the parameters of an estimator stand for: one of PENALTIES, or an object."""
+    penalty = params["penalty"]
     if isinstance(penalty, Penalty):
         return penalty
     if not isinstance(penalty, str) or penalty not in PENALTIES:
@@ -24,7 +25,7 @@ def check_penalty(penalty: Any) -> Penalty:
             f"penalty must be one of {penalties_with(lambda _: True, ', ')}, or an instance of a "
             f"subclass of penalties.Penalty, got {penalty!r}."
         )
-    return PENALTIES[penalty]
+    return PENALTIES[penalty].with_parameters(params)
 
 
 def penalties_with(have: Callable[[Penalty], bool], join: str = " or ") -> str:

@@ -1,6 +1,7 @@
 """What the solver of smooth losses needs to know of a penalty."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import NamedTuple, Protocol
 
 import torch
@@ -157,10 +158,10 @@ class ElasticNet:
     l1_ratio: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.l1_ratio <= 1:
+        if not (isinstance(self.l1_ratio, Real) and 0 < self.l1_ratio <= 1):
             raise ValueError(
                 f"l1_ratio must be above 0 and at most 1, got {self.l1_ratio!r}: for 0 take the "
-                "ridge penalty, L2."
+                "penalty l2."
             )
 
     def _strengths(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
