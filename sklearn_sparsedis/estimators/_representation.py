@@ -87,8 +87,9 @@ class SparseDisentangledRepresentation(
         their channels last; square and grey for "conv" by default. A module of yours gets rows as
         they are if it takes them, and otherwise, where this is given, what its first layer wants:
         images (n, channels, height, width), as `nn.Conv2d` does, or (n, height, width[, channels]).
-    penalty : {"l0", "l1", "l2", "mcp"}, default="l1"
-        ||w||_1, ||w||_2^2 / 2, or the minimax concave penalty, which starts as "l1" and does not
+    penalty : {"elasticnet", "l0", "l1", "l2", "mcp"}, default="l1"
+        ||w||_1, ||w||_2^2 / 2, "elasticnet" between the two (`l1_ratio`), or the minimax concave
+        penalty, which starts as "l1" and does not
         shrink large coefficients (`functional.mcp_penalty`, gamma = 2). It has many local minima:
         the training goes on once more from the basis of "l0", for a third of the steps, and the
         lower objective is kept. With "l0" the encoder is
@@ -101,13 +102,15 @@ class SparseDisentangledRepresentation(
     alpha_mode : {"relative", "absolute"}, default="relative"
         Whether alpha is in [0, 1] as a fraction of `alpha_max_`, or in the units of the objective
         above.
+    l1_ratio : float in (0, 1], default=0.5
+        Share of "l1" in the penalty "elasticnet": l1_ratio ||w||_1 + (1 - l1_ratio) ||w||_2^2 / 2.
     common_head : bool, default=False
         Whether the heads are deviations from one head that all tasks share,
         :math:`w_t = w_0 + v_t, b_t = b_0 + c_t`, with the penalty on :math:`v_t` and intercepts
         shrunk towards :math:`b_0`: for tasks that resemble one another and have targets in the
         same units, above all small ones. A relative alpha is raised where a task has so few labels
         that the spread of the deviations between tasks supports no weaker penalty. For the
-        penalties "l1" and "l2" and the squared error.
+        penalties "l1", "l2" and "elasticnet", and the squared error.
     task_of_output : sequence of int or str, one a column of Y, or None, default=None
         The task that each column is an output of; with None every column is a task. The outputs of
         a task, in units of their standard deviations, share their support: with "l1" the penalty
@@ -120,8 +123,8 @@ class SparseDisentangledRepresentation(
         Loss of the tasks; a sequence has one a task, a mapping from names of tasks leaves those
         that it does not name with "squared_error". "logistic" is for labels 0 and 1: above, the
         mean log-loss of the log-odds g(x) w_t + b_t takes the place of the squared error, and
-        `predict` gives the probability of 1; for the penalties "l1" and "l2". "auto" takes it for
-        tasks of which all labels are 0 or 1 and both occur.
+        `predict` gives the probability of 1; for the penalties "l1", "l2" and "elasticnet". "auto"
+        takes it for tasks of which all labels are 0 or 1 and both occur.
     class_weight : {"balanced"} or None, default=None
         "balanced" weighs the labels of each logistic task so that 0 and 1 count the same in all.
         Intercepts are then fitted again with the labels as they are, so that predictions stay
@@ -189,9 +192,9 @@ class SparseDisentangledRepresentation(
     losses_ : ndarray of str, shape (n_tasks,)
         "squared_error" or "logistic".
     alpha_max_ : ndarray of shape (n_tasks,)
-        Unit of a relative alpha: for "l1" and "mcp" the smallest alpha for which a Lasso head
-        is zero, for "l0" and "l2" the mean variance of the components, for "l2" with "logistic"
-        times that of the label.
+        Unit of a relative alpha: for "l1", "elasticnet" and "mcp" the smallest alpha for which a
+        head is zero, with "mcp" a Lasso head, for "l0" and "l2" the mean variance of the
+        components, for "l2" with "logistic" times that of the label.
     dual_gap_ : ndarray of shape (n_tasks,)
         Relative duality gap of each head; for "mcp" the relative gain of the best change of one
         coefficient (`solvers.solve_mcp_gram`), for "l0" the gap of least squares on the support.
@@ -257,6 +260,7 @@ class SparseDisentangledRepresentation(
         penalty: str = "l1",
         alpha: float = 0.05,
         alpha_mode: str = "relative",
+        l1_ratio: float = 0.5,
         common_head: bool = False,
         task_of_output: Sequence[Any] | NDArray[Any] | None = None,
         loss: str | Sequence[str] | Mapping[Any, str] = "squared_error",
@@ -286,6 +290,7 @@ class SparseDisentangledRepresentation(
         self.penalty = penalty
         self.alpha = alpha
         self.alpha_mode = alpha_mode
+        self.l1_ratio = l1_ratio
         self.common_head = common_head
         self.task_of_output = task_of_output
         self.loss = loss

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sklearn_sparsedis.penalties._base import Penalty
+from sklearn_sparsedis.penalties._elastic_net import ElasticNet
 from sklearn_sparsedis.penalties._l0 import L0
 from sklearn_sparsedis.penalties._l1 import L1
 from sklearn_sparsedis.penalties._l2 import L2
@@ -12,7 +13,7 @@ from sklearn_sparsedis.penalties._mcp import MCP
 __all__ = ["PENALTIES", "check_penalty", "penalties_with"]
 
 # what an estimator takes by name
-PENALTIES: dict[str, Penalty] = {kind.name: kind() for kind in (L0, L1, L2, MCP)}
+PENALTIES: dict[str, Penalty] = {kind.name: kind() for kind in (L0, L1, L2, MCP, ElasticNet)}
 
 
 def check_penalty(params: Mapping[str, Any]) -> Penalty:

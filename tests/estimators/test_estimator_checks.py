@@ -16,6 +16,9 @@ ESTIMATORS = [
         3, penalty="l0", hidden_layer_sizes=(20,), max_iter=30, device="cpu", random_state=0
     ),
     SparseDisentangledRepresentation(
+        3, penalty="elasticnet", hidden_layer_sizes=(20,), max_iter=30, device="cpu", random_state=0
+    ),
+    SparseDisentangledRepresentation(
         3, common_head=True, hidden_layer_sizes=(20,), max_iter=30, device="cpu", random_state=0
     ),
     # the values of most checks are no labels; those that are get logistic heads
