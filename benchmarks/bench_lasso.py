@@ -21,8 +21,9 @@ from sklearn.linear_model import Lasso
 
 from benchmarks._common import Skip, command, require, seconds
 from sklearn_sparsedis.functional import centred_gram, lasso_alpha_max, lasso_duality_gap
-from sklearn_sparsedis.implicit import LEAST_SQUARES, lasso
-from sklearn_sparsedis.solvers import LEAST_SQUARES_SOLVERS, solve_lasso
+from sklearn_sparsedis.implicit import lasso
+from sklearn_sparsedis.penalties import PENALTIES
+from sklearn_sparsedis.solvers import solve_lasso
 
 SIZES = [(64, 50, 6), (512, 50, 6), (64, 50, 20), (512, 50, 20), (64, 200, 100), (512, 200, 100)]
 TRAINING_SIZES = [(100, 6), (100, 10), (200, 10), (200, 20)]
@@ -204,13 +205,13 @@ def training_step(T, m, penalty):
     Y = W @ Z.T + 0.3 * torch.randn(T, 1000, generator=g)
     before = centred_gram(Z, Y)[:3]
     alpha = 0.1 * lasso_alpha_max(before[1])
-    start = LEAST_SQUARES_SOLVERS[penalty](*before, alpha).coef
+    start = PENALTIES[penalty].fit(*before, alpha).coef
     moved = Z + 0.01 * torch.randn(1000, m, generator=g)
     gram, corr, y_sq = centred_gram(moved, Y)[:3]
     gram, corr = gram.requires_grad_(), corr.requires_grad_()
 
     def run():
-        coef, _, result = LEAST_SQUARES[penalty](gram, corr, y_sq, alpha, coef_init=start)
+        coef, _, result = PENALTIES[penalty].fit(gram, corr, y_sq, alpha, coef_init=start)
         torch.autograd.grad(coef.sum(), [gram, corr])
         return result
 
@@ -246,7 +247,7 @@ def problem_rows(options):
 def training_rows(options):
     """Rows of the second table."""
     for size in options.training_sizes:
-        for penalty in LEAST_SQUARES:
+        for penalty in ("l1", "l2", "mcp", "elasticnet"):
             run = training_step(*size, penalty)
             result = run()
             times = [milliseconds(run) for _ in range(20 * options.rounds)]

@@ -17,14 +17,7 @@ from sklearn_sparsedis.implicit._smooth_loss import (
     logistic_ridge_fit,
 )
 
-# differentiable solution of each penalty on Gram statistics, all with one signature
-LEAST_SQUARES = {"l1": lasso_gram, "l2": ridge_gram, "mcp": mcp_gram}
-# the same for labels, as functions of features, labels and strengths
-LOGISTIC = {"l1": logistic_lasso_fit, "l2": logistic_ridge_fit}
-
 __all__ = [
-    "LEAST_SQUARES",
-    "LOGISTIC",
     "LeastSquaresFit",
     "SmoothFit",
     "fit_smooth",

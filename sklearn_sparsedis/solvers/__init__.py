@@ -29,19 +29,12 @@ from sklearn_sparsedis.solvers.smooth_loss import (
 )
 from sklearn_sparsedis.solvers.sparse_basis import SparseBasisResult, solve_sparse_basis
 
-# solver of each penalty on Gram statistics, all with one signature
-LEAST_SQUARES_SOLVERS = {"l1": solve_lasso_gram, "l2": solve_ridge_gram, "mcp": solve_mcp_gram}
-# solver of each penalty for labels, all with one signature
-LOGISTIC_SOLVERS = {"l1": solve_logistic_lasso, "l2": solve_logistic_ridge}
-
 __all__ = [
     "ElasticNet",
     "GAMMA",
     "HuberLoss",
     "L1",
     "L2",
-    "LEAST_SQUARES_SOLVERS",
-    "LOGISTIC_SOLVERS",
     "LogisticLoss",
     "SolveResult",
     "SparseBasisResult",

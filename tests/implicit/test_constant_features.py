@@ -6,11 +6,12 @@ import torch
 
 from sklearn_sparsedis.functional import centred_gram
 from sklearn_sparsedis.implicit import (
-    LEAST_SQUARES,
-    LOGISTIC,
     group_lasso_svm_result,
+    logistic_lasso_fit,
+    logistic_ridge_fit,
     multitask_lasso_gram,
 )
+from sklearn_sparsedis.penalties import PENALTIES
 from sklearn_sparsedis.solvers import least_squares_on, select_support
 
 T, N, M, Q = 3, 9, 5, 2
@@ -38,14 +39,14 @@ def statistics(dtype, outputs, *, shared):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("share", [0.0, 1e-17, 1e-3])
-@pytest.mark.parametrize("name", [*LEAST_SQUARES, "multitask"])
+@pytest.mark.parametrize("name", ["elasticnet", "l1", "l2", "mcp", "multitask"])
 def test_gram_statistics(name, share, shared, dtype):
     (gram, corr, y_sq), constant = statistics(dtype, Q, shared=shared)
     fit = multitask_lasso_gram
     if name != "multitask":
-        corr, y_sq, fit = corr[..., 0], y_sq[:, 0], LEAST_SQUARES[name]
+        corr, y_sq, fit = corr[..., 0], y_sq[:, 0], PENALTIES[name].fit
     for start in (None, torch.ones_like(corr)):
-        found = fit(gram, corr, y_sq, share, coef_init=start)
+        found = fit(gram, corr, y_sq, corr.new_full((T,), share), coef_init=start)
         assert (found.coef[constant] == 0).all()
         assert found.coef.isfinite().all()
         # no more than least squares on the rows can ask for
@@ -61,8 +62,8 @@ def test_gram_statistics(name, share, shared, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("alpha", [1e-20, 1e-3])
-@pytest.mark.parametrize("penalty", list(LOGISTIC))
-def test_logistic(penalty, alpha, shared, dtype):
+@pytest.mark.parametrize("fit", [logistic_lasso_fit, logistic_ridge_fit])
+def test_logistic(fit, alpha, shared, dtype):
     """Each problem has rows of its own, on which some features are constants."""
     Z = 3 + normal(T, N, M)
     Z = torch.where(CONSTANT[:, None], Z[:, :1], Z)
@@ -75,7 +76,7 @@ def test_logistic(penalty, alpha, shared, dtype):
     # without overlap of the labels there is no solution at such a small penalty
     strength = torch.where(CONSTANT.all(-1), alpha, 0.05).to(dtype)
     for start in (None, torch.ones(T, M, dtype=dtype)):
-        found = LOGISTIC[penalty](Z, y, strength, sample_weight=weight, coef_init=start)
+        found = fit(Z, y, strength, sample_weight=weight, coef_init=start)
         assert (found.coef[CONSTANT] == 0).all()
         assert found.result.converged.all()
         np.testing.assert_allclose(found.intercept[1].detach(), np.log(4 / 5), rtol=1e-4)

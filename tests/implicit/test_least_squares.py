@@ -7,11 +7,12 @@ from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 from torch.autograd import gradcheck
 
 from sklearn_sparsedis.functional import _support, centred_gram, lasso_alpha_max
-from sklearn_sparsedis.implicit import LEAST_SQUARES, lasso, ridge
+from sklearn_sparsedis.implicit import lasso, lasso_gram, ridge
+from sklearn_sparsedis.penalties import PENALTIES as BY_NAME
 
 CASES = ["alpha_zero", "n50_m6", "n_lt_m"]
 SOLUTIONS = {"l1": lasso, "l2": ridge}
-PENALTIES = sorted(LEAST_SQUARES)
+PENALTIES = sorted(name for name, kind in BY_NAME.items() if kind.trained_through == kind)
 
 
 def problem(T=3, n=15, m=6, seed=0):
@@ -52,7 +53,7 @@ def test_gradcheck_on_one_shared_design(penalty, weights):
 
     def solution(Z, y, alpha):
         gram, corr, y_sq, _, _ = centred_gram(Z, y, weight)
-        return LEAST_SQUARES[penalty](gram, corr, y_sq, alpha, tol=1e-14).coef
+        return BY_NAME[penalty].fit(gram, corr, y_sq, alpha, tol=1e-14).coef
 
     assert gradcheck(solution, (Z.detach()[0].requires_grad_(), y, alpha))
 
@@ -121,7 +122,7 @@ def test_gradcheck_on_gram_statistics(penalty, layout):
     gram = statistics.gram[None] if layout == "one" else statistics.gram
 
     def fit(half, corr, y_sq, alpha):  # the matrix stays symmetric
-        return LEAST_SQUARES[penalty](half + half.mT, corr, y_sq, alpha, tol=1e-14)[:2]
+        return BY_NAME[penalty].fit(half + half.mT, corr, y_sq, alpha, tol=1e-14)[:2]
 
     args = (gram / 2, statistics.corr, statistics.y_sq, alpha)
     args = [x.detach().clone().requires_grad_() for x in args]
@@ -134,7 +135,7 @@ def test_gradcheck_on_gram_statistics(penalty, layout):
 def test_loss_is_half_the_mean_squared_error_without_the_penalty(penalty):
     Z, y, alpha = (x.detach() for x in problem())
     statistics = centred_gram(Z, y, centre=False)
-    coef, loss, _ = LEAST_SQUARES[penalty](*statistics[:3], alpha, tol=1e-14)
+    coef, loss, _ = BY_NAME[penalty].fit(*statistics[:3], alpha, tol=1e-14)
     residual = y - (Z @ coef[..., None])[..., 0]
     np.testing.assert_allclose(loss, 0.5 * residual.square().mean(-1), rtol=1e-12)
 
@@ -146,8 +147,8 @@ def test_a_warm_solve_is_the_cold_one_where_supports_change_and_where_systems_ar
     start[2] = 0
     gram, corr, y_sq, _, _ = centred_gram(Z, y)
     corr.requires_grad_()
-    cold = LEAST_SQUARES["l1"](gram, corr, y_sq, alpha, tol=1e-13)
-    warm = LEAST_SQUARES["l1"](gram, corr, y_sq, alpha, tol=1e-13, coef_init=start)
+    cold = lasso_gram(gram, corr, y_sq, alpha, tol=1e-13)
+    warm = lasso_gram(gram, corr, y_sq, alpha, tol=1e-13, coef_init=start)
     assert warm.result.converged.all()
     np.testing.assert_allclose(warm.loss.detach(), cold.loss.detach(), rtol=1e-11)
     gradients = [torch.autograd.grad(fit.loss.sum(), corr)[0] for fit in (cold, warm)]
@@ -175,7 +176,7 @@ def test_strength_may_depend_on_the_statistics():
 
     def solution(Z, y):
         gram, corr, y_sq, _, _ = centred_gram(Z, y)
-        return LEAST_SQUARES["l1"](gram, corr, y_sq, 0.3 * lasso_alpha_max(corr), tol=1e-14).coef
+        return lasso_gram(gram, corr, y_sq, 0.3 * lasso_alpha_max(corr), tol=1e-14).coef
 
     assert gradcheck(solution, (Z, y))
 

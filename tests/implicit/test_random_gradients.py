@@ -11,9 +11,10 @@ from torch.linalg import vector_norm
 
 from sklearn_sparsedis.functional import centred_gram
 from sklearn_sparsedis.implicit import (
-    LOGISTIC,
     lasso,
     lasso_gram,
+    logistic_lasso_fit,
+    logistic_ridge_fit,
     mcp_gram,
     multitask_lasso,
     ridge_gram,
@@ -91,14 +92,14 @@ def multitask_problem(draw):
     return Z, lambda Z, tol: multitask_lasso(Z, Y, alpha, tol=tol)
 
 
-def logistic_problem(penalty):
+def logistic_problem(fit):
     def make(draw):
         Z, share = draw.design()
         score = Z @ draw.normal(Z.shape[1])
         y = (score / score.std() + 0.5 * draw.normal(len(Z)) > 0).double()
         y[0], y[1] = 0, 1
         alpha = share * (Z.T @ (y - y.mean())).abs().max() / len(Z)
-        return Z, lambda Z, tol: LOGISTIC[penalty](Z, y, alpha, tol=tol).coef
+        return Z, lambda Z, tol: fit(Z, y, alpha, tol=tol).coef
 
     return make
 
@@ -128,8 +129,8 @@ PROBLEMS = {
     "ridge": gram_problem(ridge_gram),
     "mcp": mcp_problem,
     "multitask_lasso": multitask_problem,
-    "logistic l1": logistic_problem("l1"),
-    "logistic l2": logistic_problem("l2"),
+    "logistic l1": logistic_problem(logistic_lasso_fit),
+    "logistic l2": logistic_problem(logistic_ridge_fit),
     "group_lasso_svm": svm_problem,
 }
 

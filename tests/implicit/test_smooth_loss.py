@@ -7,10 +7,12 @@ from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 from torch.autograd import gradcheck
 
 from sklearn_sparsedis.functional import logistic_alpha_max, logistic_loss
-from sklearn_sparsedis.implicit import LOGISTIC, logistic_lasso
-from sklearn_sparsedis.solvers import LOGISTIC_SOLVERS
+from sklearn_sparsedis.implicit import logistic_lasso, logistic_lasso_fit, logistic_ridge_fit
+from sklearn_sparsedis.solvers import solve_logistic_lasso, solve_logistic_ridge
 
-PENALTIES = sorted(LOGISTIC)
+FITS = {"l1": logistic_lasso_fit, "l2": logistic_ridge_fit}
+SOLVERS = {"l1": solve_logistic_lasso, "l2": solve_logistic_ridge}
+PENALTIES = sorted(FITS)
 
 
 def problem(T=3, n=12, m=3, seed=0, shared=False):
@@ -33,7 +35,7 @@ def test_gradcheck(penalty, shared, weights):
 
     def fit(Z, y, alpha, weight):
         weight = None if weights is None else weight
-        return LOGISTIC[penalty](Z, y, alpha, sample_weight=weight, tol=1e-13)[:3]
+        return FITS[penalty](Z, y, alpha, sample_weight=weight, tol=1e-13)[:3]
 
     inputs = [*problem(T=2, n=10, shared=shared), weight]
     assert (fit(*inputs)[0] != 0).any()
@@ -44,7 +46,7 @@ def test_gradcheck(penalty, shared, weights):
 def test_gradcheck_of_one_output_where_labels_are_labels(output):
     Z, y, alpha = problem(T=1)
     y = y.detach().round()
-    assert gradcheck(lambda Z, a: LOGISTIC["l1"](Z, y, a, tol=1e-13)[output], (Z, alpha))
+    assert gradcheck(lambda Z, a: logistic_lasso_fit(Z, y, a, tol=1e-13)[output], (Z, alpha))
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -52,7 +54,7 @@ def test_broadcast_design_gets_the_sum_of_the_gradients(penalty):
     Z, y, alpha = problem(shared=True)
     found = []
     for design in (Z, Z[None], Z.expand(3, 12, 3)):
-        fit = LOGISTIC[penalty](design, y, alpha, tol=1e-13)
+        fit = FITS[penalty](design, y, alpha, tol=1e-13)
         outer = fit.coef.square().sum() + fit.intercept.sum() + fit.loss.sum()
         found.append(torch.autograd.grad(outer, Z)[0])
     np.testing.assert_allclose(found[1], found[0], atol=1e-12)
@@ -62,8 +64,8 @@ def test_broadcast_design_gets_the_sum_of_the_gradients(penalty):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_solution_loss_and_certificate_are_the_solvers(penalty):
     Z, y, alpha = problem()
-    fit = LOGISTIC[penalty](Z, y, alpha, tol=1e-10)
-    result = LOGISTIC_SOLVERS[penalty](Z, y, alpha, tol=1e-10)
+    fit = FITS[penalty](Z, y, alpha, tol=1e-10)
+    result = SOLVERS[penalty](Z, y, alpha, tol=1e-10)
     np.testing.assert_array_equal(fit.coef.detach(), result.coef)
     np.testing.assert_array_equal(fit.intercept.detach(), result.intercept)
     np.testing.assert_array_equal(fit.result.gap, result.gap)
@@ -76,8 +78,8 @@ def test_solution_loss_and_certificate_are_the_solvers(penalty):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_far_from_the_origin_the_gradient_is_the_same(penalty):
     Z, y, alpha = problem()
-    near = LOGISTIC[penalty](Z, y, alpha, tol=1e-14)
-    far = LOGISTIC[penalty](Z + 100, y, alpha, tol=1e-14)
+    near = FITS[penalty](Z, y, alpha, tol=1e-14)
+    far = FITS[penalty](Z + 100, y, alpha, tol=1e-14)
     shifted = far.intercept + 100 * far.coef.sum(-1)
     found = torch.autograd.grad(far.coef.square().sum() + shifted.sin().sum(), [Z, y, alpha])
     outer = near.coef.square().sum() + near.intercept.sin().sum()
@@ -91,7 +93,7 @@ def test_labels_of_one_kind_have_constant_solutions(penalty):
     y = y.detach().round()
     y[1] = 1
     weight = torch.ones(3, 12).double().requires_grad_()
-    fit = LOGISTIC[penalty](Z, y, alpha, sample_weight=weight)
+    fit = FITS[penalty](Z, y, alpha, sample_weight=weight)
     outer = fit.coef[1].sum() + fit.intercept[1] + fit.loss[1]
     assert all((g == 0).all() for g in torch.autograd.grad(outer, [Z, alpha, weight]))
 
@@ -126,10 +128,10 @@ def test_singular_support_gives_the_gradient_of_least_norm():
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_float32_derivatives_are_near_those_of_float64(penalty):
     inputs = problem(n=40)
-    exact = LOGISTIC[penalty](*inputs, tol=1e-13)
+    exact = FITS[penalty](*inputs, tol=1e-13)
     expected = torch.autograd.grad(exact.coef.square().sum(), inputs)
     single = [x.detach().float().requires_grad_() for x in inputs]
-    found = LOGISTIC[penalty](*single, tol=1e-7)
+    found = FITS[penalty](*single, tol=1e-7)
     found = torch.autograd.grad(found.coef.square().sum(), single)
     for a, b in zip(found, expected, strict=True):
         assert a.dtype == torch.float32
@@ -146,7 +148,7 @@ def test_backward_stays_on_the_device_and_never_looks(penalty, shared):
         y, alpha = fake_cuda(5, 30, requires_grad=True), fake_cuda(5, requires_grad=True)
         weight = fake_cuda(5, 30, requires_grad=True)
         start = {"coef_init": fake_cuda(5, 6), "intercept_init": fake_cuda(5)}
-        fit = LOGISTIC[penalty](Z, y, alpha, sample_weight=weight, **start)
+        fit = FITS[penalty](Z, y, alpha, sample_weight=weight, **start)
         looks = counter.count
         (fit.coef.sum() + fit.intercept.sum() + fit.loss.sum()).backward()
         for leaf in (Z, y, alpha, weight):
@@ -157,4 +159,4 @@ def test_backward_stays_on_the_device_and_never_looks(penalty, shared):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_unknown_options_are_refused(penalty):
     with pytest.raises(TypeError, match="tolerance"):
-        LOGISTIC[penalty](*problem(), tolerance=1e-3)
+        FITS[penalty](*problem(), tolerance=1e-3)

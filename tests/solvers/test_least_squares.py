@@ -8,13 +8,15 @@ from sklearn.linear_model import Lasso, Ridge
 
 from sklearn_sparsedis.functional import _support, centred_gram, lasso_alpha_max
 from sklearn_sparsedis.solvers import (
-    LEAST_SQUARES_SOLVERS,
     solve_lasso,
     solve_lasso_gram,
+    solve_mcp_gram,
     solve_ridge,
+    solve_ridge_gram,
 )
 
-PENALTIES = sorted(LEAST_SQUARES_SOLVERS)
+SOLVERS = {"l1": solve_lasso_gram, "l2": solve_ridge_gram, "mcp": solve_mcp_gram}
+PENALTIES = sorted(SOLVERS)
 CASES = ["alpha_ge_max", "alpha_zero", "collinear", "n50_m6", "n_lt_m"]
 
 
@@ -70,7 +72,7 @@ def test_gap_bounds_the_distance_to_the_optimum():
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_batched_equals_looped_and_one_gram_serves_all(penalty):
     Z, y, alpha = problems()
-    solve = LEAST_SQUARES_SOLVERS[penalty]
+    solve = SOLVERS[penalty]
     shared_design = centred_gram(Z[0], y)
     batched = solve(*shared_design[:3], alpha, tol=1e-12)
     for t in range(len(y)):
@@ -140,7 +142,7 @@ def test_stays_on_the_device_and_looks_once_a_block(shared_design):
 def test_every_layout_of_the_gram_matrix_is_taken(penalty):
     Z, y, alpha = problems(T=6)
     gram, corr, y_sq = centred_gram(Z[0], y)[:3]
-    solve = LEAST_SQUARES_SOLVERS[penalty]
+    solve = SOLVERS[penalty]
     expected = solve(gram, corr, y_sq, alpha, tol=1e-12)
     for layout in (gram[None], gram.expand(6, 8, 8)):
         found = solve(layout, corr, y_sq, alpha, tol=1e-12)
@@ -155,7 +157,7 @@ def test_every_layout_of_the_gram_matrix_is_taken(penalty):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_no_problem_is_no_problem(penalty):
     Z, y, alpha = problems(T=0)
-    result = LEAST_SQUARES_SOLVERS[penalty](*centred_gram(Z, y)[:3], alpha)
+    result = SOLVERS[penalty](*centred_gram(Z, y)[:3], alpha)
     assert result.coef.shape == (0, 8)
 
 
@@ -209,7 +211,7 @@ def test_a_tolerance_out_of_reach_ends_with_the_honest_gap():
 def test_nan_stays_in_its_problem_and_is_not_converged(penalty):
     Z, y, alpha = problems()
     y[2, 0] = torch.nan
-    solve = LEAST_SQUARES_SOLVERS[penalty]
+    solve = SOLVERS[penalty]
     for design in (Z, Z[0]):
         result = solve(*centred_gram(design, y)[:3], alpha)
         good = torch.arange(len(y)) != 2
@@ -220,7 +222,7 @@ def test_nan_stays_in_its_problem_and_is_not_converged(penalty):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_without_penalty_the_solution_has_least_norm(penalty):
     Z, y, _ = problems(n=6, m=10)
-    solve = LEAST_SQUARES_SOLVERS[penalty]
+    solve = SOLVERS[penalty]
     result = solve(*centred_gram(Z[0], y, centre=False)[:3], 0.0)
     expected = (torch.linalg.pinv(Z[0]) @ y[..., None])[..., 0]
     np.testing.assert_allclose(result.coef, expected, atol=1e-8)

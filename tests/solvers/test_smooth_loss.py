@@ -7,10 +7,11 @@ from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_sparsedis.functional import logistic_alpha_max, logistic_loss
-from sklearn_sparsedis.solvers import LOGISTIC_SOLVERS, solve_logistic_lasso
+from sklearn_sparsedis.solvers import solve_logistic_lasso, solve_logistic_ridge
 from sklearn_sparsedis.solvers.smooth_loss import _steps as steps
 
-PENALTIES = sorted(LOGISTIC_SOLVERS)
+SOLVERS = {"l1": solve_logistic_lasso, "l2": solve_logistic_ridge}
+PENALTIES = sorted(SOLVERS)
 
 
 def problems(T=6, n=80, m=8, seed=0, rate=-1.0, dtype=torch.float64):
@@ -37,7 +38,7 @@ def test_solutions_are_scikit_learns(penalty, weighted):
     Z, y, alpha = problems()
     weight = torch.rand(y.shape, generator=torch.Generator().manual_seed(1)).double()
     weight = weight if weighted else torch.ones_like(y)
-    result = LOGISTIC_SOLVERS[penalty](Z, y, alpha, sample_weight=weight, tol=1e-13)
+    result = SOLVERS[penalty](Z, y, alpha, sample_weight=weight, tol=1e-13)
     assert result.converged.all()
     for t in range(len(Z)):
         C = 1 / float(alpha[t] * weight[t].sum())
@@ -52,7 +53,7 @@ def test_solutions_are_scikit_learns(penalty, weighted):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_objective_is_the_definition_and_the_gap_bounds_the_distance_to_the_optimum(penalty):
     Z, y, alpha = problems()
-    solve = LOGISTIC_SOLVERS[penalty]
+    solve = SOLVERS[penalty]
     best = solve(Z, y, alpha, tol=1e-13)
     found = objective(Z, y, alpha, best.coef, best.intercept, penalty)
     np.testing.assert_allclose(best.objective, found, rtol=1e-13)
@@ -72,7 +73,7 @@ def test_objective_is_the_definition_and_the_gap_bounds_the_distance_to_the_opti
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_stationarity(penalty):
     Z, y, alpha = problems(n=40, m=60)
-    result = LOGISTIC_SOLVERS[penalty](Z, y, alpha, tol=1e-12)
+    result = SOLVERS[penalty](Z, y, alpha, tol=1e-12)
     assert result.converged.all()
     score = (Z @ result.coef[..., None])[..., 0] + result.intercept[:, None]
     residual = (y - torch.sigmoid(score)) / 40
@@ -92,7 +93,7 @@ def test_stationarity(penalty):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_batches_of_any_shape_and_one_design_for_all(penalty):
     Z, y, alpha = problems()
-    solve = LOGISTIC_SOLVERS[penalty]
+    solve = SOLVERS[penalty]
     shared = solve(Z[0], y, alpha, tol=1e-12)
     for t in range(6):
         alone = solve(Z[0], y[t], alpha[t], tol=1e-12)
@@ -140,14 +141,14 @@ def test_labels_of_one_kind_have_a_constant_head_of_half_a_row(penalty):
     weight[3] = 0
     start = {"coef_init": torch.ones(6, 8), "intercept_init": torch.ones(6)}
     for more in ({}, start):
-        result = LOGISTIC_SOLVERS[penalty](Z, y, alpha, sample_weight=weight, **more)
+        result = SOLVERS[penalty](Z, y, alpha, sample_weight=weight, **more)
         assert result.converged.all()
         assert (result.coef[1:4] == 0).all()
         expected = torch.tensor([-161, 101, 1]).double()
         np.testing.assert_allclose(result.intercept[1:4], expected.sign() * expected.abs().log())
         assert (result.objective[1:4] == 0).all()
         assert (result.gap[1:4] == 0).all()
-    plain = LOGISTIC_SOLVERS[penalty](Z, y, alpha)
+    plain = SOLVERS[penalty](Z, y, alpha)
     np.testing.assert_allclose(plain.intercept[1:3], torch.tensor([-161, 161]).sign() * np.log(161))
 
 
@@ -157,7 +158,7 @@ def test_labels_that_a_head_separates(penalty, fraction):
     Z, _, _ = problems()
     y = (Z[..., 0] + 0.3 * Z[..., 1] > 0.2).double()
     alpha = fraction * logistic_alpha_max(Z, y)
-    result = LOGISTIC_SOLVERS[penalty](Z, y, alpha, tol=1e-9)
+    result = SOLVERS[penalty](Z, y, alpha, tol=1e-9)
     assert result.converged.all()
     score = (Z @ result.coef[..., None])[..., 0] + result.intercept[:, None]
     if fraction < 1e-3:
@@ -198,7 +199,7 @@ def test_hard_designs(kind, penalty):
     Z, y = hard(kind)
     for fraction in (2.0, 0.3, 0.01, 1e-4):
         alpha = (fraction * logistic_alpha_max(Z, y)).clamp_min(1e-9)
-        result = LOGISTIC_SOLVERS[penalty](Z, y, alpha, tol=1e-7)
+        result = SOLVERS[penalty](Z, y, alpha, tol=1e-7)
         assert result.coef.isfinite().all()
         assert result.converged.all()
         assert not (kind == "dead" and (result.coef[:, 3] != 0).any())
@@ -218,10 +219,10 @@ def test_a_hard_problem_beside_easy_ones():
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_steps_that_cannot_fail_are_enough_alone(monkeypatch, penalty):
     Z, y, alpha = problems()
-    expected = LOGISTIC_SOLVERS[penalty](Z, y, alpha, tol=1e-12)
+    expected = SOLVERS[penalty](Z, y, alpha, tol=1e-12)
     for name in ("_plain_step", "_swept_step", "_searched_step"):
         monkeypatch.setattr(steps, name, lambda problem, state: state)
-    result = LOGISTIC_SOLVERS[penalty](Z, y, alpha, tol=1e-9)
+    result = SOLVERS[penalty](Z, y, alpha, tol=1e-9)
     assert result.converged.all()
     np.testing.assert_allclose(result.objective, expected.objective, rtol=1e-8)
 
@@ -229,7 +230,7 @@ def test_steps_that_cannot_fail_are_enough_alone(monkeypatch, penalty):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_a_warm_start_needs_fewer_steps_and_is_made_better_by_one(penalty):
     Z, y, alpha = problems()
-    solve = LOGISTIC_SOLVERS[penalty]
+    solve = SOLVERS[penalty]
     cold = solve(Z, y, alpha, tol=1e-9)
     start = {"coef_init": cold.coef * 1.001, "intercept_init": cold.intercept}
     warm = solve(Z, y, alpha, tol=1e-2, **start)
@@ -243,10 +244,10 @@ def test_a_warm_start_needs_fewer_steps_and_is_made_better_by_one(penalty):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_float32_reaches_what_float32_can(penalty):
     Z, y, alpha = problems(n=200, dtype=torch.float32)
-    result = LOGISTIC_SOLVERS[penalty](Z, y, alpha, tol=1e-5)
+    result = SOLVERS[penalty](Z, y, alpha, tol=1e-5)
     assert result.coef.dtype == result.intercept.dtype == torch.float32
     assert result.converged.all()
-    exact = LOGISTIC_SOLVERS[penalty](Z.double(), y.double(), alpha.double(), tol=1e-12)
+    exact = SOLVERS[penalty](Z.double(), y.double(), alpha.double(), tol=1e-12)
     # for "l2" the gap is of second order in the distance: sqrt(1e-5)
     np.testing.assert_allclose(result.coef, exact.coef, atol={"l1": 1e-4, "l2": 5e-3}[penalty])
 
@@ -264,7 +265,7 @@ def test_nan_stays_in_its_problem_and_is_not_converged(penalty):
     Z, y, alpha = problems()
     y[2, 0] = torch.nan
     for design in (Z, Z[0]):
-        result = LOGISTIC_SOLVERS[penalty](design, y, alpha)
+        result = SOLVERS[penalty](design, y, alpha)
         good = torch.arange(6) != 2
         assert result.converged[good].all()
         assert not result.converged[2]
@@ -273,7 +274,7 @@ def test_nan_stays_in_its_problem_and_is_not_converged(penalty):
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_no_problem_is_no_problem(penalty):
     Z, y, alpha = problems(T=0)
-    result = LOGISTIC_SOLVERS[penalty](Z, y, alpha)
+    result = SOLVERS[penalty](Z, y, alpha)
     assert result.coef.shape == (0, 8)
     assert result.intercept.shape == (0,)
 
@@ -283,7 +284,7 @@ def test_no_problem_is_no_problem(penalty):
 def test_a_strength_that_is_not_positive_is_refused(penalty, alpha):
     Z, y, _ = problems()
     with pytest.raises(ValueError, match="alpha must be positive"):
-        LOGISTIC_SOLVERS[penalty](Z, y, alpha)
+        SOLVERS[penalty](Z, y, alpha)
 
 
 def test_the_loss_and_its_slope_are_exact_for_all_scores():
@@ -304,9 +305,7 @@ def test_stays_on_the_device_and_looks_once_a_block(penalty, shared, m):
         Z = fake_cuda(50, m) if shared else fake_cuda(9, 50, m)
         y, weight = fake_cuda(9, 50), fake_cuda(9, 50)
         start = {"coef_init": fake_cuda(9, m), "intercept_init": fake_cuda(9)}
-        result = LOGISTIC_SOLVERS[penalty](
-            Z, y, fake_cuda(9), sample_weight=weight, max_iter=7, **start
-        )
+        result = SOLVERS[penalty](Z, y, fake_cuda(9), sample_weight=weight, max_iter=7, **start)
         assert result.coef.device.type == result.intercept.device.type == ACCELERATOR
     # the first step, then three blocks of two
     assert counter.count == 3
@@ -316,12 +315,12 @@ def test_stays_on_the_device_and_looks_once_a_block(penalty, shared, m):
 def test_safe_steps_stay_on_the_device(monkeypatch, penalty):
     monkeypatch.setattr(steps, "EASY_BLOCKS", 0)
     with FakeTensorMode(), SyncCounter(answer=True):
-        result = LOGISTIC_SOLVERS[penalty](fake_cuda(50, 6), fake_cuda(9, 50), 0.1, max_iter=9)
+        result = SOLVERS[penalty](fake_cuda(50, 6), fake_cuda(9, 50), 0.1, max_iter=9)
         assert result.coef.device.type == ACCELERATOR
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
 def test_a_cold_start_that_is_enough_needs_one_look(penalty):
     with FakeTensorMode(), SyncCounter(answer=False) as counter:
-        LOGISTIC_SOLVERS[penalty](fake_cuda(50, 6), fake_cuda(9, 50), 0.1)
+        SOLVERS[penalty](fake_cuda(50, 6), fake_cuda(9, 50), 0.1)
     assert counter.count == 1
