@@ -21,6 +21,7 @@ from sklearn_sparsedis.estimators._group_lasso_svc import GroupLassoSVC
 from sklearn_sparsedis.estimators._meta_classifier import GroupLassoSVMMetaClassifier
 from sklearn_sparsedis.estimators._representation import SparseDisentangledRepresentation
 from sklearn_sparsedis.estimators._sparse_rotation import SparseRotation
+from sklearn_sparsedis.losses import LOSSES
 from sklearn_sparsedis.nn import (
     ENCODERS,
     EPISODE_ENCODERS,
@@ -74,7 +75,7 @@ DEVIATIONS = {
     "common_head_.intercept_spread": "finite",
 }
 REPRESENTATION = {
-    "losses_": "logistic|squared_error tasks",
+    "losses_": f"{'|'.join(sorted(LOSSES))} tasks",
     "alpha_max_": "float tasks",
     "dual_gap_": "float tasks",
     "_layout": "flat|long|wide",

@@ -8,7 +8,6 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     MultiOutputMixin,
@@ -34,6 +33,7 @@ from sklearn_sparsedis.estimators._callbacks import end_fit, fit_tasks, new_attr
 from sklearn_sparsedis.estimators._representation_heads import FittedHeads, fit_heads
 from sklearn_sparsedis.estimators._representation_training import fit_encoder, ready_encoder
 from sklearn_sparsedis.estimators._settings import HeadSettings, RepresentationSettings
+from sklearn_sparsedis.inputs._losses import respond
 from sklearn_sparsedis.inputs._observations import known_tasks
 from sklearn_sparsedis.inputs._rows import Rows, check_rows, read_or_stay
 from sklearn_sparsedis.inputs._targets import (
@@ -544,9 +544,7 @@ class SparseDisentangledRepresentation(
 
     def _predict_all(self, X: NDArray[Any] | Rows) -> NDArray[np.float64]:
         predicted = self._transform(X).astype(np.float64) @ self.coef_.T + self.intercept_
-        logistic = self.losses_ == "logistic"
-        if logistic.any():
-            predicted[:, logistic] = expit(predicted[:, logistic])
+        respond(self.losses_, predicted)
         return predicted
 
     def _predict_some(
@@ -556,8 +554,7 @@ class SparseDisentangledRepresentation(
         Z = torch.from_numpy(self._transform(X).astype(np.float64))
         heads = torch.from_numpy(self.coef_), torch.from_numpy(self.intercept_)
         predicted: NDArray[np.float64] = observed_predictions(Z, row, task, *heads).numpy()
-        logistic = (self.losses_ == "logistic")[task.numpy()]
-        predicted[logistic] = expit(predicted[logistic])
+        respond(self.losses_[task.numpy()], predicted)
         return predicted
 
     def score(

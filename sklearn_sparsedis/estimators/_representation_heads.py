@@ -12,12 +12,17 @@ from torch import Tensor
 from sklearn_sparsedis._validation import to_tensor
 from sklearn_sparsedis.basis._sparsest_heads import SparsestBasis, solve_sparsest_heads
 from sklearn_sparsedis.estimators._settings import HeadSettings
-from sklearn_sparsedis.inputs._losses import calibrate_intercepts, one_kind
+from sklearn_sparsedis.inputs._losses import (
+    calibrate_intercepts,
+    loss_names,
+    one_kind,
+    standard_units,
+)
 from sklearn_sparsedis.inputs._outputs import common_scale, join_supports
 from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.nn import CommonHead
 from sklearn_sparsedis.tasks import ObservedTargets
-from sklearn_sparsedis.training import observed_predictions, solve_heads
+from sklearn_sparsedis.training import observed_predictions, settle_losses, solve_heads
 
 __all__ = ["FittedHeads", "fit_heads", "standardise"]
 
@@ -41,29 +46,16 @@ class FittedHeads:
 def standardise(
     targets: Targets, *, jointly: bool = False
 ) -> tuple[Targets, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Targets with mean zero and variance one per task; and their moments.
+    """Targets in the units that their losses want; and these, location and scale of each task.
 
-    Labels stay as they are. Jointly, mean and variance are those of all targets together.
+    Jointly, mean and variance are those of all targets together.
     """
-    values = targets.array
-    mean = targets.mean(values, jointly=jointly)
-    centred = values - targets.at(mean)
-    with np.errstate(over="ignore"):
-        var = targets.mean(centred**2, jointly=jointly)
-    if not np.isfinite(var).all():
-        raise ValueError(
-            "Y has values too large for their squares to be represented: divide Y by a constant."
-        )
-    floor = (1e2 * np.finfo(np.float64).eps * np.abs(mean)) ** 2 + np.finfo(np.float64).tiny
-    scale = np.where(var > floor, np.sqrt(var), 1.0)
-    standard = centred / targets.at(scale) * targets.at(var > floor)
+    location, scale, varied = standard_units(targets, jointly=jointly)
+    centred = targets.array - targets.at(location)
+    standard = centred / targets.at(scale) * targets.at(varied)
     if targets.weights is not None:
         standard[targets.weights == 0] = 0.0
-    if targets.binary is not None:
-        binary = np.array(targets.binary)
-        mean, scale = np.where(binary, 0.0, mean), np.where(binary, 1.0, scale)
-        standard = np.where(targets.at(binary), values, standard)
-    return targets.with_array(standard), (mean, scale)
+    return targets.with_array(standard), (location, scale)
 
 
 def fit_heads(
@@ -92,7 +84,7 @@ def fit_heads(
         standard, (mean, scale) = _residual_units(targets, common)
     unit = common_scale(scale, standard)
     components = to_tensor(Z)  # whose dtype says how far they are rounded
-    table = standard.table(components, torch.float64)
+    table = settle_losses(components, standard.table(components, torch.float64))
     penalty = settings.penalty
     if penalty.turns_components:
         heads = solve_sparsest_heads(components, table, basis)
@@ -105,14 +97,11 @@ def fit_heads(
         unit = np.ones_like(scale)
     coef = heads.coef.numpy() * scale[:, None]
     intercept = heads.intercept.numpy() * scale + mean
-    binary = np.zeros(len(scale), dtype=bool)
-    single = binary
-    if targets.binary is not None:
-        binary, single = np.array(targets.binary), one_kind(targets)
-        if settings.balanced:  # for probabilities, all labels count the same
-            intercept = intercept + calibrate_intercepts(
-                predictions(components, targets, coef, intercept), targets
-            )
+    # for probabilities, all labels count the same
+    if settings.balanced and targets.losses is not None:
+        intercept = intercept + calibrate_intercepts(
+            predictions(components, targets, coef, intercept), targets
+        )
     if common is None and heads.common is not None:
         common = _from_units(heads.common, float(mean[0]), float(scale[0]))
     return FittedHeads(
@@ -122,8 +111,8 @@ def fit_heads(
         dual_gap=heads.result.gap.numpy(),
         tasks=targets.tasks,
         layout=targets.layout,
-        losses=np.where(binary, "logistic", "squared_error"),
-        one_kind=single,
+        losses=loss_names(targets),
+        one_kind=one_kind(targets),
         # of the deviations, where there is a head to deviate from
         support=join_supports(
             (coef if heads.common is None else heads.result.coef.numpy()) != 0, targets

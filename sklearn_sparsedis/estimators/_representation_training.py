@@ -34,6 +34,7 @@ from sklearn_sparsedis.training import (
     TrainingRun,
     encode,
     hold_out,
+    settle_losses,
     train,
 )
 
@@ -83,6 +84,8 @@ def fit_encoder(
     arrays = {"X": X, **targets.arrays()}
     drawn = agree(identity, arrays, draw_seed(training.random_state))
     seeds = np.random.RandomState(drawn).randint(2**31 - 1, size=training.n_init)
+    table = _settle_losses(settings, table, started, int(seeds[0]))
+    standard = replace(standard, losses=table.losses)
     plan = _plan(settings, table, device, fresh=started is None, one_epoch=one_epoch)
     record = None if one_epoch else open_record(identity, arrays, drawn, started)
     plan = replace(plan, record=record, callbacks=(*plan.callbacks, *watching))
@@ -90,17 +93,31 @@ def fit_encoder(
     parts = None if one_epoch else _held_out(training, table, int(seeds[0]))
     fitted: list[tuple[float, FittedEncoder]] = []
     for seed in seeds.tolist() if started is None else seeds[:1].tolist():
-        fitted.append(_run(settings, table, targets, started, plan, seed, parts))
+        fitted.append(_run(settings, table, standard, started, plan, seed, parts))
     if not penalty.convex and started is None and not one_epoch:
         best = min(fitted, key=lambda pair: pair[0])[1]
         fitted.append(
-            _from_sparsest_basis(settings, table, targets, best, plan, int(seeds[0]), parts)
+            _from_sparsest_basis(settings, table, standard, best, plan, int(seeds[0]), parts)
         )
     best = min(fitted, key=lambda pair: pair[0])[1]
     if not penalty.turns_components:
         return best
     basis = _rotate(best.encoder, table, device, int(seeds[0]), started)
     return replace(best, basis=basis)
+
+
+def _settle_losses(
+    settings: RepresentationSettings, table: TaskTable, started: Encoder | None, seed: int
+) -> TaskTable:
+    """The table with losses whose parameters come from targets and components at the start."""
+    if all(loss.settled for loss in table.losses or ()):
+        return table
+    some = torch.arange(0, len(table.X), -(-len(table.X) // MAX_ROWS_READ))
+    part = table.rows(some)
+    with torch.no_grad(), seeded(seed):
+        encoder = started or new_encoder(settings.encoder, table, seed, more_rows=False)
+        raw = encode(copy.deepcopy(encoder).to(part.X.dtype).raw, part.X)
+    return table._replace(losses=settle_losses(raw, part).losses)
 
 
 def _from_sparsest_basis(

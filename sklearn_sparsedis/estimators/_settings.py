@@ -18,9 +18,10 @@ from sklearn_sparsedis._validation import (
 )
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.estimators._checkpoints import check_callbacks
-from sklearn_sparsedis.inputs._losses import mark_labels
+from sklearn_sparsedis.inputs._losses import mark_losses
 from sklearn_sparsedis.inputs._outputs import number_tasks, share_supports
 from sklearn_sparsedis.inputs._targets import Targets
+from sklearn_sparsedis.losses import Loss, each_loss
 from sklearn_sparsedis.nn import (
     ENCODERS,
     EPISODE_ENCODERS,
@@ -96,9 +97,10 @@ class HeadSettings:
 
     def targets(self, targets: Targets) -> Targets:
         """Targets with their losses and the tasks of their columns, which must suit the heads."""
-        targets = mark_labels(targets, self.loss)
-        if targets.binary is not None:
-            self._check_labels(sum(targets.binary), len(targets.binary))
+        targets = mark_losses(targets, self.loss)
+        for loss, chosen in each_loss(targets.losses, targets.shape[1]):
+            if not loss.from_statistics:
+                self._check_loss(loss, int(chosen.sum()), len(chosen))
         numbers = number_tasks(targets, self.task_of_output)
         if numbers is None:
             return targets
@@ -115,24 +117,23 @@ class HeadSettings:
             )
         return share_supports(targets, numbers) if self.penalty.sparse else targets
 
-    def _check_labels(self, n_labelled: int, n_tasks: int) -> None:
-        """Raise where tasks of labels 0 and 1 cannot have the loss 'logistic'."""
-        which = f"the loss 'logistic', which {n_labelled} of {n_tasks} tasks have"
-        if self.penalty.fit_labels is None:
-            known = penalties_with(lambda penalty: penalty.fit_labels is not None)
+    def _check_loss(self, loss: Loss, n_chosen: int, n_tasks: int) -> None:
+        """Raise where tasks cannot have a loss whose heads need the rows."""
+        which = f"the loss {loss.name!r}, which {n_chosen} of {n_tasks} tasks have"
+        if self.penalty.smooth is None:
+            known = penalties_with(lambda penalty: penalty.smooth is not None)
             raise ValueError(
                 f"penalty={self.penalty.name!r} is not available with {which}: choose {known}, or "
                 "the loss 'squared_error' for all tasks."
             )
         if self.common_head:
             raise ValueError(
-                f"common_head=True is not available with {which}: labels 0 and 1 may have the loss "
-                "'squared_error' as well."
+                f"common_head=True is not available with {which}: give all tasks the loss "
+                "'squared_error', also those with labels 0 and 1."
             )
         if self.alpha == 0:
             raise ValueError(
-                "alpha must be above 0 with the loss 'logistic': without a penalty, labels that a "
-                "head separates have no solution."
+                f"alpha must be above 0 with the loss {loss.name!r}: {loss.smooth.without_penalty}"
             )
 
     def problem(self, scale: Tensor) -> HeadProblem:

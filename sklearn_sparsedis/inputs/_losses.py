@@ -10,55 +10,66 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor
 
-from sklearn_sparsedis.functional import bernoulli_entropy
 from sklearn_sparsedis.inputs._targets import Targets
+from sklearn_sparsedis.losses import LOSSES, Loss, SquaredError, each_loss, tasks_where
 
 __all__ = [
-    "LOSSES",
     "calibrate_intercepts",
-    "mark_labels",
+    "loss_names",
+    "mark_losses",
     "one_kind",
+    "respond",
+    "standard_units",
     "task_weights",
 ]
 
-LOSSES = ("auto", "logistic", "squared_error")
+# of tasks without a loss of their own, and the word for a choice by the targets
+DEFAULT, AUTO = SquaredError.name, "auto"
 # steps of Newton's method for an intercept, none longer than one
 CALIBRATION_STEPS = 200
 
 Losses = str | Sequence[str] | Mapping[Any, str]
 
 
-def mark_labels(targets: Targets, loss: Losses) -> Targets:
+def mark_losses(targets: Targets, loss: Losses) -> Targets:
     """Targets with their losses, which must suit their values."""
-    wanted = _wanted(loss, targets)
-    Y = targets.array
-    binary_values = ~targets.any((Y != 0) & (Y != 1))
-    both = targets.any(Y == 1) & targets.any(Y == 0)
-    logistic = (wanted == "logistic") | ((wanted == "auto") & binary_values & both)
-    wrong = np.flatnonzero(logistic & ~binary_values)
-    if len(wrong):
-        t = wrong[0]
-        other = _other_value(targets, t)
-        raise ValueError(
-            f"Y: the loss 'logistic' needs labels 0 and 1, but task {targets.tasks[t]} has the "
-            f"value {other:g} ({len(wrong)} of {len(wanted)} tasks have such values). Encode its "
-            "labels as 0 and 1, or give it the loss 'squared_error'."
-        )
-    if not logistic.any():
+    names = _wanted(loss, targets)
+    suited = {name: kind.suits(targets) for name, kind in LOSSES.items()} if AUTO in names else {}
+    losses = []
+    for t, name in enumerate(names):
+        fitting = (known for known, suits in suited.items() if suits[t])
+        losses.append(LOSSES[next(fitting, DEFAULT) if name == AUTO else name])
+    _check_domains(targets, losses)
+    if all(loss.name == DEFAULT for loss in losses):
         return targets
-    return replace(targets, binary=tuple(logistic.tolist()))
+    return replace(targets, losses=tuple(losses))
 
 
-def _wanted(loss: Losses, targets: Targets) -> NDArray[np.str_]:
+def _check_domains(targets: Targets, losses: Sequence[Loss]) -> None:
+    """Raise where a task has a value that its loss is not for."""
+    for loss, chosen in each_loss(losses, len(losses)):
+        outside = ~loss.allows(targets.array)
+        wrong = np.flatnonzero(chosen & targets.any(outside))
+        if len(wrong):
+            raise ValueError(
+                f"Y: the loss {loss.name!r} needs {loss.domain}, but task "
+                f"{targets.tasks[wrong[0]]} has the value {_least(targets, outside, wrong[0]):g} "
+                f"({len(wrong)} of {len(losses)} tasks have such values). {loss.remedy}, or give "
+                f"it the loss {DEFAULT!r}."
+            )
+
+
+def _wanted(loss: Losses, targets: Targets) -> list[str]:
     """The loss asked for, one a task."""
-    names, known = targets.tasks.tolist(), ", ".join(repr(name) for name in LOSSES)
+    allowed = sorted((AUTO, *LOSSES))
+    names, known = targets.tasks.tolist(), ", ".join(repr(name) for name in allowed)
     if isinstance(loss, str):
         losses = [loss] * len(names)
     elif isinstance(loss, Mapping):
         unknown = [name for name in loss if name not in names]
         if unknown and targets.layout != "long":  # in the long layout a task may have no rows
             raise ValueError(f"loss names a task that Y does not have: {unknown[0]!r}.")
-        losses = [loss.get(name, "squared_error") for name in names]
+        losses = [loss.get(name, DEFAULT) for name in names]
     else:
         losses = list(loss) if isinstance(loss, Sequence | np.ndarray) else [loss]
         if len(losses) != len(names):
@@ -67,37 +78,69 @@ def _wanted(loss: Losses, targets: Targets) -> NDArray[np.str_]:
                 f"got {loss!r} for {len(names)} tasks. In adapt, pass the loss of the new tasks."
             )
     for name in losses:
-        if not isinstance(name, str) or name not in LOSSES:
+        if not isinstance(name, str) or name not in allowed:
             raise ValueError(f"loss must be one of {known} for each task, got {name!r}.")
-    return np.array(losses, dtype=np.str_)
+    return [str(name) for name in losses]
 
 
-def _other_value(targets: Targets, task: int) -> float:
-    """The smallest value of a task's labels that is neither 0 nor 1."""
-    Y = targets.array
-    others = (Y != 0) & (Y != 1) & (targets.at(np.arange(targets.shape[1])) == task)
+def _least(targets: Targets, mask: NDArray[np.bool_], task: int) -> float:
+    """The smallest value of a task among those in a mask."""
+    chosen = mask & (targets.at(np.arange(targets.shape[1])) == task)
     if targets.weights is not None:
-        others &= targets.weights[:, None] > 0
-    return float(Y[others].min())
+        chosen &= targets.weights[:, None] > 0
+    return float(targets.array[chosen].min())
+
+
+def loss_names(targets: Targets) -> NDArray[np.str_]:
+    """The loss of each task."""
+    losses = targets.losses or (LOSSES[DEFAULT],) * targets.shape[1]
+    return np.array([loss.name for loss in losses], dtype=f"U{max(map(len, LOSSES))}")
+
+
+def respond(names: NDArray[np.str_], scores: NDArray[np.float64]) -> None:
+    """Turn scores into predictions in place, with the loss of each in the last dimension."""
+    for name in np.unique(names):
+        response = LOSSES[name].response
+        if response is not None:
+            chosen = names == name
+            scores[..., chosen] = response(scores[..., chosen])
 
 
 def one_kind(targets: Targets) -> NDArray[np.bool_]:
     """Which tasks have labels of one kind only."""
     ones, zeros = targets.any(targets.array == 1), targets.any(targets.array == 0)
-    return np.array(targets.binary, dtype=bool) & ~(ones & zeros)
+    return _have_classes(targets) & ~(ones & zeros)
+
+
+def _have_classes(targets: Targets) -> NDArray[np.bool_]:
+    return tasks_where(targets.losses, targets.shape[1], lambda loss: loss.classes)
+
+
+def standard_units(
+    targets: Targets, *, jointly: bool = False
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Location and scale of the tasks' targets, as their losses have them, and which tasks vary."""
+    n_tasks = targets.shape[1]
+    location, scale, varied = np.zeros(n_tasks), np.ones(n_tasks), np.ones(n_tasks, dtype=bool)
+    for loss, chosen in each_loss(targets.losses, n_tasks):
+        units = loss.units(targets, jointly=jointly)
+        for whole, own in zip((location, scale, varied), units, strict=True):
+            whole[chosen] = own[chosen]
+    return location, scale, varied
 
 
 def task_weights(targets: Targets, *, balanced: bool) -> Tensor | None:
     """Weights of the tasks' losses under which that of each task's best constant is one half.
 
-    It is for standardised values; a task of labels of one kind gets the weight zero.
+    It is for standardised values.
     """
-    if targets.binary is None:
+    if targets.losses is None:
         return None
-    rate = torch.from_numpy(targets.mean(targets.array)).clamp(0, 1)
-    constant = bernoulli_entropy(torch.full_like(rate, 0.5) if balanced else rate)
-    of_labels = torch.where((rate > 0) & (rate < 1), 0.5 / constant, 0.0)
-    return torch.where(torch.tensor(targets.binary), of_labels, 1.0)
+    weights = torch.ones(targets.shape[1], dtype=torch.float64)
+    for loss, chosen in each_loss(targets.losses, len(weights)):
+        own = loss.task_weights(targets, balanced=balanced)
+        weights = torch.where(torch.from_numpy(chosen), own, weights)
+    return weights
 
 
 def calibrate_intercepts(scores: NDArray[np.float64], targets: Targets) -> NDArray[np.float64]:
@@ -114,7 +157,7 @@ def calibrate_intercepts(scores: NDArray[np.float64], targets: Targets) -> NDArr
     change : ndarray of shape (n_tasks,)
         Zero for tasks that do not have labels of both kinds, or have values.
     """
-    counted = np.array(targets.binary, dtype=bool) & ~one_kind(targets)
+    counted = _have_classes(targets) & ~one_kind(targets)
     rate = targets.mean(targets.array)
     change = np.zeros(targets.shape[1])
     for _ in range(CALIBRATION_STEPS):

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from sklearn_sparsedis.inputs._targets import Targets, check_label_counts
+from sklearn_sparsedis.losses import tasks_where
 from sklearn_sparsedis.tasks import ObservedTargets
 
 __all__ = ["common_scale", "join_supports", "number_tasks", "share_supports"]
@@ -28,10 +29,12 @@ def number_tasks(targets: Targets, task_of_output: Any) -> NDArray[np.int64] | N
 def share_supports(targets: Targets, numbers: NDArray[np.int64]) -> Targets:
     """Targets, with their losses, whose columns of one number share a support."""
     shared = np.bincount(numbers)[numbers] > 1
-    labels = np.flatnonzero(shared & np.array(targets.binary or False))
-    if len(labels):
+    of_rows = tasks_where(targets.losses, len(shared), lambda loss: not loss.from_statistics)
+    wrong = np.flatnonzero(shared & of_rows)
+    if targets.losses is not None and len(wrong):
+        name, output = targets.losses[wrong[0]].name, targets.tasks[wrong[0]]
         raise ValueError(
-            f"The loss 'logistic', which output {targets.tasks[labels[0]]} has, is not available "
+            f"The loss {name!r}, which output {output} has, is not available "
             "in a task with several outputs: give it the loss 'squared_error', or a task of its "
             "own in task_of_output."
         )

@@ -1,5 +1,6 @@
 """Targets of all tasks with their weights, and what fits make of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from sklearn_sparsedis._validation import cast_finite, to_tensor
 from sklearn_sparsedis.inputs._arrays import check_numbers, column_names, match_names
 from sklearn_sparsedis.inputs._observations import Observations, check_observations, require_labels
 from sklearn_sparsedis.inputs._rows import Rows
+from sklearn_sparsedis.losses import Loss
 from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
 
 __all__ = [
@@ -38,8 +40,8 @@ class Targets:
         Name of each task.
     layout : {"flat", "wide", "long"}
         How the caller gave them: one column as (n,), a column a task, or a task id a row.
-    binary : None or tuple of bool, one a task
-        Which tasks have labels 0 and 1 with a logistic loss; None stands for none.
+    losses : None or tuple of Loss, one a task
+        None stands for squared errors.
     task_of_output : None or tuple of int, one a column
         Which columns are outputs of one task and share their support; above, a task is a column.
         These have the same weights.
@@ -49,7 +51,7 @@ class Targets:
     weights: NDArray[np.float64] | None
     tasks: NDArray[Any]
     layout: str
-    binary: tuple[bool, ...] | None = None
+    losses: tuple[Loss, ...] | None = None
     task_of_output: tuple[int, ...] | None = None
 
     @property
@@ -94,6 +96,13 @@ class Targets:
         means = array.mean(0) if self.weights is None else self.weights @ array / self.weights.sum()
         return np.full_like(means, means.mean()) if jointly else means
 
+    def apply(self, function: Callable[[Tensor, Tensor | None], Tensor]) -> NDArray[np.float64]:
+        """A function of values and weights, (T, k) each, that gives numbers of shape (c, T)."""
+        if isinstance(self.values, ObservedTargets):
+            return self.values.apply(function).numpy()
+        weights = None if self.weights is None else torch.from_numpy(self.weights)
+        return function(torch.from_numpy(self.values).T, weights).numpy()
+
     def any(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Tasks that have a label that counts where a mask like `array` is true."""
         if isinstance(self.values, ObservedTargets):
@@ -110,11 +119,12 @@ class Targets:
         else:
             Y = torch.from_numpy(values).to(dtype)
         of_rows = None if weights is None else to_tensor(weights)
-        return TaskTable(X, Y, of_rows, self.binary, self.task_of_output)
+        return TaskTable(X, Y, of_rows, self.losses, self.task_of_output)
 
     def arrays(self) -> dict[str, NDArray[Any] | None]:
         """All that makes them up, by name."""
-        losses: dict[str, NDArray[Any] | None] = {"losses": np.array(self.binary or [False])}
+        names = [loss.name for loss in self.losses or ()]
+        losses: dict[str, NDArray[Any] | None] = {"losses": np.array(names)}
         if isinstance(self.values, ObservedTargets):
             Y = self.values
             parts = {"Y": Y.value, "sample_weight": Y.weight, "rows of Y": Y.row}

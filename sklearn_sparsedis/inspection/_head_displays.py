@@ -10,9 +10,9 @@ from sklearn.linear_model import lasso_path
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_sparsedis.functional import logistic_alpha_max
 from sklearn_sparsedis.inspection._panels import panels
-from sklearn_sparsedis.solvers import solve_logistic_lasso
+from sklearn_sparsedis.losses import LOSSES, SquaredError
+from sklearn_sparsedis.solvers import L1, alpha_unit, solve_smooth
 
 __all__ = ["PathDisplay", "SupportDisplay"]
 
@@ -140,17 +140,20 @@ def _path_of_values(unit: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[A
     return alphas, coefs
 
 
-def _path_of_labels(unit: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    if not np.isin(target, (0, 1)).all():
-        raise ValueError("y must have labels 0 and 1 for the loss 'logistic'.")
+def _path_of_rows(
+    name: str, unit: NDArray[Any], target: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    loss = LOSSES[name]
+    if not loss.allows(target).all():
+        raise ValueError(f"y must have {loss.domain} for the loss {name!r}.")
     Z, y = torch.tensor(unit), torch.tensor(target, dtype=torch.float64)
+    if not loss.classes:
+        y = (y - y.mean()) / y.std(correction=0)
+    smooth = loss.settle(Z, y[None], None)[0].smooth
     # those of scikit-learn's lasso_path
-    alphas = logistic_alpha_max(Z, y) * torch.logspace(0, -3, 100, dtype=torch.float64)
-    result = solve_logistic_lasso(Z, y.expand(len(alphas), -1), alphas)
+    alphas = alpha_unit(smooth, L1(), Z, y) * torch.logspace(0, -3, 100, dtype=torch.float64)
+    result = solve_smooth(smooth, L1(), Z, y.expand(len(alphas), -1), alphas)
     return alphas.numpy(), result.coef.T.numpy()
-
-
-_PATHS = {"squared_error": _path_of_values, "logistic": _path_of_labels}
 
 
 class PathDisplay:
@@ -202,7 +205,7 @@ class PathDisplay:
         """
         check_is_fitted(estimator)
         losses = getattr(estimator, "losses_", None)
-        loss = "squared_error"
+        loss = SquaredError.name
         if losses is not None and task is not None:
             loss = dict(zip(estimator.tasks_.tolist(), losses.tolist(), strict=True)).get(
                 task, loss
@@ -234,8 +237,8 @@ class PathDisplay:
         -------
         display : PathDisplay
         """
-        if loss not in _PATHS:
-            raise ValueError(f"loss must be one of {', '.join(map(repr, _PATHS))}, got {loss!r}.")
+        if loss not in LOSSES:
+            raise ValueError(f"loss must be one of {', '.join(map(repr, LOSSES))}, got {loss!r}.")
         components = check_array(Z, input_name="Z")
         target = check_array(y, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
         if target.shape != (len(components),):
@@ -249,7 +252,10 @@ class PathDisplay:
         unit = components[seen] - components[seen].mean(0)
         deviation = unit.std(0)
         unit /= np.where(deviation > 0, deviation, 1.0)
-        alphas, coefs = _PATHS[loss](unit, target[seen])
+        if LOSSES[loss].from_statistics:
+            alphas, coefs = _path_of_values(unit, target[seen])
+        else:
+            alphas, coefs = _path_of_rows(loss, unit, target[seen])
         return cls(alphas=alphas / alphas[0], coefs=coefs, task=task).plot(ax=ax)
 
     def plot(self, ax: Any = None) -> Self:

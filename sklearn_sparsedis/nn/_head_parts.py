@@ -22,7 +22,6 @@ __all__ = [
     "own_rows",
     "per_task",
     "rounding_of",
-    "sides",
     "some_columns",
     "some_rows",
     "some_targets",
@@ -62,7 +61,7 @@ class Heads:
     coef : Tensor of shape (T, m)
     intercept : Tensor of shape (T,)
     loss : Tensor of shape (T,)
-        Half the mean squared error, or for labels the mean log-loss, on the rows of the fit.
+        Mean loss on the rows of the fit.
     alpha_max : Tensor of shape (T,)
         Unit of a relative `alpha`.
     result : SolveResult
@@ -79,7 +78,7 @@ class Heads:
     common: CommonHead | None = None
 
     def predict(self, Z: Tensor) -> Tensor:
-        """Targets of all tasks, shape (n, T); the log-odds of label 1 where targets are labels.
+        """Scores of all tasks, shape (n, T): targets, or for a logistic loss the log-odds.
 
         Parameters
         ----------
@@ -115,14 +114,6 @@ def own_rows(Z: Tensor, tasks: Tensor) -> Tensor:
 def some_rows(start: Tensor | None, tasks: Tensor) -> Tensor | None:
     """Start of the heads of some tasks."""
     return None if start is None else start.index_select(0, tasks)
-
-
-def sides(binary: tuple[bool, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Which tasks have values and which have labels."""
-    values = [t for t, label in enumerate(binary) if not label]
-    labels = [t for t, label in enumerate(binary) if label]
-    # from the host's memory, which is no synchronisation
-    return torch.tensor(values).to(device), torch.tensor(labels).to(device)
 
 
 def some_targets(Y: Tensor | HeadTargets, tasks: Tensor) -> Tensor | HeadTargets:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional import GramStatistics, centre_targets, centred_gram
 from sklearn_sparsedis.implicit import LeastSquaresFit
+from sklearn_sparsedis.losses import Loss, SquaredError, kinds_of
 from sklearn_sparsedis.nn._common_head import (
     CommonHead,
     count_labels,
@@ -16,7 +17,6 @@ from sklearn_sparsedis.nn._common_head import (
     fit_deviations,
     task_shares,
 )
-from sklearn_sparsedis.nn._head_losses import balance_classes, mean_log_loss, squared_error
 from sklearn_sparsedis.nn._head_parts import (
     Heads,
     HeadTargets,
@@ -24,13 +24,12 @@ from sklearn_sparsedis.nn._head_parts import (
     own_rows,
     per_task,
     rounding_of,
-    sides,
     some_columns,
     some_rows,
     some_targets,
     tasks_first,
 )
-from sklearn_sparsedis.nn._label_heads import fit_label_heads
+from sklearn_sparsedis.nn._row_heads import fit_row_heads
 from sklearn_sparsedis.nn._shared_supports import fit_shared_supports, have_company
 from sklearn_sparsedis.penalties import Penalty
 
@@ -42,8 +41,8 @@ class HeadProblem:
     """The inner problem: a penalised loss with an intercept that is not penalised.
 
     min_w,b 1/(2n) ||Z w + b - y||^2 + alpha * penalty(w), per task, in float64 whatever Z is:
-    the statistics are small and their conditioning decides the accuracy of the gradient. Where
-    targets are labels 0 and 1 the loss is the mean log-loss (`solvers.solve_logistic_lasso`).
+    the statistics are small and their conditioning decides the accuracy of the gradient. Tasks may
+    have another loss, whose heads need the rows (`solvers.solve_smooth`).
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ class HeadProblem:
         coef_init: Tensor | None = None,
         *,
         intercept_init: Tensor | None = None,
-        binary: tuple[bool, ...] | None = None,
+        losses: tuple[Loss, ...] | None = None,
         task_of_output: tuple[int, ...] | None = None,
         statistics: Callable[..., GramStatistics] | None = None,
     ) -> Heads:
@@ -103,22 +102,22 @@ class HeadProblem:
         coef_init : Tensor of shape (T, m), optional
             Where the solver starts.
         intercept_init : Tensor of shape (T,), optional
-            The same for tasks of labels.
-        binary : tuple of bool, one a task, optional
-            Which targets are labels; then Y is a tensor.
+            The same for tasks whose heads need their rows.
+        losses : tuple of Loss, one a task, optional
+            With losses that need the rows Y is a tensor. All squared errors by default.
         task_of_output : tuple of int, one a target, optional
             Which targets are outputs of one task: under a penalty that shares supports these have
-            one, and must have the same weights and no labels. Below, a task is a target.
+            one, and must have the same weights and squared errors. Below, a task is a target.
         statistics : callable, optional
             What stands for `functional.centred_gram` where Z is not what the heads are for, or not
-            all of it; not with labels.
+            all of it; for squared errors alone.
         """
         statistics = statistics or centred_gram
-        kinds = self._kinds(binary, task_of_output)
+        kinds = self._kinds(losses, task_of_output)
         if len(kinds) < 2:
             kind = next(iter(kinds), "values")
             return self._solve_kind(
-                kind, Z, Y, weights, coef_init, intercept_init, task_of_output, statistics
+                kind, Z, Y, weights, coef_init, intercept_init, losses, task_of_output, statistics
             )
         device = Z.device
         # from the host's memory, which is no synchronisation
@@ -131,6 +130,7 @@ class HeadProblem:
                 some_columns(weights, tasks),
                 some_rows(coef_init, tasks),
                 some_rows(intercept_init, tasks),
+                losses and tuple(losses[t] for t in kinds[kind]),
                 task_of_output and tuple(task_of_output[t] for t in kinds[kind]),
                 statistics,
             )
@@ -139,17 +139,18 @@ class HeadProblem:
         return merge_heads(heads, torch.cat(list(parts.values())).argsort())
 
     def _kinds(
-        self, binary: tuple[bool, ...] | None, task_of_output: tuple[int, ...] | None
+        self, losses: tuple[Loss, ...] | None, task_of_output: tuple[int, ...] | None
     ) -> dict[str, list[int]]:
-        """Columns with values, with labels, and of tasks with several outputs."""
-        n_columns = len(binary or task_of_output or ())
-        labels = binary or (False,) * n_columns
+        """Columns of squared errors, of tasks with several outputs, and of each other loss."""
+        n_columns = len(losses or task_of_output or ())
+        losses = losses or (SquaredError(),) * n_columns
         shared = [False] * n_columns
         if task_of_output is not None and self.penalty.fit_outputs is not None:
             shared = have_company(task_of_output)
         kinds: dict[str, list[int]] = {}
         for t in range(n_columns):
-            kind = "labels" if labels[t] else "shared" if shared[t] else "values"
+            of_values = "shared" if shared[t] else "values"
+            kind = of_values if losses[t].from_statistics else losses[t].name
             kinds.setdefault(kind, []).append(t)
         return kinds
 
@@ -161,16 +162,19 @@ class HeadProblem:
         weights: Tensor | None,
         coef_init: Tensor | None,
         intercept_init: Tensor | None,
+        losses: tuple[Loss, ...] | None,
         task_of_output: tuple[int, ...] | None,
         statistics: Callable[..., GramStatistics],
     ) -> Heads:
         if kind == "values":
             return self._solve_values(Z, Y, weights, coef_init, statistics)
-        if kind == "labels":
-            assert isinstance(Y, Tensor)  # for mypy
-            return self._solve_labels(Z, Y, weights, coef_init, intercept_init)
-        assert task_of_output is not None
-        return self._solve_shared(Z, Y, weights, coef_init, task_of_output, statistics)
+        if kind == "shared":
+            assert task_of_output is not None  # for mypy
+            return self._solve_shared(Z, Y, weights, coef_init, task_of_output, statistics)
+        assert isinstance(Y, Tensor)  # for mypy
+        assert losses is not None
+        loss = type(losses[0]).join(losses, Y.device)
+        return self._solve_rows(loss, Z, Y, weights, coef_init, intercept_init)
 
     def judge(
         self,
@@ -179,14 +183,14 @@ class HeadProblem:
         Y: Tensor,
         weights: Tensor | None = None,
         *,
-        binary: tuple[bool, ...] | None = None,
+        losses: tuple[Loss, ...] | None = None,
     ) -> Tensor:
-        """Half the mean squared error of heads on rows, or for labels the mean log-loss.
+        """Mean loss of heads on rows.
 
         Parameters
         ----------
         heads : Heads
-        Z, Y, weights, binary
+        Z, Y, weights, losses
             As in `solve`.
 
         Returns
@@ -195,25 +199,19 @@ class HeadProblem:
             Zero for tasks without labels.
         """
         predicted = heads.predict(Z)
-        if binary is None or not any(binary):
-            return 0.5 * squared_error(predicted, Y, weights)
-        if all(binary):
-            return self._log_loss(predicted, Y, weights)
-        values, labels = sides(binary, Y.device)
-        of_values = 0.5 * squared_error(
-            predicted[:, values], Y[:, values], some_columns(weights, values)
-        )
-        of_labels = self._log_loss(
-            predicted[:, labels], Y[:, labels], some_columns(weights, labels)
-        )
-        order = torch.cat([values, labels]).argsort()
-        return torch.cat([of_values, of_labels]).index_select(0, order)
-
-    def _log_loss(self, predicted: Tensor, Y: Tensor, weights: Tensor | None) -> Tensor:
-        y, weight = Y.to(predicted.dtype).T, per_task(weights)
-        if self.balanced:
-            weight = balance_classes(y, weight)
-        return mean_log_loss(predicted.T, y, weight)
+        kinds = kinds_of(losses or ()) or {SquaredError: []}
+        if len(kinds) == 1:
+            loss = next(iter(kinds)).join(losses or (), Y.device)
+            return loss.mean(predicted, Y, weights, balanced=self.balanced)
+        assert losses is not None  # for mypy
+        found = []
+        # from the host's memory, which is no synchronisation
+        parts = [torch.tensor(tasks).to(Y.device) for tasks in kinds.values()]
+        for (kind, own), tasks in zip(kinds.items(), parts, strict=True):
+            loss = kind.join([losses[t] for t in own], Y.device)
+            some = predicted[:, tasks], Y[:, tasks], some_columns(weights, tasks)
+            found.append(loss.mean(*some, balanced=self.balanced))
+        return torch.cat(found).index_select(0, torch.cat(parts).argsort())
 
     def _solve_values(
         self,
@@ -316,8 +314,9 @@ class HeadProblem:
         )
         return Heads(fit.coef, intercept, fit.loss, alpha_max, fit.result)
 
-    def _solve_labels(
+    def _solve_rows(
         self,
+        loss: Loss,
         Z: Tensor,
         Y: Tensor,
         weights: Tensor | None,
@@ -330,8 +329,9 @@ class HeadProblem:
             "coef_init": coef_init,
             "intercept_init": intercept_init,
         }
-        fit, unit = fit_label_heads(
+        fit, unit = fit_row_heads(
             self.penalty,
+            loss,
             Z.double(),
             Y.double().T,
             per_task(weights),

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from sklearn_sparsedis.implicit import LeastSquaresFit, SmoothFit
+from sklearn_sparsedis.implicit import LeastSquaresFit
+from sklearn_sparsedis.solvers.smooth_loss._penalties import Penalty as SmoothPenalty
 
 __all__ = ["Penalty"]
 
@@ -42,10 +43,9 @@ class Penalty:
     turns_components : bool
         Whether components are turned to the sparsest basis after the training, and heads are least
         squares on the supports found there.
-    fit_labels, fit_outputs : callable or None
-        Differentiable heads of tasks whose targets are labels 0 and 1, as
-        `implicit.logistic_lasso_fit` gives them, and of tasks whose outputs share a support, as
-        `implicit.multitask_lasso_gram` does; None where there are none.
+    fit_outputs : callable or None
+        Differentiable heads of tasks whose outputs share a support, as
+        `implicit.multitask_lasso_gram` gives them; None where there are none.
     """
 
     name = ""
@@ -56,12 +56,16 @@ class Penalty:
     in_units_of_targets = True
     supports_common_head = False
     turns_components = False
-    fit_labels: Callable[..., SmoothFit] | None = None
     fit_outputs: Callable[..., LeastSquaresFit] | None = None
 
     def with_parameters(self, params: Mapping[str, Any]) -> "Penalty":
         """The penalty of this kind that the parameters of an estimator ask for."""
         return type(self)(**{name: params[name] for name in self.parameters})
+
+    @property
+    def smooth(self) -> SmoothPenalty | None:
+        """What `solvers.solve_smooth` takes for it, for losses whose heads need the rows."""
+        return None
 
     @property
     def trained_through(self) -> "Penalty":
@@ -116,21 +120,6 @@ class Penalty:
         strength falls from a strong one, which finds the basis, to the one asked for.
         """
         return self, between(START_ALPHA, END_ALPHA, progress)
-
-    def unit_of_labels(self, Z: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        """As `unit`, for the mean log-loss of labels.
-
-        Parameters
-        ----------
-        Z : Tensor of shape (n, m) or (T, n, m)
-        y : Tensor of shape (T, n)
-        weight : Tensor of shape (n,) or (T, n), optional
-        """
-        raise NotImplementedError
-
-    def rounded_unit(self, deviation: float) -> float:
-        """What `unit_of_labels` comes to at most on components of a standard deviation."""
-        raise NotImplementedError
 
     def unit_of_outputs(self, corr: Tensor) -> Tensor:
         """As `unit`, for tasks of several outputs, corr of shape (T, m, q)."""

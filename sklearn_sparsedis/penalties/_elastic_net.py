@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import lasso_alpha_max
-from sklearn_sparsedis.implicit import LeastSquaresFit, SmoothFit, fit_smooth, lasso_gram
+from sklearn_sparsedis.implicit import LeastSquaresFit, lasso_gram
 from sklearn_sparsedis.penalties._base import Penalty
 from sklearn_sparsedis.solvers import ElasticNet as SmoothElasticNet
-from sklearn_sparsedis.solvers import LogisticLoss, alpha_unit
 
 __all__ = ["ElasticNet"]
 
@@ -60,17 +59,10 @@ class ElasticNet(Penalty):
         """A change of units changes the part of the norm and not that of the squares."""
         return _OfUnits(self.l1_ratio, (1 - self.l1_ratio) * alpha), alpha / scale
 
-    def unit_of_labels(self, Z: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        """Smallest strength with a head of zero."""
-        return alpha_unit(LogisticLoss(), SmoothElasticNet(self.l1_ratio), Z, y, weight)
-
-    def rounded_unit(self, deviation: float) -> float:
-        """A label deviates by one half at most from its mean."""
-        return deviation / 2 / self.l1_ratio
-
-    def fit_labels(self, Z: Tensor, y: Tensor, alpha: Tensor, **options: Any) -> SmoothFit:
-        """See `implicit.fit_smooth`."""
-        return fit_smooth(LogisticLoss(), SmoothElasticNet(self.l1_ratio), Z, y, alpha, **options)
+    @property
+    def smooth(self) -> SmoothElasticNet:
+        """Of the same share."""
+        return SmoothElasticNet(self.l1_ratio)
 
     def strength_of_spread(self, spread: Tensor) -> Tensor:
         """Of a Laplace and a normal distribution whose inverse variances sum up to that of this.

@@ -5,16 +5,15 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional import (
     lasso_alpha_max,
-    logistic_alpha_max,
     multitask_lasso_alpha_max,
 )
 from sklearn_sparsedis.implicit import (
     LeastSquaresFit,
     lasso_gram,
-    logistic_lasso_fit,
     multitask_lasso_gram,
 )
 from sklearn_sparsedis.penalties._base import Penalty
+from sklearn_sparsedis.solvers import L1 as SmoothL1
 
 __all__ = ["L1"]
 
@@ -46,15 +45,10 @@ class L1(Penalty):
 
     fit_outputs = staticmethod(multitask_lasso_gram)
 
-    def unit_of_labels(self, Z: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        """Smallest strength with a head of zero."""
-        return logistic_alpha_max(Z, y, weight)
-
-    def rounded_unit(self, deviation: float) -> float:
-        """A label deviates by one half at most from its mean."""
-        return deviation / 2
-
-    fit_labels = staticmethod(logistic_lasso_fit)
+    @property
+    def smooth(self) -> SmoothL1:
+        """Of the same name."""
+        return SmoothL1()
 
     def strength_of_spread(self, spread: Tensor) -> Tensor:
         """Of a Laplace distribution of this variance."""

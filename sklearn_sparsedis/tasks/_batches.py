@@ -161,7 +161,7 @@ class TaskBatches:
 
     def _draw_tasks(self) -> TaskBatch:
         """Tasks with rows that they were observed on."""
-        X, Y, _, binary, _ = self.table
+        X, Y, _, losses, _ = self.table
         assert isinstance(Y, ObservedTargets)  # for mypy
         tasks = self._next_tasks()
         pack, n_support = Y.pack(tasks, self.most_rows, self.generator), None
@@ -175,7 +175,7 @@ class TaskBatches:
             send(pack.weight, device).T,
             send(tasks, device),
             n_support or pack.row.shape[1],
-            binary and tuple(binary[t] for t in tasks.tolist()),
+            losses and tuple(losses[t] for t in tasks.tolist()),
             rows=send(places, device).T,
             n_needed=len(needed),
         )
@@ -198,13 +198,13 @@ class TaskBatches:
 
     def _draw(self) -> TaskBatch:
         X, Y, weights = self._rows(self._next_rows())
-        binary, task_of_output = self.table.binary, self.table.task_of_output
+        losses, task_of_output = self.table.losses, self.table.task_of_output
         tasks = torch.arange(Y.shape[1])
         if self.tasks_per_batch < self.n_tasks:
             columns = self._some_tasks(self.tasks_per_batch).tolist()
             if self.members:
                 columns = [column for task in columns for column in self.members[task]]
-            binary = binary and tuple(binary[c] for c in columns)
+            losses = losses and tuple(losses[c] for c in columns)
             task_of_output = task_of_output and tuple(task_of_output[c] for c in columns)
             tasks = send(torch.tensor(columns), Y.device)
             Y = Y[:, tasks]
@@ -213,4 +213,4 @@ class TaskBatches:
         n_support = len(Y)
         if self.query_fraction is not None:
             n_support -= min(max(round(self.query_fraction * len(Y)), 1), len(Y) - 2)
-        return TaskBatch(X, Y, weights, tasks, n_support, binary, task_of_output)
+        return TaskBatch(X, Y, weights, tasks, n_support, losses, task_of_output)

@@ -1,6 +1,6 @@
 """Targets of tasks that are observed on some of the rows each."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -198,6 +198,14 @@ class ObservedTargets:
         value = torch.where(filled, self.value[chosen], 0.0)
         weight = torch.where(filled, self.weight[chosen], 0.0)
         return Pack(tasks, self.row[chosen], value, weight)
+
+    def apply(self, function: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """A function of values and weights in packs, (T, k) each, that gives (c, T) numbers."""
+        found, order = [], []
+        for pack in self.packs(1):
+            found.append(function(pack.value, pack.weight))
+            order.append(pack.tasks)
+        return torch.cat(found, 1)[:, torch.cat(order).argsort()]
 
     def packs(self, width: int) -> Iterator[Pack]:
         """All tasks in packs of tasks with nearly as many observations.

@@ -1,10 +1,12 @@
 """Tables of rows and targets, whole and as one outer step sees them."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from sklearn_sparsedis.losses import Loss, tasks_where
 from sklearn_sparsedis.tasks._file_rows import FileRows
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._transfer import send
@@ -22,9 +24,8 @@ class TaskTable(NamedTuple):
         The latter where labels are missing or have weights of their own.
     weights : None or Tensor of shape (n,)
         Weights of rows; None with ObservedTargets, which have theirs.
-    binary : None or tuple of bool, one a task
-        Which targets are labels 0 and 1 with a logistic loss; None stands for none. The host has to
-        know.
+    losses : None or tuple of Loss, one a task
+        None stands for squared errors.
     task_of_output : None or tuple of int, one a column of Y
         Which columns are outputs of one task; with None every column is a task.
     """
@@ -32,7 +33,7 @@ class TaskTable(NamedTuple):
     X: Tensor | FileRows
     Y: Tensor | ObservedTargets
     weights: Tensor | None
-    binary: tuple[bool, ...] | None = None
+    losses: tuple[Loss, ...] | None = None
     task_of_output: tuple[int, ...] | None = None
 
     def rows(self, index: Tensor) -> "TaskTable":
@@ -55,8 +56,8 @@ class TaskTable(NamedTuple):
         """Part of the tasks of ObservedTargets, with the rows they were observed on."""
         assert isinstance(self.Y, ObservedTargets)  # for mypy
         Y = self.Y.of_tasks(tasks)
-        binary = self.binary and tuple(self.binary[t] for t in tasks.tolist())
-        return self._replace(Y=Y, binary=binary).part(Y.row.unique())
+        losses = self.losses and tuple(self.losses[t] for t in tasks.tolist())
+        return self._replace(Y=Y, losses=losses).part(Y.row.unique())
 
     def targets(self, index: Tensor) -> "TaskTable":
         """Part of the rows of the targets, with all of X."""
@@ -73,6 +74,10 @@ class TaskTable(NamedTuple):
             return self._replace(X=X)
         weights = None if self.weights is None else self.weights.to(device)
         return self._replace(X=X, Y=self.Y.to(device), weights=weights)
+
+    def which(self, condition: Callable[[Loss], bool]) -> Tensor:
+        """Tasks whose loss has a property, on the CPU, shape (n_tasks,)."""
+        return torch.from_numpy(tasks_where(self.losses, self.Y.shape[1], condition))
 
     @property
     def row_weights(self) -> Tensor | None:
@@ -98,7 +103,7 @@ class TaskBatch(NamedTuple):
     n_support : int
         The heads are fitted on the first `n_support` rows and judged on the others; on all rows
         for both when it equals their number.
-    binary, task_of_output : as in TaskTable, for these tasks
+    losses, task_of_output : as in TaskTable, for these tasks
     rows : None or Tensor of int64, shape (k, n_tasks_in_batch)
         Where every task has rows of its own: which of the n rows they are. Then Y and weights, and
         `n_support`, are those of the k places.
@@ -111,7 +116,7 @@ class TaskBatch(NamedTuple):
     weights: Tensor | None
     tasks: Tensor
     n_support: int
-    binary: tuple[bool, ...] | None = None
+    losses: tuple[Loss, ...] | None = None
     task_of_output: tuple[int, ...] | None = None
     rows: Tensor | None = None
     n_needed: int | None = None

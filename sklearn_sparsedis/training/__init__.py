@@ -20,6 +20,7 @@ from sklearn_sparsedis.training._state import TrainingRun
 from sklearn_sparsedis.training._table_heads import (
     observed_gram,
     observed_predictions,
+    settle_losses,
     solve_heads,
 )
 from sklearn_sparsedis.training._train import TrainingPlan, train
@@ -48,6 +49,7 @@ __all__ = [
     "observed_gram",
     "observed_predictions",
     "rows_at_once",
+    "settle_losses",
     "solve_heads",
     "start_linear_path",
     "train",

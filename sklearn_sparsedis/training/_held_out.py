@@ -84,9 +84,10 @@ def _spare_rows(table: TaskTable, order: Tensor) -> Tensor:
     spare = _labelled(table)
     backwards = order.flip(0)
     spare[backwards[:KEPT_LABELS]] = False
-    if table.binary is not None:
+    classes = table.which(lambda loss: loss.classes)
+    if classes.any():
         assert isinstance(table.Y, Tensor)  # for mypy
-        columns = torch.tensor(table.binary) & _varied(table)
+        columns = classes & _varied(table)
         ones = (table.Y[:, columns] > 0)[backwards].to(torch.uint8)
         for kind in (ones, 1 - ones):
             spare[backwards[kind.argmax(0)]] = False
@@ -118,10 +119,10 @@ def _spare_labels(table: TaskTable, rank: Tensor) -> Tensor:
     """Which labels their tasks do not need, shape (n_observed,), as `_spare_rows`."""
     Y = table.Y
     assert isinstance(Y, ObservedTargets)  # for mypy
-    binary = torch.tensor(table.binary or (False,) * Y.shape[1])[Y.task]
-    kept = torch.where(binary, 1, KEPT_LABELS)
+    classes = table.which(lambda loss: loss.classes)[Y.task]
+    kept = torch.where(classes, 1, KEPT_LABELS)
     # labels 0 and 1 of a task are counted apart
-    group = 2 * Y.task + (binary & (Y.value > 0))
+    group = 2 * Y.task + (classes & (Y.value > 0))
     count = torch.bincount(group)
     order = rank[Y.row].argsort()
     order = order[group[order].argsort(stable=True)]

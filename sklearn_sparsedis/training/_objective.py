@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsedis._distributed import Ranks
+from sklearn_sparsedis.losses import Loss
 from sklearn_sparsedis.nn import (
     Encoder,
     GramStatistics,
@@ -114,12 +115,12 @@ class BilevelObjective(nn.Module):
 
     def _own(self, batch: TaskBatch) -> TaskBatch:
         """This rank's tasks of a batch."""
-        part, weights, binary = self.ranks.every(), batch.weights, batch.binary
+        part, weights, losses = self.ranks.every(), batch.weights, batch.losses
         return batch._replace(
             Y=batch.Y[:, part],
             weights=weights[:, part] if weights is not None and weights.ndim == 2 else weights,
             tasks=batch.tasks[part],
-            binary=None if binary is None else binary[part],
+            losses=None if losses is None else losses[part],
             rows=None if batch.rows is None else batch.rows[:, part],
         )
 
@@ -158,13 +159,13 @@ class BilevelObjective(nn.Module):
             None if weights is None else weights[:k],
             self.coef.index_select(0, batch.tasks),
             intercept_init=self.intercept.index_select(0, batch.tasks),
-            binary=batch.binary,
+            losses=batch.losses,
             task_of_output=batch.task_of_output,
         )
         if k == len(batch.Y):
             return heads, heads.loss
         left = None if weights is None else weights[k:]
-        losses = self.training_problem.judge(heads, query, batch.Y[k:], left, binary=batch.binary)
+        losses = self.training_problem.judge(heads, query, batch.Y[k:], left, losses=batch.losses)
         return heads, losses
 
     def _remember(self, batch: TaskBatch, heads: Heads) -> None:
@@ -200,7 +201,7 @@ class BilevelObjective(nn.Module):
         """
         chosen = slice(None) if tasks is None else tasks
         start = self.coef[chosen], self.intercept[chosen]
-        if isinstance(table.Y, ObservedTargets) or any(table.binary or ()):
+        if isinstance(table.Y, ObservedTargets) or _have_rows(table.losses):
             heads = solve_heads(self.problem, self.calibrate(table), table, *start)
         else:
             heads = self.problem.solve(
@@ -257,9 +258,14 @@ def own_rows(Z: Tensor, rows: Tensor) -> Tensor:
     return Z.index_select(0, index.reshape(-1)).unflatten(0, index.shape)
 
 
+def _have_rows(losses: tuple[Loss, ...] | None) -> bool:
+    """Whether the heads of a loss need the rows."""
+    return not all(loss.from_statistics for loss in losses or ())
+
+
 def _need_rows(batch: TaskBatch) -> bool:
     """Whether heads or losses need the rows of all ranks, and not only their statistics."""
     apart = batch.weights is not None and batch.weights.ndim == 2
-    if batch.n_support < len(batch.Y) or any(batch.binary or ()):
+    if batch.n_support < len(batch.Y) or _have_rows(batch.losses):
         return True
     return batch.rows is not None or (apart and batch.task_of_output is not None)

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sklearn_sparsedis.losses import Loss, each_loss
 from sklearn_sparsedis.nn import Encoder, LinearNetwork
 from sklearn_sparsedis.tasks import FileRows, ObservedTargets, TaskTable
 
@@ -94,15 +95,13 @@ _Problem = tuple[NDArray[np.int64] | slice, NDArray[np.float64], NDArray[np.floa
 
 
 def _shared(table: TaskTable) -> Iterator[_Problem]:
-    """All tasks on all rows of weight, labels in units of their spread."""
+    """All tasks on all rows of weight."""
     assert isinstance(table.Y, Tensor)  # for mypy
     Y = _array(table.Y)
     weight = np.ones(len(Y)) if table.weights is None else _array(table.weights)
     rows = slice(None) if table.weights is None else np.flatnonzero(weight > 0)
     Y, weight = Y[rows], weight[rows]
-    if table.binary is not None:  # as the other targets
-        Y = Y / np.where(table.binary, _spread(Y, weight), 1.0)
-    yield rows, Y, weight
+    yield rows, _starting_targets(table.losses, Y, weight), weight
 
 
 def _observed(table: TaskTable) -> Iterator[_Problem]:
@@ -118,19 +117,18 @@ def _observed(table: TaskTable) -> Iterator[_Problem]:
     for tasks in same.values():
         first, last = ends[tasks[0]]
         targets = np.stack([value[slice(*ends[task])] for task in tasks], axis=1)
-        if table.binary is not None:
-            binary = [table.binary[task] for task in tasks]
-            targets = targets / np.where(binary, _spread(targets, weight[first:last]), 1.0)
+        losses = table.losses and tuple(table.losses[task] for task in tasks)
+        targets = _starting_targets(losses, targets, weight[first:last])
         yield row[first:last], targets, weight[first:last]
 
 
-def _spread(Y: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviation of each column; 1 for a constant one."""
-    if not len(weight):
-        return np.ones(Y.shape[1])
-    share = weight / weight.sum()
-    spread = np.sqrt(share @ (Y - share @ Y) ** 2)
-    return np.where(spread > 0, spread, 1.0)
+def _starting_targets(
+    losses: tuple[Loss, ...] | None, Y: NDArray[np.float64], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Targets on a common scale for least squares."""
+    for loss, chosen in each_loss(losses, Y.shape[1]):
+        Y = np.where(chosen, loss.starting_targets(Y, weight), Y)
+    return Y
 
 
 def _ridge_gcv(

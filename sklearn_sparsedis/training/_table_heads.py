@@ -5,15 +5,18 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from sklearn_sparsedis.losses import Loss, kinds_of
 from sklearn_sparsedis.nn import GramStatistics, HeadProblem, Heads, head_statistics, merge_heads
 from sklearn_sparsedis.tasks import ObservedTargets, Pack, TaskTable
 
-__all__ = ["judge_heads", "observed_gram", "observed_predictions", "solve_heads"]
+__all__ = ["judge_heads", "observed_gram", "observed_predictions", "settle_losses", "solve_heads"]
 
 # numbers in the Gram matrices that are held at a time: 128 MB
 HELD = 2**24
 # observations that are predicted together
 PREDICTED = 2**16
+# rows from which parameters of losses are taken
+SETTLED_ROWS = 5000
 
 
 def solve_heads(
@@ -54,7 +57,7 @@ def solve_heads(
         weights,
         coef_init,
         intercept_init=intercept_init,
-        binary=table.binary,
+        losses=table.losses,
         task_of_output=table.task_of_output,
     )
 
@@ -66,42 +69,74 @@ def _solve_observed(
     coef_init: Tensor | None,
     intercept_init: Tensor | None,
 ) -> Heads:
-    """Heads of tasks with values from their statistics, of those with labels from their rows."""
+    """Heads from statistics where these suffice for the loss, of other tasks from their rows."""
     Y = table.Y
     assert isinstance(Y, ObservedTargets)  # for mypy
-    labels = torch.tensor(table.binary or (False,) * Y.shape[1])
+    of_rows = table.which(lambda loss: not loss.from_statistics)
     heads, order = [], []
-    for tasks in (~labels).nonzero()[:, 0].split(max(1, HELD // Z.shape[1] ** 2)):
+    for tasks in (~of_rows).nonzero()[:, 0].split(max(1, HELD // Z.shape[1] ** 2)):
         if len(tasks):
             stats = observed_gram(Z, Y.of_tasks(tasks))
             start = None if coef_init is None else coef_init[tasks]
             heads.append(problem.part(tasks).solve_statistics(stats, start))
             order.append(tasks)
-    labelled = labels.nonzero()[:, 0]
-    for pack in _packs(Y.of_tasks(labelled), Z) if len(labelled) else ():
-        tasks = labelled[pack.tasks]
+    left = of_rows.nonzero()[:, 0]
+    for pack in _packs(Y.of_tasks(left), Z) if len(left) else ():
+        tasks = left[pack.tasks]
         solved = problem.part(tasks).solve(
             Z[pack.row],
             pack.value.T,
             pack.weight.T,
             None if coef_init is None else coef_init[tasks],
             intercept_init=None if intercept_init is None else intercept_init[tasks],
-            binary=(True,) * len(tasks),
+            losses=_losses(table, tasks),
         )
         heads.append(solved)
         order.append(tasks)
     return merge_heads(heads, torch.cat(order).argsort().to(Z.device))
 
 
+def settle_losses(Z: Tensor, table: TaskTable) -> TaskTable:
+    """The table with losses whose parameters come from its targets.
+
+    Parameters
+    ----------
+    Z : Tensor of shape (n, m)
+        What predicts the targets, such as components of the rows.
+    table : TaskTable
+        With standard targets.
+    """
+    found = dict(enumerate(table.losses or ()))
+    for kind, tasks in kinds_of(table.losses or ()).items():
+        if not all(found[task].settled for task in tasks):
+            for own, rows, y, weight in _task_rows(Z, table, torch.tensor(tasks)):
+                settled = kind().settle(rows.double(), y.double(), weight)
+                found |= dict(zip(own.tolist(), settled, strict=True))
+    return table._replace(losses=tuple(found.values()) or None)
+
+
+def _task_rows(
+    Z: Tensor, table: TaskTable, tasks: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+    """Some tasks with their rows, targets (T, n) and weights; not all rows of a large table."""
+    if isinstance(table.Y, ObservedTargets):
+        for pack in _packs(table.Y.of_tasks(tasks), Z):
+            yield tasks[pack.tasks], Z[pack.row], pack.value, pack.weight
+        return
+    some = slice(None, None, -(-len(Z) // SETTLED_ROWS))
+    weights = None if table.weights is None else table.weights[some]
+    yield tasks, Z[some], table.Y[some][:, tasks].T, weights
+
+
 def judge_heads(problem: HeadProblem, heads: Heads, Z: Tensor, table: TaskTable) -> Tensor:
     """Losses of heads on the components of a table's rows, as `HeadProblem.judge` gives them."""
     if not isinstance(table.Y, ObservedTargets):
-        return problem.judge(heads, Z, table.Y, table.weights, binary=table.binary)
+        return problem.judge(heads, Z, table.Y, table.weights, losses=table.losses)
     losses = heads.loss.new_zeros(len(heads.loss))
     for pack in _packs(table.Y, Z):
         some = merge_heads([heads], pack.tasks)
         losses[pack.tasks] = problem.judge(
-            some, Z[pack.row], pack.value.T, pack.weight.T, binary=_binary(table, pack)
+            some, Z[pack.row], pack.value.T, pack.weight.T, losses=_losses(table, pack.tasks)
         )
     return losses
 
@@ -133,5 +168,5 @@ def _packs(Y: ObservedTargets, Z: Tensor) -> Iterator[Pack]:
         yield Pack(*(x.to(Z.device) for x in pack))
 
 
-def _binary(table: TaskTable, pack: Pack) -> tuple[bool, ...] | None:
-    return table.binary and tuple(table.binary[t] for t in pack.tasks.tolist())
+def _losses(table: TaskTable, tasks: Tensor) -> tuple[Loss, ...] | None:
+    return table.losses and tuple(table.losses[t] for t in tasks.tolist())

@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
+from sklearn_sparsedis.losses import Logistic, SquaredError
 from sklearn_sparsedis.metrics import mean_corrcoef_score
 from sklearn_sparsedis.nn import Encoder, HeadProblem, LinearNetwork
 from sklearn_sparsedis.penalties import PENALTIES
@@ -245,9 +246,11 @@ def test_values_that_are_no_labels_are_named(data):
 
 
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
-@pytest.mark.parametrize("binary", [(True,) * 9, (True, False, True) * 3])
+@pytest.mark.parametrize(
+    "losses", [(Logistic(),) * 9, (Logistic(), SquaredError(), Logistic()) * 3]
+)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_training_step_stays_on_the_device(penalty, binary, weighted):
+def test_training_step_stays_on_the_device(penalty, losses, weighted):
     with FakeTensorMode(), SyncCounter(answer=False) as counter:
         with torch.device(ACCELERATOR):
             network = LinearNetwork(8, 4)
@@ -259,9 +262,9 @@ def test_training_step_stays_on_the_device(penalty, binary, weighted):
         weights = fake_cuda(30, 9) if weighted else None
         X, Y = fake_cuda(30, 8, dtype=torch.float32), fake_cuda(30, 9)
         for n_support in (20, 30):
-            loss = objective(TaskBatch(X, Y, weights, tasks, n_support, binary))
+            loss = objective(TaskBatch(X, Y, weights, tasks, n_support, losses))
             loss.backward()
             assert loss.device.type == ACCELERATOR
             assert network.linear.weight.grad.device.type == ACCELERATOR
     # a look a solve of labels, and two a solve of values, in two steps
-    assert counter.count <= 2 * (1 + 2 * (not all(binary)))
+    assert counter.count <= 2 * (1 + 2 * (SquaredError() in losses))

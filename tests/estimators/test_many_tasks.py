@@ -7,6 +7,7 @@ from scipy.sparse import coo_array
 
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
+from sklearn_sparsedis.losses import Logistic, SquaredError
 from sklearn_sparsedis.metrics import mean_corrcoef_score, nan_r2_score
 from sklearn_sparsedis.nn import Encoder, HeadProblem
 from sklearn_sparsedis.nn._encoders import LinearNetwork
@@ -105,22 +106,22 @@ def test_labels_and_values_of_few_rows(data, layouts, parameters):
     assert fitted.score(data.X, mixed) > 0.3
 
 
-def objective(binary=None, query=None):
+def objective(losses=None, query=None):
     torch.manual_seed(0)
     network = LinearNetwork(8, 4).double()
     encoder = Encoder(network, torch.zeros(8).double(), torch.ones(8).double(), 4)
     return BilevelObjective(encoder, HeadProblem(PENALTIES["l1"], 0.1, True, 1e-10), T, 4)
 
 
-@pytest.mark.parametrize("binary", [None, (True, False) * (T // 2)])
-def test_a_step_of_tasks_with_their_own_rows_is_one_on_a_table(data, layouts, binary):
+@pytest.mark.parametrize("losses", [None, (Logistic(), SquaredError()) * (T // 2)])
+def test_a_step_of_tasks_with_their_own_rows_is_one_on_a_table(data, layouts, losses):
     wide, _, _ = layouts
     wide = torch.from_numpy(wide)
     weights = (~wide.isnan()).double()
     Y = torch.nan_to_num(wide)
-    if binary is not None:
-        Y = torch.where(torch.tensor(binary), (Y > 0).double(), Y)
-    table = TaskTable(torch.from_numpy(data.X), ObservedTargets.of_table(Y, weights), None, binary)
+    if losses is not None:
+        Y = torch.where(torch.tensor([loss.classes for loss in losses]), (Y > 0).double(), Y)
+    table = TaskTable(torch.from_numpy(data.X), ObservedTargets.of_table(Y, weights), None, losses)
     batches = TaskBatches(
         table,
         batch_size=N,
@@ -142,7 +143,7 @@ def test_a_step_of_tasks_with_their_own_rows_is_one_on_a_table(data, layouts, bi
             weights[rows][:, batch.tasks],
             batch.tasks,
             int(rows.sum()),
-            batch.binary,
+            batch.losses,
         )
     )
     expected.backward()
@@ -157,8 +158,8 @@ def test_a_step_of_tasks_with_their_own_rows_is_one_on_a_table(data, layouts, bi
 
 
 @pytest.mark.parametrize("n_support", [12, 8])
-@pytest.mark.parametrize("binary", [None, (True,) * 9])
-def test_a_step_of_tasks_with_their_own_rows_stays_on_the_device(n_support, binary):
+@pytest.mark.parametrize("losses", [None, (Logistic(),) * 9])
+def test_a_step_of_tasks_with_their_own_rows_stays_on_the_device(n_support, losses):
     with FakeTensorMode(), SyncCounter(answer=False) as counter:
         with torch.device(ACCELERATOR):
             network = LinearNetwork(8, 4)
@@ -170,7 +171,7 @@ def test_a_step_of_tasks_with_their_own_rows_stays_on_the_device(n_support, bina
             fake_cuda(12, 9),
             torch.arange(9, device=ACCELERATOR),
             n_support,
-            binary,
+            losses,
             rows=torch.zeros(12, 9, dtype=torch.int64, device=ACCELERATOR),
             n_needed=60,
         )

@@ -6,6 +6,7 @@ import torch
 
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.estimators import _representation_training
+from sklearn_sparsedis.losses import Logistic, SquaredError
 from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
 from sklearn_sparsedis.training import hold_out
 
@@ -82,7 +83,7 @@ def test_both_kinds_of_labels_are_left_to_every_task(missing):
     Y[:3, 0] = 1
     Y[:1, 1] = 1
     weights = torch.ones(200, 3) if missing else None
-    whole = table(Y, weights, binary=(True, True, False))
+    whole = table(Y, weights, losses=(Logistic(), Logistic(), SquaredError()))
     for seed in SEEDS:
         train, held_out = hold_out(whole, 0.5, seed)
         kept = labels(train, 200)
@@ -92,7 +93,7 @@ def test_both_kinds_of_labels_are_left_to_every_task(missing):
 
 
 def test_labels_are_held_out_where_every_row_is_needed():
-    one_hot = table(torch.eye(30), binary=(True,) * 30)
+    one_hot = table(torch.eye(30), losses=(Logistic(),) * 30)
     train, held_out = hold_out(one_hot, 0.1, 0)
     assert labels(train, 30).diagonal().all()
     assert (labels(held_out, 30).sum(0) >= 2).all()
@@ -113,7 +114,7 @@ def test_rows_without_labels_are_not_held_out():
         table(torch.ones(50, 3)),
         table(normal(50, 2), (torch.arange(50) < 2).double()),
         table(normal(50, 2), (torch.arange(50)[:, None] < torch.tensor([1, 2])).double()),
-        table(torch.eye(2), binary=(True, True)),
+        table(torch.eye(2), losses=(Logistic(),) * 2),
     ],
 )
 def test_nothing_is_held_out_where_no_task_can_spare_a_label(whole):

@@ -1,4 +1,4 @@
-"""Logistic heads of tasks whose targets are labels."""
+"""Heads of tasks whose loss needs their rows."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.implicit import SmoothFit
-from sklearn_sparsedis.nn._head_losses import balance_classes
+from sklearn_sparsedis.implicit import SmoothFit, fit_smooth
+from sklearn_sparsedis.losses import Loss
 from sklearn_sparsedis.penalties import Penalty
+from sklearn_sparsedis.solvers import alpha_unit
 
-__all__ = ["fit_label_heads"]
+__all__ = ["fit_row_heads"]
 
 # strength below which a head that its labels allow to grow would grow without end
 LEAST_ALPHA = 1e-10
@@ -18,8 +19,9 @@ LEAST_ALPHA = 1e-10
 PACKED_SHARE = 0.5
 
 
-def fit_label_heads(
+def fit_row_heads(
     penalty: Penalty,
+    loss: Loss,
     Z: Tensor,
     y: Tensor,
     weight: Tensor | None,
@@ -34,10 +36,11 @@ def fit_label_heads(
     Parameters
     ----------
     penalty : Penalty
-        One that has `fit_labels`.
+        One that has `smooth`.
+    loss : Loss
+        Of all tasks.
     Z : Tensor of shape (n, m) or (T, n, m)
     y : Tensor of shape (T, n)
-        Labels 0 and 1.
     weight : Tensor of shape (n,) or (T, n), optional
     strength : callable
         From the units, shape (T,), to the strengths.
@@ -49,16 +52,18 @@ def fit_label_heads(
     options : mapping
         Of the solver.
     """
-    assert penalty.fit_labels is not None  # for mypy
+    smooth = penalty.smooth
+    assert smooth is not None  # for mypy
     if balanced:
-        weight = balance_classes(y, weight)
+        weight = loss.balance(y, weight)
     Z, y, weight = _packed(Z, y, weight)
     with torch.no_grad():
-        unit = penalty.unit_of_labels(Z, y, weight)
+        unit = alpha_unit(loss.smooth, smooth, Z, y, weight)
+        residual, curvature = ((torch.zeros_like(unit) + x)[..., None] for x in loss.bounds)
+        constant = unit <= smooth.unit(rounding * residual, rounding**2 * curvature)
         alpha = strength(unit).clamp_min(LEAST_ALPHA)
-        constant = unit <= penalty.rounded_unit(rounding)
         alpha = torch.where(constant, alpha.clamp_min(1.0), alpha)
-    return penalty.fit_labels(Z, y, alpha, sample_weight=weight, **options), unit
+    return fit_smooth(loss.smooth, smooth, Z, y, alpha, sample_weight=weight, **options), unit
 
 
 def _packed(Z: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
