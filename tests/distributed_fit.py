@@ -29,10 +29,10 @@ DATA = make_sparse_multitask(
 )
 WHOLE = make_sparse_multitask(301, 21, n_latents=3, n_features=6, random_state=0)
 WEIGHTS = np.random.default_rng(0).uniform(0.5, 2, 301)
-SMALL = {"hidden_layer_sizes": (16,), "max_iter": 40, "random_state": 0, "device": "cpu"}
+SMALL = {"hidden_layer_sizes": (16,), "max_iter": 20, "random_state": 0, "device": "cpu"}
 TASKS = SparseDisentangledRepresentation(3, **SMALL)
 CLASSES = GroupLassoSVMMetaClassifier(
-    6, head="ridge", n_way=3, episodes_per_batch=3, **{**SMALL, "max_iter": 20}
+    6, head="ridge", n_way=3, episodes_per_batch=3, **{**SMALL, "max_iter": 10}
 )
 CASES = {
     "batches of missing labels": (clone(TASKS).set_params(batch_size=64), DATA.X, DATA.Y),
@@ -143,9 +143,7 @@ def main():
     folder, *rest = sys.argv[1:]
     dist.init_process_group("gloo")
     rank = dist.get_rank()
-    if rest == ["differ"]:
-        fit_what_differs(rank, Path(folder))
-    elif rest:
+    if rest:
         name = rest[0]
         Path(folder, f"pid {rank}").write_text(str(os.getpid()))
         found = fit(name, Path(folder, "checkpoint"), **LONGER)
@@ -157,6 +155,7 @@ def main():
             np.savez(Path(folder, f"{name} {rank}.npz"), **fit(name))
         for name in ROTATIONS:
             np.savez(Path(folder, f"rotation {name} {rank}.npz"), **rotate(name))
+        fit_what_differs(rank, Path(folder))
     dist.destroy_process_group()
 
 

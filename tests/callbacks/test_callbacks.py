@@ -91,7 +91,7 @@ def _score(estimator, X, y, **more):
 def test_few_shot_trainings_are_monitored():
     X, y = load_digits(return_X_y=True)
     monitor = ScoringMonitor(scoring="accuracy")
-    classifier = GroupLassoSVMMetaClassifier(8, n_way=3, max_iter=10, random_state=0)
+    classifier = GroupLassoSVMMetaClassifier(8, head="ridge", n_way=3, max_iter=10, random_state=0)
     fitted = clone(classifier).set_callbacks(monitor).fit(X[:200], y[:200])
     scores = [row["accuracy"] for row in monitor.get_logs().data]
     assert len(scores) > 5

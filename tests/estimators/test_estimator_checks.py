@@ -10,16 +10,16 @@ from sklearn_sparsedis import GroupLassoSVMMetaClassifier, SparseDisentangledRep
 # SparseRotation and GroupLassoSVC have theirs in their own files
 ESTIMATORS = [
     SparseDisentangledRepresentation(
-        3, hidden_layer_sizes=(20,), max_iter=30, device="cpu", random_state=0
+        3, hidden_layer_sizes=(20,), max_iter=10, device="cpu", random_state=0
     ),
     SparseDisentangledRepresentation(
-        3, penalty="l0", hidden_layer_sizes=(20,), max_iter=30, device="cpu", random_state=0
+        3, penalty="l0", hidden_layer_sizes=(20,), max_iter=10, device="cpu", random_state=0
     ),
     SparseDisentangledRepresentation(
-        3, penalty="elasticnet", hidden_layer_sizes=(20,), max_iter=30, device="cpu", random_state=0
+        3, penalty="elasticnet", hidden_layer_sizes=(20,), max_iter=10, device="cpu", random_state=0
     ),
     SparseDisentangledRepresentation(
-        3, common_head=True, hidden_layer_sizes=(20,), max_iter=30, device="cpu", random_state=0
+        3, common_head=True, hidden_layer_sizes=(20,), max_iter=10, device="cpu", random_state=0
     ),
     # the values of most checks are no labels; those that are get logistic heads
     SparseDisentangledRepresentation(
@@ -27,12 +27,12 @@ ESTIMATORS = [
         loss="auto",
         class_weight="balanced",
         hidden_layer_sizes=(20,),
-        max_iter=30,
+        max_iter=10,
         device="cpu",
         random_state=0,
     ),
     GroupLassoSVMMetaClassifier(
-        8, hidden_layer_sizes=(20,), max_iter=20, device="cpu", random_state=0
+        8, hidden_layer_sizes=(20,), max_iter=5, device="cpu", random_state=0
     ),
 ]
 # the tables of these checks have one or two tasks, which determine no basis for "l0"

@@ -19,6 +19,7 @@ def run(*command, cwd):
     return found.stdout
 
 
+@pytest.mark.slow
 def test_the_same_script_with_and_without_torchrun(tmp_path):
     pytest.importorskip("torch.distributed")
     script = [str(EXAMPLES / "many_processes.py"), "--max-iter=20"]

@@ -1,5 +1,7 @@
 """Tables in files: read in chunks, checked as scikit-learn checks arrays, never read whole."""
 
+import functools
+
 import h5py
 import numpy as np
 import pytest
@@ -48,12 +50,18 @@ def stored(tmp_path):
     return store
 
 
+@functools.cache
+def fitted_in_memory(dtype):
+    """Features, targets and the rotation of them; to be called where chunks are small."""
+    F, Y, _, _ = make_tasks(0)
+    F = (100 * F).astype(dtype)
+    return F, Y, SparseRotation(random_state=0).fit(F, Y)
+
+
 @pytest.mark.parametrize("kind", ["hdf5", "memmap", "other"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])
 def test_a_table_in_a_file_gives_what_the_array_gives(stored, small_chunks, kind, dtype):
-    F, Y, _, _ = make_tasks(0)
-    F = (100 * F).astype(dtype)
-    expected = SparseRotation(random_state=0).fit(F, Y)
+    F, Y, expected = fitted_in_memory(dtype)
     table = stored(F)[kind]
     found = SparseRotation(random_state=0).fit(table, Y)
     # the same numbers in the same chunks: only how BLAS adds them up may differ
