@@ -8,7 +8,7 @@ export SCIPY_ARRAY_API := 1
 # threads that wait do not spin: on a shared machine the small kernels of a training step took 10x
 export OMP_WAIT_POLICY := passive
 
-.PHONY: demo test test-slow lint format docs bench bench-quick clean
+.PHONY: demo test test-slow test-slow-sample lint format docs bench bench-quick clean
 
 .venv/.ready-%: pyproject.toml setup.cfg constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -23,6 +23,10 @@ test: .venv/.ready-test
 
 test-slow: .venv/.ready-test
 	$(BIN)/python -m pytest -m slow
+
+# a tenth of the slow ones, another one each day
+test-slow-sample: .venv/.ready-test
+	$(BIN)/python -m pytest -n 2 -m slow --share $(shell date +%-j)/10
 
 lint: .venv/.ready-test
 	$(BIN)/ruff format --check .
