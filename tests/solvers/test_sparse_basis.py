@@ -152,6 +152,19 @@ def test_same_generator_same_answer():
     torch.testing.assert_close(torch.get_rng_state(), state, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("stderr", [1e-3, 0.05])
+def test_all_searches_end_in_the_same_basis_to_rounding(stderr):
+    H, error, _, _ = _sparse_heads(1, n_tasks=60, stderr=stderr)
+    one, other = (
+        solve_sparse_basis(H, error, n_starts=8, generator=_generator(seed)).directions
+        for seed in range(2)
+    )
+    cosine = one @ other.T  # they may differ in order and signs
+    same = cosine.abs().argmax(1, keepdim=True)
+    other = cosine.gather(1, same).sign() * other[same[:, 0]]
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-8)
+
+
 def test_the_search_goes_on_until_two_starts_lead_to_the_best_basis(monkeypatch):
     H, stderr, _, _ = _sparse_heads(0, n_tasks=30, m=6)
     best = solve_sparse_basis(H, stderr, n_starts=64, generator=_generator(0))

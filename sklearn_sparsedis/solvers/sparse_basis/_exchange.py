@@ -68,6 +68,13 @@ def column_scores(heads: Heads, D: Tensor) -> Tensor:
     return fit_columns(heads.coefficients(D), heads.noise)["loglik"]
 
 
+def joint_score(heads: Heads, D: Tensor) -> Tensor:
+    """Joint log-likelihood (B, 1, 1) of bases D (B, m, m)."""
+    determinant = torch.linalg.slogdet(D)[1]
+    joint = column_scores(heads, D).sum(-1) + len(heads.points) * determinant
+    return joint[:, None, None]
+
+
 def exchange_gains(
     D: Tensor, scores: Tensor, pool: Tensor, pool_scores: Tensor, n_tasks: int
 ) -> Tensor:

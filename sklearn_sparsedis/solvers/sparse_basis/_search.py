@@ -76,8 +76,8 @@ def replace_rows(D: Tensor, factors: Tensor) -> Tensor:
     return torch.stack(rows, 1)
 
 
-def _weighted_moments(heads: Heads, weight: Tensor) -> Tensor:
-    """Cholesky factors of ``V_j = 1/T sum_t weight_jt h_t h_t'`` for weights (B, m, T)."""
+def weighted_moments(heads: Heads, weight: Tensor) -> Tensor:
+    """Moments ``V_j = 1/T sum_t weight_jt h_t h_t'`` for weights (B, m, T)."""
     n_tasks, m = heads.points.shape
     moments = weight.new_zeros(weight.shape[0] * weight.shape[1], m * m)
     # tasks in chunks: the outer products of all heads would need T m^2 numbers
@@ -91,7 +91,7 @@ def _weighted_moments(heads: Heads, weight: Tensor) -> Tensor:
     diagonal = moments.diagonal(dim1=-2, dim2=-1)
     eps = torch.finfo(weight.dtype).eps ** 0.6
     jitter = torch.diag_embed(diagonal * eps + diagonal.mean(-1, keepdim=True) * eps)
-    return torch.linalg.cholesky_ex(moments + jitter)[0]
+    return moments + jitter
 
 
 def ascend(heads: Heads, D: Tensor, widths: tuple[float, ...], n_sweeps: int) -> Tensor:
@@ -127,5 +127,6 @@ def _ascend(heads: Heads, D: Tensor, widths: tuple[float, ...], n_sweeps: int) -
                 share, slab = em_step(c, spike, share, slab)
             unused = unused_probability(c, spike, share, slab)
             weight = unused / spike + (1 - unused) / (spike + slab)
-            D = heads.scaled(replace_rows(D, _weighted_moments(heads, weight)))
+            factors = torch.linalg.cholesky_ex(weighted_moments(heads, weight))[0]
+            D = heads.scaled(replace_rows(D, factors))
     return D

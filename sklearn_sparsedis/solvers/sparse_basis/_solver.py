@@ -5,8 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.solvers.sparse_basis._exchange import Candidates, found_best
+from sklearn_sparsedis.solvers.sparse_basis._exchange import (
+    Candidates,
+    found_best,
+    joint_score,
+)
 from sklearn_sparsedis.solvers.sparse_basis._model import fit_columns, unused_probability
+from sklearn_sparsedis.solvers.sparse_basis._polish import polish
 from sklearn_sparsedis.solvers.sparse_basis._sample import sample_size, search_many
 from sklearn_sparsedis.solvers.sparse_basis._search import Heads
 from sklearn_sparsedis.solvers.sparse_basis._trust import (
@@ -143,7 +148,8 @@ def solve_sparse_basis(
     form: the iterative projection of [2]_), while the spike narrows. Then the directions of all
     starts, and the normals of hyperplanes through m - 1 random heads, form one pool, from which
     every basis exchanges its directions for better ones; the best bases are polished, perturbed
-    and exchanged again. Cost of a sweep: ``n_starts T m^3``. Of more than 2000 heads (200 m, if
+    and exchanged again. Sweeps with Anderson's acceleration take the best one to the maximum next
+    to it, to rounding. Cost of a sweep: ``n_starts T m^3``. Of more than 2000 heads (200 m, if
     that is more) the search sees a sample; the best bases are refined and judged on all. Nothing is
     recorded for autograd.
 
@@ -187,8 +193,7 @@ def _result(
     found: Candidates,
     generator: torch.Generator | None,
 ) -> SparseBasisResult:
-    n_tasks = len(H)
-    D = found.best(1, n_tasks).squeeze(0)
+    D = polish(heads, found.best(1, len(H)).squeeze(0))
     c = heads.coefficients(D)
     fit = fit_columns(c, heads.noise)
     n_found = found_best(found.ends, D).sum()
@@ -200,7 +205,7 @@ def _result(
         coef=H @ directions.T,
         coef_stderr=(heads.noise.sqrt().unsqueeze(1) * norm).expand_as(H),
         unused=unused.T,
-        score=found.joint(n_tasks).max(),
+        score=joint_score(heads, D.unsqueeze(0)).squeeze(),
         evidence=evidence(heads, D),
         chance=chance_evidence(heads, D, generator),
         margin=margins(heads, D, found),
