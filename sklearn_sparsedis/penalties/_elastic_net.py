@@ -1,5 +1,6 @@
 """The penalty of the elastic net."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -83,3 +84,16 @@ class _OfUnits(ElasticNet):
     def strength_of_squares(self, alpha: Tensor) -> Tensor:
         """That of the targets as they are."""
         return torch.full_like(alpha, self.squares)
+
+    @property
+    def smooth(self) -> SmoothElasticNet:
+        """With that strength of the squares."""
+        return _SmoothOfUnits(self.l1_ratio, self.squares)
+
+
+@dataclass(frozen=True)
+class _SmoothOfUnits(SmoothElasticNet):
+    squares: float
+
+    def _strengths(self, alpha: Tensor) -> tuple[Tensor, Tensor]:
+        return self.l1_ratio * alpha, torch.full_like(alpha, self.squares)
