@@ -119,12 +119,16 @@ class SparseDisentangledRepresentation(
         `dual_gap_` are the task's; "l2" has no zeros to share. A row counts for a task only where
         all of its outputs are observed, with the same weight. For the squared error, without
         `common_head` and `task_id`.
-    loss : {"squared_error", "logistic", "auto"}, sequence or mapping, default="squared_error"
-        Loss of the tasks; a sequence has one a task, a mapping from names of tasks leaves those
-        that it does not name with "squared_error". "logistic" is for labels 0 and 1: above, the
-        mean log-loss of the log-odds g(x) w_t + b_t takes the place of the squared error, and
-        `predict` gives the probability of 1; for the penalties "l1", "l2" and "elasticnet". "auto"
-        takes it for tasks of which all labels are 0 or 1 and both occur.
+    loss : str, sequence or mapping, default="squared_error"
+        Loss of the tasks: "squared_error", "logistic", "huber", or "auto"; a sequence has one a
+        task, a mapping from names of tasks leaves those that it does not name with "squared_error".
+        "logistic" is for labels 0 and 1: above, the mean log-loss of the log-odds g(x) w_t + b_t
+        takes the place of the squared error, and `predict` gives the probability of 1. "auto" takes
+        it for tasks of which all labels are 0 or 1 and both occur. "huber" is for targets with
+        outliers, which then have a bounded influence: residuals beyond a threshold that the data
+        give (`solvers.huber_delta`) count by their size and not its square, and the unit of the
+        targets comes from medians. Both are for the penalties "l1", "l2" and "elasticnet", without
+        `common_head`.
     class_weight : {"balanced"} or None, default=None
         "balanced" weighs the labels of each logistic task so that 0 and 1 count the same in all.
         Intercepts are then fitted again with the labels as they are, so that predictions stay
@@ -190,7 +194,7 @@ class SparseDisentangledRepresentation(
     tasks_ : ndarray of shape (n_tasks,)
         Names of the tasks: the columns of a data frame Y, values of `task_id`, or else 0, 1, ...
     losses_ : ndarray of str, shape (n_tasks,)
-        "squared_error" or "logistic".
+        "squared_error", "logistic" or "huber".
     alpha_max_ : ndarray of shape (n_tasks,)
         Unit of a relative alpha: for "l1", "elasticnet" and "mcp" the smallest alpha for which a
         head is zero, with "mcp" a Lasso head, for "l0" and "l2" the mean variance of the
@@ -520,6 +524,8 @@ class SparseDisentangledRepresentation(
 
     def predict(self, X: ArrayLike, *, task_id: ArrayLike | None = None) -> NDArray[Any]:
         """Targets of rows: the conditional mean, for a logistic task the probability of 1.
+
+        With "huber" it is the conditional location, which outliers hardly move.
 
         Parameters
         ----------

@@ -21,6 +21,9 @@ ESTIMATORS = [
     SparseDisentangledRepresentation(
         3, common_head=True, hidden_layer_sizes=(20,), max_iter=10, device="cpu", random_state=0
     ),
+    SparseDisentangledRepresentation(
+        3, loss="huber", hidden_layer_sizes=(20,), max_iter=30, device="cpu", random_state=0
+    ),
     # the values of most checks are no labels; those that are get logistic heads
     SparseDisentangledRepresentation(
         3,

@@ -12,7 +12,7 @@ from sklearn_sparsedis.solvers.smooth_loss._problem import pose
 from sklearn_sparsedis.solvers.smooth_loss._solver import solve_posed
 from sklearn_sparsedis.solvers.smooth_loss._unit import alpha_unit
 
-__all__ = ["huber_delta"]
+__all__ = ["huber_delta", "location_and_scale"]
 
 # delta over the scale of normal errors with which 95 % of the efficiency of squares remain
 TUNING = 1.345
@@ -63,7 +63,7 @@ def huber_delta(Z: Tensor, y: Tensor, sample_weight: Tensor | None = None) -> Te
     .. [1] Huber, Ronchetti, "Robust Statistics", 2nd ed., 2009.
     """
     share = row_shares(y, sample_weight).expand(y.shape)
-    spread = _scale(y - _median(y, share)[..., None], share)
+    spread = location_and_scale(y, sample_weight)[1]
     constant, spread = spread == 0, torch.where(spread > 0, spread, 1.0)
     best = spread
     for strength in STRENGTHS:
@@ -74,6 +74,13 @@ def huber_delta(Z: Tensor, y: Tensor, sample_weight: Tensor | None = None) -> Te
             scale = _scale(left_out, share)
         best = torch.where(constant, spread, best.minimum(scale))
     return TUNING * best.maximum(LEAST_SCALE * spread)
+
+
+def location_and_scale(y: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+    """Median, and scale of the deviations from it as in `huber_delta`, shape (2, *batch)."""
+    share = row_shares(y, sample_weight).expand(y.shape)
+    location = _median(y, share)
+    return torch.stack([location, _scale(y - location[..., None], share)])
 
 
 def _left_out_residuals(
