@@ -17,8 +17,9 @@ PACKAGE = "sklearn_sparsedis"
 GROUPS = {
     "estimators": (
         "Estimators",
-        "The estimators, their files, what watches their trainings, and what they raise.",
-        ("", "callbacks", "exceptions"),
+        "The estimators, their files, penalties of their heads, what watches their trainings, and "
+        "what they raise.",
+        ("", "penalties", "callbacks", "exceptions"),
     ),
     "evaluation": (
         "Evaluation",

@@ -30,6 +30,7 @@ from sklearn_sparsedis.nn import (
     seeded,
     take_apart,
 )
+from sklearn_sparsedis.penalties import Penalty
 from sklearn_sparsedis.storage import check_arrays, explained, read_file, write_file
 
 __all__ = ["load_model", "save_model"]
@@ -137,8 +138,8 @@ def save_model(model: Any, path: str | os.PathLike[str]) -> None:
     ----------
     model : GroupLassoSVC, GroupLassoSVMMetaClassifier, SparseDisentangledRepresentation or \
 SparseRotation
-        Fitted. Of an encoder that is a module of yours the weights are stored, the code is not:
-        `load_model` must be given it.
+        Fitted. Of an encoder that is a module of yours the weights are stored, the code is not, and
+        of a penalty that is an object the name of its class: `load_model` must be given them.
     path : str or path-like
         Where; a file that is there is replaced and leaves its permissions to the new one. Of a
         symbolic link the target is replaced.
@@ -195,6 +196,8 @@ SparseRotation
     _check_values(kind, params, attributes)
     if _is_users(params.get("encoder")):
         params["encoder"] = YOURS
+    if isinstance(params.get("penalty"), Penalty):
+        params["penalty"] = {"yours": type(params["penalty"]).__name__}
     content = {
         "class": type(model).__name__,
         "params": params,
@@ -204,7 +207,12 @@ SparseRotation
     write_file(path, "model", content)
 
 
-def load_model(path: str | os.PathLike[str], *, encoder: UserEncoder | None = None) -> Any:
+def load_model(
+    path: str | os.PathLike[str],
+    *,
+    encoder: UserEncoder | None = None,
+    penalty: Penalty | None = None,
+) -> Any:
     """Load an estimator that `save_model` stored; its predictions are the same to the last bit.
 
     No code of the file's is executed, whoever wrote it. The checksum tells a damaged file from a
@@ -218,6 +226,8 @@ def load_model(path: str | os.PathLike[str], *, encoder: UserEncoder | None = No
         The encoder that the model was fitted with, where that was a module or a callable of yours:
         it gives the code, the file the weights. Buffers that are not in its `state_dict` stay what
         they are.
+    penalty : penalties.Penalty, default=None
+        The penalty that the model was fitted with, where that was an object and not a name.
 
     Returns
     -------
@@ -228,8 +238,8 @@ def load_model(path: str | os.PathLike[str], *, encoder: UserEncoder | None = No
     ------
     ValueError
         For a file that is not of this package, that was cut off or changed, or that holds values
-        which no fitted model has, with the path and the reason; and where `encoder` is missing,
-        does not fit, or is not needed.
+        which no fitted model has, with the path and the reason; and where `encoder` or `penalty`
+        is missing, does not fit, or is not needed.
 
     Warns
     -----
@@ -254,6 +264,9 @@ def load_model(path: str | os.PathLike[str], *, encoder: UserEncoder | None = No
         _check_encoder(params.get("encoder"), attributes.get("encoder_"), encoder)
         if params.get("encoder") == YOURS:
             params["encoder"] = encoder
+        _check_penalty(params.get("penalty"), penalty)
+        if penalty is not None:
+            params["penalty"] = penalty
         _check_values(kind, params, attributes)
         stored, output = attributes.pop("encoder_", None), attributes.pop(OUTPUT, None)
         model = kind.estimator(**params)
@@ -304,6 +317,24 @@ def _check_encoder(param: object, stored: Any, given: UserEncoder | None) -> Non
         )
     if given is not None and not _is_users(given):
         raise ValueError(f"encoder= must be an nn.Module or a callable, got {given!r}")
+
+
+def _check_penalty(param: object, given: object) -> None:
+    """Raise unless a penalty was given where the file has the class of one."""
+    if not isinstance(param, dict):
+        if given is not None:
+            raise ValueError(
+                f"penalty= was given, but the penalty of this model is our own {param!r}. Leave it "
+                "out"
+            )
+        return
+    kind = param.get("yours")
+    if not isinstance(given, Penalty) or type(given).__name__ != kind:
+        raise ValueError(
+            f"its penalty is an object of the class {kind}, whose code is not stored, and "
+            f"penalty={given!r} was given. Call load_model(path, penalty=...) with the object that "
+            "the model was fitted with"
+        )
 
 
 def _check_names(kind: Model, params: Any, attributes: Any) -> None:

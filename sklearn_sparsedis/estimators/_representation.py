@@ -45,6 +45,7 @@ from sklearn_sparsedis.inputs._targets import (
 from sklearn_sparsedis.inputs._task_names import find_tasks
 from sklearn_sparsedis.metrics import nan_r2_score
 from sklearn_sparsedis.nn import Encoder, seeded
+from sklearn_sparsedis.penalties import Penalty
 from sklearn_sparsedis.tasks import ObservedTargets
 from sklearn_sparsedis.training import encode, observed_predictions
 
@@ -87,7 +88,7 @@ class SparseDisentangledRepresentation(
         their channels last; square and grey for "conv" by default. A module of yours gets rows as
         they are if it takes them, and otherwise, where this is given, what its first layer wants:
         images (n, channels, height, width), as `nn.Conv2d` does, or (n, height, width[, channels]).
-    penalty : {"elasticnet", "l0", "l1", "l2", "mcp"}, default="l1"
+    penalty : {"elasticnet", "l0", "l1", "l2", "mcp"} or penalties.Penalty, default="l1"
         ||w||_1, ||w||_2^2 / 2, "elasticnet" between the two (`l1_ratio`), or the minimax concave
         penalty, which starts as "l1" and does not
         shrink large coefficients (`functional.mcp_penalty`, gamma = 2). It has many local minima:
@@ -95,7 +96,8 @@ class SparseDisentangledRepresentation(
         lower objective is kept. With "l0" the encoder is
         trained through ridge heads as with "l2", which determine its components up to a linear map;
         then these are turned to the basis in which least-squares heads have most zeros, and heads
-        are fitted on the supports found.
+        are fitted on the supports found. A penalty of your own is an object
+        (`penalties.SeparablePenalty`).
     alpha : float, default=0.05
         Strength of the penalty. With "l0" that of the ridge in training; zeros are chosen by
         their evidence, with no strength to be set.
@@ -261,7 +263,7 @@ class SparseDisentangledRepresentation(
         encoder: str | nn.Module | Callable[[int, int], nn.Module] = "mlp",
         hidden_layer_sizes: Sequence[int] = (100, 100),
         input_shape: Sequence[int] | None = None,
-        penalty: str = "l1",
+        penalty: str | Penalty = "l1",
         alpha: float = 0.05,
         alpha_mode: str = "relative",
         l1_ratio: float = 0.5,

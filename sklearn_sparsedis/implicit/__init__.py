@@ -6,6 +6,7 @@ from sklearn_sparsedis.implicit._lasso import lasso, lasso_gram
 from sklearn_sparsedis.implicit._mcp import mcp_gram
 from sklearn_sparsedis.implicit._multitask_lasso import multitask_lasso, multitask_lasso_gram
 from sklearn_sparsedis.implicit._ridge import ridge, ridge_gram
+from sklearn_sparsedis.implicit._separable import separable_gram
 from sklearn_sparsedis.implicit._smooth_loss import (
     SmoothFit,
     fit_smooth,
@@ -36,4 +37,5 @@ __all__ = [
     "multitask_lasso_gram",
     "ridge",
     "ridge_gram",
+    "separable_gram",
 ]

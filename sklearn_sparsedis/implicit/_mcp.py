@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import any_true, factor_support, strength_like
-from sklearn_sparsedis.functional._support import SHIFT
 from sklearn_sparsedis.implicit._fit import FitFunction, LeastSquaresFit
+from sklearn_sparsedis.implicit._separable import definite
 from sklearn_sparsedis.solvers._mcp import GAMMA, solve_mcp_and_factor
 from sklearn_sparsedis.solvers._ridge import one_or_each
 
@@ -58,7 +58,7 @@ def mcp_gram(
     if regular.device.type != "cpu" or any_true(~regular):
         with torch.no_grad():
             support = result.coef.reshape(-1, m) != 0
-            bend = _definite(gram, support, bend)
+            bend = torch.where(definite(gram, support, -bend * gram)[:, None, None], bend, 0.0)
             invert = factor_support(gram - bend * gram, support).solve
 
     def direction(coef: Tensor) -> Tensor:
@@ -70,12 +70,3 @@ def mcp_gram(
     fitted = (gram @ coef.reshape(-1, m)[..., None]).reshape(corr.shape)
     loss = 0.5 * (y_sq + (coef * (fitted - 2 * corr)).sum(-1))
     return LeastSquaresFit(coef, loss, result)
-
-
-def _definite(gram: Tensor, support: Tensor, bend: Tensor) -> Tensor:
-    """Diagonal matrices of D / G, zero where H is not positive definite."""
-    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    both = support[:, :, None] & support[:, None, :]
-    shift = SHIFT[gram.dtype] * gram.diagonal(dim1=-2, dim2=-1)[..., None, :] * eye
-    _, failed = torch.linalg.cholesky_ex(torch.where(both, gram + shift - bend * gram, eye))
-    return torch.where((failed == 0)[:, None, None], bend, 0.0)

@@ -7,5 +7,6 @@ from sklearn_sparsedis.penalties._l1 import L1
 from sklearn_sparsedis.penalties._l2 import L2
 from sklearn_sparsedis.penalties._mcp import MCP
 from sklearn_sparsedis.penalties._registry import PENALTIES
+from sklearn_sparsedis.penalties._separable import SeparablePenalty
 
-__all__ = ["ElasticNet", "L0", "L1", "L2", "MCP", "PENALTIES", "Penalty"]
+__all__ = ["ElasticNet", "L0", "L1", "L2", "MCP", "PENALTIES", "Penalty", "SeparablePenalty"]

@@ -1,5 +1,6 @@
 """What training and fitting need to know of a penalty."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ class Penalty:
     Attributes
     ----------
     name : str
-        For messages, and the word that an estimator takes for it.
+        For messages, and the word that an estimator takes for it; that of the class by default.
     convex : bool
         Whether a head has one minimum. Without, trainings are compared by their objective, and one
         more goes on from the basis in which the heads are sparsest.
@@ -57,6 +58,21 @@ class Penalty:
     supports_common_head = False
     turns_components = False
     fit_outputs: Callable[..., LeastSquaresFit] | None = None
+
+    def __init_subclass__(cls) -> None:
+        cls.name = vars(cls).get("name", cls.__name__)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Arguments of the constructor, which are stored under their names."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def set_params(self, **params: Any) -> "Penalty":
+        """Change arguments of the constructor, as a search over parameters does."""
+        self.__init__(**{**self.get_params(), **params})  # type: ignore[misc]
+        return self
+
+    def check(self) -> None:
+        """Raise where a part of the penalty is missing or wrong."""
 
     def with_parameters(self, params: Mapping[str, Any]) -> "Penalty":
         """The penalty of this kind that the parameters of an estimator ask for."""

@@ -20,6 +20,7 @@ def check_penalty(params: Mapping[str, Any]) -> Penalty:
     """The penalty that the parameters of an estimator stand for: one of PENALTIES, or an object."""
     penalty = params["penalty"]
     if isinstance(penalty, Penalty):
+        penalty.check()
         return penalty
     if not isinstance(penalty, str) or penalty not in PENALTIES:
         raise ValueError(

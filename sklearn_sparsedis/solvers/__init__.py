@@ -3,6 +3,7 @@
 from sklearn_sparsedis.solvers._mcp import GAMMA, solve_mcp_gram
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import solve_ridge, solve_ridge_gram
+from sklearn_sparsedis.solvers._separable import solve_separable_gram
 from sklearn_sparsedis.solvers._subset import least_squares_on, select_support
 from sklearn_sparsedis.solvers.group_lasso_svm import (
     group_lasso_svm_path,
@@ -55,6 +56,7 @@ __all__ = [
     "solve_multitask_lasso_gram",
     "solve_ridge",
     "solve_ridge_gram",
+    "solve_separable_gram",
     "solve_smooth",
     "solve_sparse_basis",
 ]

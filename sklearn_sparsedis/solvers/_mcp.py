@@ -1,5 +1,6 @@
 """Batched least squares under the minimax concave penalty."""
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,19 +11,14 @@ from sklearn_sparsedis.functional import (
     factor_regular,
     mcp_penalty,
     mcp_threshold,
-    strength_like,
 )
-from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers._ridge import constant_features, one_or_each
-from sklearn_sparsedis.solvers.lasso._solver import solve_lasso_gram
+from sklearn_sparsedis.solvers._separable import SWEEPS, certify, descend
 
 __all__ = ["GAMMA", "MCPSystem", "mcp_width", "solve_mcp_and_factor", "solve_mcp_gram"]
 
 # width of the penalty, in units of the inverse variance of a feature
 GAMMA = 2.0
-# sweeps of coordinate descent between two looks at the certificates
-SWEEPS = 8
 
 
 def mcp_width(gram: Tensor, gamma: float) -> Tensor:
@@ -130,39 +126,26 @@ def solve_mcp_and_factor(
     """`solve_mcp_gram`, and the equations that the solutions satisfy."""
     if not gamma > 1:
         raise ValueError(f"gamma must be above 1, got {gamma!r}.")
-    batch, m = corr.shape[:-1], corr.shape[-1]
-    G, y2 = one_or_each(gram, batch), y_sq.reshape(-1)
-    constant = constant_features(G)
-    q = torch.where(constant, 0.0, corr.reshape(-1, m))
-    strength = strength_like(alpha, q).expand(batch).reshape(-1, 1)
-    if coef_init is None:
-        coef = solve_lasso_gram(G, q, y2, strength[:, 0], tol=tol, max_iter=max_iter).coef
-    else:
-        coef = torch.where(constant, 0.0, coef_init.reshape(-1, m).to(q.dtype))
-    n_iter = torch.zeros(len(q), dtype=torch.int64, device=q.device)
-    coef, system = _newton_step(G, q, strength, gamma, coef)
-    objective, gap = _certify(G, q, y2, strength, gamma, coef)
-    for _ in range(0, max_iter, SWEEPS):
-        active = gap > tol
-        if not any_true(active):
-            break
-        swept = _sweep(G, q, strength, gamma, coef)
-        swept = torch.where(active[:, None], swept, coef)
-        coef, system = _newton_step(G, q, strength, gamma, swept)
-        n_iter = n_iter + SWEEPS * active
-        objective, gap = _certify(G, q, y2, strength, gamma, coef)
-    result = SolveResult(
-        coef.reshape(*batch, m),
-        objective.reshape(batch),
-        gap.reshape(batch),
-        n_iter.reshape(batch),
-        (gap <= tol).reshape(batch),
+    return descend(
+        gram,
+        corr,
+        y_sq,
+        alpha,
+        sweep=partial(_sweep, gamma),
+        newton=partial(_newton_step, gamma),
+        bound=partial(
+            certify,
+            value=lambda w, a, c: mcp_penalty(w, a, gamma / c),
+            threshold=lambda target, a, c: mcp_threshold(target, a, gamma / c, c),
+        ),
+        tol=tol,
+        max_iter=max_iter,
+        coef_init=coef_init,
     )
-    return result, system
 
 
 def _newton_step(
-    gram: Tensor, corr: Tensor, alpha: Tensor, gamma: float, coef: Tensor
+    gamma: float, gram: Tensor, corr: Tensor, alpha: Tensor, coef: Tensor
 ) -> tuple[Tensor, MCPSystem]:
     """Stationary points with each coefficient on its part of the penalty, where there are any."""
     width = mcp_width(gram, gamma)
@@ -179,7 +162,7 @@ def _curved(coef: Tensor, alpha: Tensor, width: Tensor) -> Tensor:
     return ((coef != 0) & (coef.abs() < width * alpha)).to(coef.dtype)
 
 
-def _sweep(gram: Tensor, corr: Tensor, alpha: Tensor, gamma: float, start: Tensor) -> Tensor:
+def _sweep(gamma: float, gram: Tensor, corr: Tensor, alpha: Tensor, start: Tensor) -> Tensor:
     """Coordinate descent in units in which every feature has variance one."""
     diagonal = gram.diagonal(dim1=-2, dim2=-1)
     root = torch.where(diagonal > 0, diagonal, 1.0).sqrt()
@@ -201,24 +184,3 @@ def _sweep(gram: Tensor, corr: Tensor, alpha: Tensor, gamma: float, start: Tenso
             coef[j] = torch.where(target.abs() > reaches[j], target, inner)
             gradient.addcmul_(rows[j], (old - coef[j])[:, None])
     return torch.stack(coef, 1) / root
-
-
-def _certify(
-    gram: Tensor, corr: Tensor, y_sq: Tensor, alpha: Tensor, gamma: float, coef: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Objective, and the relative gain of the best change of one coefficient."""
-    width = mcp_width(gram, gamma)
-    diagonal = gram.diagonal(dim1=-2, dim2=-1)
-    alive = diagonal > 0
-    curvature = torch.where(alive, diagonal, 1.0).expand_as(coef)
-    fitted = (gram @ coef[..., None])[..., 0]
-    gradient = corr - fitted
-    penalty = mcp_penalty(coef, alpha, width)
-    residual_sq = (y_sq - (coef * (corr + gradient)).sum(-1)).clamp_min(0)
-    objective = 0.5 * residual_sq + penalty.sum(-1)
-    best = mcp_threshold(coef + gradient / curvature, alpha, width, curvature)
-    step = best - coef
-    gain = penalty - mcp_penalty(best, alpha, width) + step * (gradient - 0.5 * curvature * step)
-    gain = torch.where(alive, gain, 0.0).amax(-1).clamp_min(0)
-    scale = objective.maximum(0.5e-3 * y_sq)
-    return objective, torch.where(scale > 0, gain / scale, gain)
