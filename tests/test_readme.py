@@ -17,6 +17,7 @@ LINKS = [
     if "://" not in link
 ]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DISTRIBUTIONS = packages_distributions() | {PROJECT["name"].replace("-", "_"): [PROJECT["name"]]}
 
 
 def test_there_is_code():
@@ -66,16 +67,13 @@ def test_the_install_line_brings_what_the_code_imports(page):
         for extra in re.findall(r"(\w+)(?=[,\]])", line):
             there |= _names(PROJECT["optional-dependencies"][extra])
         there |= set(re.findall(r"(?<= )[a-z]\w+(?= |$)", line))
-    distributions = packages_distributions() | {
-        PROJECT["name"].replace("-", "_"): [PROJECT["name"]]
-    }
     for block in pages.BLOCK.finditer(text):
         for node in ast.walk(ast.parse(block["code"])):
             modules = [node.module] if isinstance(node, ast.ImportFrom) else []
             modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             for module in {module.partition(".")[0] for module in modules}:
                 if module not in sys.stdlib_module_names:
-                    found = {name.lower() for name in distributions[module]}
+                    found = {name.lower() for name in DISTRIBUTIONS[module]}
                     assert found & there, f"{page} imports {module}, which it does not install"
 
 
