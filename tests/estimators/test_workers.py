@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 from sklearn.base import clone, is_classifier
 
 from sklearn_sparsedis import (
@@ -39,6 +40,8 @@ def fit_and_count(model):
 def test_workers_share_the_cores(monkeypatch):
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
+    # workers that an earlier test started have its environment, and may be about to end
+    get_reusable_executor().shutdown(wait=True)
     counted = Parallel(n_jobs=2)(delayed(fit_and_count)(clone(model)) for model in MODELS)
     assert all(pid != os.getpid() for pid, _, _ in counted)
     fair = max(1, (os.cpu_count() or 1) // 2)
