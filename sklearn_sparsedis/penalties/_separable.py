@@ -30,8 +30,8 @@ class SeparablePenalty(Penalty):
 
     A relative `alpha` is a fraction of that at which the Lasso is zero, which fits a penalty with
     the slope alpha at zero: write `unit` for another one. A penalty that is convex says
-    ``convex = True``, one without zeros ``sparse = False`` and ``annealed = False``. Labels with
-    the loss "logistic", `common_head` and `task_of_output` are not available.
+    ``convex = True``, one without zeros ``sparse = False`` and ``annealed = False``. Losses other
+    than "squared_error", `common_head` and `task_of_output` are not available.
     """
 
     convex = False

@@ -11,6 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from torch.autograd import gradcheck
 
 from sklearn_sparsedis import SparseDisentangledRepresentation, load_model, save_model
+from sklearn_sparsedis.callbacks import Checkpoint
 from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.functional import centred_gram, lasso_alpha_max, mcp_penalty, mcp_threshold
 from sklearn_sparsedis.implicit import lasso_gram, mcp_gram
@@ -184,6 +185,12 @@ def test_a_penalty_is_known_by_its_code_and_its_parameters():
     texts = [describe(penalty) for penalty in (SCAD(), SCAD(3.0), OwnMCP(), OwnLasso())]
     assert len(set(texts)) == 4
     assert describe(SCAD()) == texts[0]
+
+
+def test_a_training_under_another_penalty_is_not_continued(tmp_path):
+    fitted(SCAD(), max_iter=2, callbacks=[Checkpoint(tmp_path / "training")])
+    with pytest.raises(ValueError, match=r"of another fit, which differs in penalty"):
+        fitted(SCAD(3.0), max_iter=2, callbacks=[Checkpoint(tmp_path / "training")])
 
 
 @pytest.mark.parametrize(
