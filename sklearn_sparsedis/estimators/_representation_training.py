@@ -116,7 +116,7 @@ def _settle_losses(
     part = table.rows(some)
     with torch.no_grad(), seeded(seed):
         encoder = started or new_encoder(settings.encoder, table, seed, more_rows=False)
-        raw = encode(copy.deepcopy(encoder).to(part.X.dtype).raw, part.X)
+        raw = encode(copy.deepcopy(encoder).to(part.X.dtype).eval().raw, part.X)
     return table._replace(losses=settle_losses(raw, part).losses)
 
 

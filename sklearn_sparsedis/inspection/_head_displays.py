@@ -195,8 +195,8 @@ class PathDisplay:
         y : array-like of shape (n_samples,)
             One target; rows where it is NaN are left out.
         task : object, optional
-            Name for the title; where it is one of the estimator's logistic tasks, the path is that
-            of its log-odds.
+            Name for the title; where it is one of the estimator's tasks, the path is that under its
+            loss, for a logistic task of its log-odds.
         ax : matplotlib Axes, optional
 
         Returns
@@ -228,8 +228,8 @@ class PathDisplay:
         ----------
         Z : array-like of shape (n_samples, n_components)
         y : array-like of shape (n_samples,)
-        loss : {"squared_error", "logistic"}, default="squared_error"
-            "logistic" for labels 0 and 1.
+        loss : {"squared_error", "logistic", "huber"}, default="squared_error"
+            "logistic" for labels 0 and 1, "huber" for targets with outliers.
         task : object, optional
         ax : matplotlib Axes, optional
 

@@ -90,6 +90,17 @@ def test_path_starts_at_zero_and_ends_near_least_squares(fitted, data):
     assert "first" in display.ax_.get_title()
 
 
+def test_path_under_hubers_loss_is_hardly_moved_by_outliers():
+    random = np.random.default_rng(0)
+    Z = random.normal(size=(200, 5))
+    y = Z @ [2.0, -1.0, 0.0, 0.0, 0.0] + 0.1 * random.normal(size=200)
+    wrong = y + 100 * (np.arange(200) < 20) * random.choice([-1, 1], 200)
+    clean, spoilt = (
+        PathDisplay.from_arrays(Z, x, loss="huber").coefs * x.std() for x in (y, wrong)
+    )
+    np.testing.assert_allclose(spoilt[:, -1], clean[:, -1], atol=0.1)
+
+
 def test_path_of_a_logistic_task_is_of_log_odds():
     random = np.random.default_rng(0)
     X = random.normal(size=(300, 4))
