@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from sklearn_sparsedis.training import describe
+from sklearn_sparsedis.estimators._identity import describe
 
 WIDTH = 8
 Pair = namedtuple("Pair", "one two")

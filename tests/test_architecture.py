@@ -27,15 +27,14 @@ LAYERS = {
     "implicit": {"solvers", "functional"},
     "penalties": {"implicit", "solvers", "functional"},
     "losses": {"solvers", "functional"},
-    "nn": {"losses", "penalties", "implicit", "solvers", "functional"},
+    "nn": {"losses", "penalties", "implicit", "solvers", "functional", "tasks"},
     "tasks": {"losses"},
     "inputs": {"_validation", "_distributed", "losses", "tasks"},
     "metrics": {"inputs"},
     "datasets": set(),
     "model_selection": {"tasks"},
     "training": {"nn", "losses", "tasks", "_distributed", "exceptions", "storage"},
-    "basis": {"inputs", "training", "_validation", "_distributed", "nn", "tasks", "solvers"}
-    | {"functional"},
+    "basis": {"inputs", "_validation", "_distributed", "nn", "tasks", "solvers"} | {"functional"},
     "callbacks": {"training", "metrics"},
     "inspection": {"losses", "metrics", "model_selection", "solvers"},
     "estimators": {
@@ -167,8 +166,9 @@ def test_the_package_loads_its_parts_when_they_are_asked_for():
     assert _loaded_by(f"import {PACKAGE}") == {PACKAGE, f"{PACKAGE}._version"}
 
 
-def test_an_estimator_without_training_loads_no_training_loop():
-    loaded = _loaded_by(f"from {PACKAGE} import GroupLassoSVC")
+@pytest.mark.parametrize("estimator", ["GroupLassoSVC", "SparseRotation"])
+def test_an_estimator_without_training_loads_no_training_loop(estimator):
+    loaded = _loaded_by(f"from {PACKAGE} import {estimator}")
     assert f"{PACKAGE}.solvers" in loaded
     assert not loaded & {"skorch", "safetensors", "tqdm", f"{PACKAGE}.training"}
 

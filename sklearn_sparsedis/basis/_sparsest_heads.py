@@ -10,10 +10,16 @@ from torch import Tensor
 
 from sklearn_sparsedis.basis._search import HeadBasis, find_head_basis, head_spectrum
 from sklearn_sparsedis.functional import GramStatistics
-from sklearn_sparsedis.nn import Heads, column_moments, constant_columns, head_statistics
+from sklearn_sparsedis.nn import (
+    Heads,
+    column_moments,
+    constant_columns,
+    head_statistics,
+    observed_gram,
+    observed_predictions,
+)
 from sklearn_sparsedis.solvers import SolveResult, least_squares_on, select_support
 from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
-from sklearn_sparsedis.training import observed_gram, observed_predictions
 
 __all__ = ["SparsestBasis", "find_sparsest_basis", "solve_sparsest_heads"]
 

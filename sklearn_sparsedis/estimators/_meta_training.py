@@ -18,8 +18,9 @@ from sklearn_sparsedis._validation import (
     draw_seed,
     to_tensor,
 )
+from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import Identity
-from sklearn_sparsedis.estimators._checkpoints import agree, open_record, skorch_callbacks
+from sklearn_sparsedis.estimators._checkpoints import open_record, skorch_callbacks
 from sklearn_sparsedis.estimators._encoders import check_started, not_applicable, users_network
 from sklearn_sparsedis.estimators._settings import EpisodeSettings
 from sklearn_sparsedis.exceptions import DivergenceError

@@ -44,10 +44,10 @@ from sklearn_sparsedis.inputs._targets import (
 )
 from sklearn_sparsedis.inputs._task_names import find_tasks
 from sklearn_sparsedis.metrics import nan_r2_score
-from sklearn_sparsedis.nn import Encoder, seeded
+from sklearn_sparsedis.nn import Encoder, observed_predictions, seeded
 from sklearn_sparsedis.penalties import Penalty
 from sklearn_sparsedis.tasks import ObservedTargets
-from sklearn_sparsedis.training import encode, observed_predictions
+from sklearn_sparsedis.training import encode
 
 __all__ = ["SparseDisentangledRepresentation"]
 

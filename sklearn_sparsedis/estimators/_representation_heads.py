@@ -20,9 +20,9 @@ from sklearn_sparsedis.inputs._losses import (
 )
 from sklearn_sparsedis.inputs._outputs import common_scale, join_supports
 from sklearn_sparsedis.inputs._targets import Targets
-from sklearn_sparsedis.nn import CommonHead
+from sklearn_sparsedis.nn import CommonHead, observed_predictions
 from sklearn_sparsedis.tasks import ObservedTargets
-from sklearn_sparsedis.training import observed_predictions, settle_losses, solve_heads
+from sklearn_sparsedis.training import settle_losses, solve_heads
 
 __all__ = ["FittedHeads", "fit_heads", "standardise"]
 

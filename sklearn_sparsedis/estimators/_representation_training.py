@@ -18,8 +18,9 @@ from sklearn_sparsedis.basis._sparsest_heads import (
     find_sparsest_basis,
     missing_directions,
 )
+from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import Identity
-from sklearn_sparsedis.estimators._checkpoints import agree, open_record, skorch_callbacks
+from sklearn_sparsedis.estimators._checkpoints import open_record, skorch_callbacks
 from sklearn_sparsedis.estimators._encoders import check_started, new_encoder, rows_of
 from sklearn_sparsedis.estimators._representation_heads import standardise
 from sklearn_sparsedis.estimators._settings import RepresentationSettings, TrainingSettings

@@ -30,8 +30,8 @@ from sklearn_sparsedis.basis._least_squares import (
 )
 from sklearn_sparsedis.basis._moments import SharedMoments
 from sklearn_sparsedis.basis._search import HeadBasis, find_head_basis
+from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import ComponentHeads, StampedEstimator
-from sklearn_sparsedis.estimators._checkpoints import agree
 from sklearn_sparsedis.inputs._arrays import check_numbers
 from sklearn_sparsedis.inputs._observations import Observations, check_observations
 from sklearn_sparsedis.inputs._rows import Rows, check_rows

@@ -41,6 +41,11 @@ from sklearn_sparsedis.nn._image_encoders import (
     ResNet12Network,
 )
 from sklearn_sparsedis.nn._image_input import ImageInput, with_image_input
+from sklearn_sparsedis.nn._observed_rows import (
+    observed_gram,
+    observed_predictions,
+    packs_of_rows,
+)
 from sklearn_sparsedis.nn._stored_encoder import check_stored_encoder, put_together, take_apart
 
 __all__ = [
@@ -76,6 +81,9 @@ __all__ = [
     "image_shape",
     "linear_path",
     "merge_heads",
+    "observed_gram",
+    "observed_predictions",
+    "packs_of_rows",
     "put_together",
     "seeded",
     "some_statistics",

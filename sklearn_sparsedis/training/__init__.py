@@ -11,15 +11,12 @@ from sklearn_sparsedis.training._episodes import (
 )
 from sklearn_sparsedis.training._fit_tasks import FitTasks
 from sklearn_sparsedis.training._held_out import hold_out
-from sklearn_sparsedis.training._identity import NotComparable, describe
 from sklearn_sparsedis.training._meta_train import MetaTrainingPlan, meta_train
 from sklearn_sparsedis.training._net import OPTIMIZERS, BilevelNet
 from sklearn_sparsedis.training._objective import BilevelObjective
 from sklearn_sparsedis.training._start import start_linear_path
 from sklearn_sparsedis.training._state import TrainingRun
 from sklearn_sparsedis.training._table_heads import (
-    observed_gram,
-    observed_predictions,
     settle_losses,
     solve_heads,
 )
@@ -34,20 +31,16 @@ __all__ = [
     "FitTasks",
     "HeldOutEpisodes",
     "MetaTrainingPlan",
-    "NotComparable",
     "OPTIMIZERS",
     "ProgressBar",
     "TrainingPlan",
     "TrainingRecord",
     "TrainingRun",
-    "describe",
     "encode",
     "encode_rows",
     "fit_episodes",
     "hold_out",
     "meta_train",
-    "observed_gram",
-    "observed_predictions",
     "rows_at_once",
     "settle_losses",
     "solve_heads",

@@ -6,15 +6,13 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.losses import Loss, kinds_of
-from sklearn_sparsedis.nn import GramStatistics, HeadProblem, Heads, head_statistics, merge_heads
-from sklearn_sparsedis.tasks import ObservedTargets, Pack, TaskTable
+from sklearn_sparsedis.nn import HeadProblem, Heads, merge_heads, observed_gram, packs_of_rows
+from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
 
-__all__ = ["judge_heads", "observed_gram", "observed_predictions", "settle_losses", "solve_heads"]
+__all__ = ["judge_heads", "settle_losses", "solve_heads"]
 
 # numbers in the Gram matrices that are held at a time: 128 MB
 HELD = 2**24
-# observations that are predicted together
-PREDICTED = 2**16
 # rows from which parameters of losses are taken
 SETTLED_ROWS = 5000
 
@@ -81,7 +79,7 @@ def _solve_observed(
             heads.append(problem.part(tasks).solve_statistics(stats, start))
             order.append(tasks)
     left = of_rows.nonzero()[:, 0]
-    for pack in _packs(Y.of_tasks(left), Z) if len(left) else ():
+    for pack in packs_of_rows(Y.of_tasks(left), Z) if len(left) else ():
         tasks = left[pack.tasks]
         solved = problem.part(tasks).solve(
             Z[pack.row],
@@ -120,7 +118,7 @@ def _task_rows(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
     """Some tasks with their rows, targets (T, n) and weights; not all rows of a large table."""
     if isinstance(table.Y, ObservedTargets):
-        for pack in _packs(table.Y.of_tasks(tasks), Z):
+        for pack in packs_of_rows(table.Y.of_tasks(tasks), Z):
             yield tasks[pack.tasks], Z[pack.row], pack.value, pack.weight
         return
     some = slice(None, None, -(-len(Z) // SETTLED_ROWS))
@@ -133,39 +131,12 @@ def judge_heads(problem: HeadProblem, heads: Heads, Z: Tensor, table: TaskTable)
     if not isinstance(table.Y, ObservedTargets):
         return problem.judge(heads, Z, table.Y, table.weights, losses=table.losses)
     losses = heads.loss.new_zeros(len(heads.loss))
-    for pack in _packs(table.Y, Z):
+    for pack in packs_of_rows(table.Y, Z):
         some = merge_heads([heads], pack.tasks)
         losses[pack.tasks] = problem.judge(
             some, Z[pack.row], pack.value.T, pack.weight.T, losses=_losses(table, pack.tasks)
         )
     return losses
-
-
-def observed_gram(Z: Tensor, Y: ObservedTargets) -> GramStatistics:
-    """Statistics of all tasks, each on the rows where it was observed."""
-    found, order = [], []
-    for pack in _packs(Y, Z):
-        found.append(head_statistics(Z[pack.row], pack.value.T, pack.weight.T))
-        order.append(pack.tasks)
-    back = torch.cat(order).argsort()
-    return GramStatistics(*(torch.cat(parts)[back] for parts in zip(*found, strict=True)))
-
-
-def observed_predictions(
-    Z: Tensor, row: Tensor, task: Tensor, coef: Tensor, intercept: Tensor
-) -> Tensor:
-    """Predictions of some tasks on some rows, one of each, shape (n_observed,)."""
-    found = torch.empty(len(row), dtype=coef.dtype)
-    for part in torch.arange(len(row)).split(PREDICTED):
-        t = task[part]
-        found[part] = (Z[row[part]] * coef[t]).sum(-1) + intercept[t]
-    return found
-
-
-def _packs(Y: ObservedTargets, Z: Tensor) -> Iterator[Pack]:
-    """Packs of rows of Z, on its device."""
-    for pack in Y.packs(max(1, Z.shape[1])):
-        yield Pack(*(x.to(Z.device) for x in pack))
 
 
 def _losses(table: TaskTable, tasks: Tensor) -> tuple[Loss, ...] | None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_sparsedis.training import NotComparable, describe
+from sklearn_sparsedis.estimators._identity import NotComparable, describe
 
 
 def test_different_values_have_different_texts():
