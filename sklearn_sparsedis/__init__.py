@@ -42,6 +42,7 @@ _SUBPACKAGES = (
     "implicit",
     "inputs",
     "inspection",
+    "losses",
     "metrics",
     "model_selection",
     "nn",
