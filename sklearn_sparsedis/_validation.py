@@ -102,7 +102,7 @@ def check_device(device: str | torch.device, *, fitted: bool = False) -> torch.d
         torch.empty(0, device=found)
         if found.type == "meta":
             raise RuntimeError("it holds no values")
-    except (RuntimeError, AssertionError, ImportError, TypeError) as error:
+    except (RuntimeError, AssertionError, ImportError, TypeError, ValueError) as error:
         if fitted and found is not None:
             warn_caller(
                 f"device={str(device)!r}, which this model was fitted with, cannot be used here: "

@@ -377,6 +377,7 @@ FOUND = [
     ({"max_iter": 10**30}, {}, "max_iter must be at most 2147483647"),
     ({"random_state": -1}, {}, "random_state must be an integer in"),
     ({"device": "meta"}, {}, "device='meta' cannot be used here: it holds no values"),
+    ({"device": 10**30}, {}, "device=1000000000000000000000000000000 cannot be used here"),
     ({"callbacks": {"a": 1}}, {}, "callbacks must be skorch callbacks"),
     ({}, {"X": np.full((12, 2), 1e200)}, "X has values up to .* whose squares float64"),
 ]
@@ -406,6 +407,8 @@ def test_other_defects_that_were_found():
             model.fit(X, X[:, 0], task_id=y)
         with pytest.raises(ValueError, match="task_id contains NaN"):
             model.fit(X, X[:, 0], task_id=np.full(12, np.nan))
+    with pytest.raises(ValueError, match="n_components must be None or a positive int, got True"):
+        SparseRotation(True).fit(X, X[:, 0])
     with pytest.raises(ValueError, match="F has values up to"):
         SparseRotation().fit(1e200 * X, X[:, 0])
     with pytest.raises(ValueError, match="X has values up to"):

@@ -298,7 +298,8 @@ class SparseRotation(
         """Raise unless n_components is None or between 1 and the number of features."""
         if self.n_components is None:
             return
-        if not isinstance(self.n_components, Integral) or self.n_components < 1:
+        number = isinstance(self.n_components, Integral) and not isinstance(self.n_components, bool)
+        if not number or self.n_components < 1:
             raise ValueError(
                 f"n_components must be None or a positive int, got {self.n_components!r}."
             )
