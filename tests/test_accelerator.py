@@ -6,6 +6,7 @@ import torch
 from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 
 from sklearn_sparsedis.estimators._margin_problem import MarginProblem
+from sklearn_sparsedis.losses._registry import LOSSES
 from sklearn_sparsedis.nn import Encoder, HeadProblem, LinearNetwork
 from sklearn_sparsedis.penalties import PENALTIES
 from sklearn_sparsedis.tasks import TaskBatch, TaskBatches, TaskTable
@@ -13,14 +14,15 @@ from sklearn_sparsedis.training import BilevelObjective
 
 N_ROWS, N_TASKS = 30, 9
 OUTPUTS = (0, 0, 1, 1, 2, 3, 4, 4, 4)
-MIXED = (True, False, True) * 3
+LABELS, VALUES = LOSSES["logistic"], LOSSES["squared_error"]
+MIXED = (LABELS, VALUES, LABELS) * 3
 # what a table has besides rows and targets, and how batches are drawn
 TABLES = {
     "plain": {},
     "weights of rows": {"weights": (N_ROWS,)},
     "weights of labels": {"weights": (N_ROWS, N_TASKS)},
-    "labels": {"binary": (True,) * N_TASKS},
-    "labels and values": {"binary": MIXED},
+    "labels": {"losses": (LABELS,) * N_TASKS},
+    "labels and values": {"losses": MIXED},
     "outputs": {"task_of_output": OUTPUTS},
 }
 DRAWS = {
@@ -36,7 +38,7 @@ READS_OF_LABELS = 1
 CASES = [
     *(("l1", kind, draw) for kind in TABLES for draw in DRAWS if draw != "rows" or kind == "plain"),
     *(("l2", kind, "all") for kind in TABLES),
-    *(("mcp", kind, "all") for kind in TABLES if "binary" not in TABLES[kind]),
+    *(("mcp", kind, "all") for kind in TABLES if "losses" not in TABLES[kind]),
 ]
 
 
@@ -79,8 +81,8 @@ def steps(objective, batches):
 def test_steps_stay_on_the_device(monkeypatch, penalty, kind, draw):
     # the order of the tasks comes from the CPU, whose tensors have no values here either
     monkeypatch.setattr(TaskBatches, "_some_tasks", lambda self, n: np.arange(n)[::-1])
-    labels = TABLES[kind].get("binary", (False,) * N_TASKS)
-    n_solves = 0 if all(labels) else 2 if kind == "outputs" and penalty == "l1" else 1
+    labels = [loss is LABELS for loss in TABLES[kind].get("losses", ())]
+    n_solves = 0 if labels and all(labels) else 2 if kind == "outputs" and penalty == "l1" else 1
     limit = READS_OF_LABELS * any(labels) + READS[penalty] * n_solves
     with FakeTensorMode(allow_non_fake_inputs=True):
         objective = objective_of(penalty)
@@ -90,15 +92,15 @@ def test_steps_stay_on_the_device(monkeypatch, penalty, kind, draw):
             assert count <= limit
 
 
-@pytest.mark.parametrize("binary", [None, MIXED])
+@pytest.mark.parametrize("losses", [None, MIXED])
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
-def test_steps_of_tasks_with_rows_of_their_own_stay_on_the_device(penalty, binary):
+def test_steps_of_tasks_with_rows_of_their_own_stay_on_the_device(penalty, losses):
     with FakeTensorMode(allow_non_fake_inputs=True):
         X, rows = fake_cuda(N_ROWS, 8, dtype=torch.float32), fake_cuda(7, N_TASKS).long()
         Y, tasks = fake_cuda(7, N_TASKS), torch.arange(N_TASKS, device=ACCELERATOR)
-        limit = READS[penalty] + READS_OF_LABELS * (binary is not None)
+        limit = READS[penalty] + READS_OF_LABELS * (losses is not None)
         for n_support in (7, 5):
-            batch = TaskBatch(X, Y, Y, tasks, n_support, binary, rows=rows, n_needed=N_ROWS)
+            batch = TaskBatch(X, Y, Y, tasks, n_support, losses, rows=rows, n_needed=N_ROWS)
             for count in steps(objective_of(penalty), [batch]):
                 assert count <= limit
 

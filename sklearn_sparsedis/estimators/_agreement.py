@@ -46,7 +46,7 @@ def agree(identity: Identity, arrays: Mapping[str, NDArray[Any] | Rows | None], 
 def _some_rows(array: NDArray[Any] | Rows | None) -> NDArray[Any] | None:
     if array is None:
         return None
-    step = -(-len(array) // COMPARED_ROWS)
+    step = max(1, -(-len(array) // COMPARED_ROWS))
     return array.take(np.arange(0, len(array), step)) if isinstance(array, Rows) else array[::step]
 
 

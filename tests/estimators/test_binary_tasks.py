@@ -222,7 +222,7 @@ def test_single_precision_and_booleans(data):
 
 
 BAD = [
-    ({"loss": "hinge"}, "loss must be one of 'auto', 'logistic', 'squared_error'"),
+    ({"loss": "hinge"}, "loss must be one of 'auto', 'huber', 'logistic', 'squared_error'"),
     ({"loss": ["logistic"]}, "loss must be one of .* for 12 tasks"),
     ({"loss": 3}, "loss must be one of"),
     ({"loss": {0: "hinge"}}, "for each task, got 'hinge'"),
