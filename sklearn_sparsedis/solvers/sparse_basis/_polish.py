@@ -1,4 +1,4 @@
-"""The maximum of the likelihood next to a basis, to rounding."""
+"""The basis that the sweeps of the search lead to, to rounding."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,16 +12,18 @@ from sklearn_sparsedis.solvers.sparse_basis._model import em_step, fit_columns, 
 from sklearn_sparsedis.solvers.sparse_basis._search import Heads, replace_rows, weighted_moments
 
 _N_BLOCKS, _BLOCK = 6, 10  # blocks of sweeps, after each of which convergence is looked at
+NEAR = 1.0  # log-likelihood, in nats, that the fixed point may lack against where the search ends
 _MEMORY = 8  # sweeps of which a step is made
 
 
 def polish(heads: Heads, D: Tensor) -> Tensor:
-    """The stationary point of the joint likelihood next to a basis D (m, m).
+    """The fixed point of the sweeps of the search next to a basis D (m, m).
 
-    The search ends some 1e-4 from it, by a distance that rounding of the heads decides. The sweeps
-    here differ from those of the search in that the spike of each column is as wide as fits it
-    best, and in that the errors of its coefficients, and the width, change with the direction.
-    A basis of higher likelihood than what the sweeps lead to stays as it is.
+    The search ends some 1e-4 from it, by a distance that rounding of the heads decides. Here the
+    spike of each column is as wide as fits it best. As in the search, the errors of the
+    coefficients count as they are and not as they change with the direction: the maximum of the
+    likelihood would buy small errors with a direction that a few tasks alone determine.
+    A basis far from where the sweeps lead stays as it is.
     """
     D = heads.scaled(D.unsqueeze(0))
     c = heads.coefficients(D)
@@ -31,7 +33,8 @@ def polish(heads: Heads, D: Tensor) -> Tensor:
     start = torch.cat([D / size, fit["share"].logit(), fit["slab"].log()], -1)
     polished = _accelerated(partial(_sweep, heads, fraction, size), start)
     polished = heads.scaled(polished.narrow(-1, 0, D.shape[-1]) * size)
-    return torch.where(joint_score(heads, polished) > joint_score(heads, D), polished, D).squeeze(0)
+    near = joint_score(heads, polished) > joint_score(heads, D) - NEAR
+    return torch.where(near, polished, D).squeeze(0)
 
 
 def _sweep(heads: Heads, fraction: Tensor, size: Tensor, state: Tensor) -> Tensor:
@@ -45,11 +48,7 @@ def _sweep(heads: Heads, fraction: Tensor, size: Tensor, state: Tensor) -> Tenso
         share, slab = em_step(c, spike, share, slab)
     unused, wide = unused_probability(c, spike, share, slab), spike + slab
     weight = unused / spike + (1 - unused) / wide
-    # half the variance that the likelihood asks for less, in units of the noise and of the width
-    excess = weight - c**2 * (unused / spike**2 + (1 - unused) / wide**2)
-    noise = (heads.noise * excess).mean(-1)[..., None, None] * heads.metric
-    width = (fraction * excess).mean(-1)[..., None, None] * torch.eye(m).to(D)
-    moments = weighted_moments(heads, weight) + noise + width
+    moments = weighted_moments(heads, weight)
     D = heads.scaled(replace_rows(D, torch.linalg.cholesky_ex(moments)[0]))
     return torch.cat([D / size, share.logit(), slab.log()], -1)
 
