@@ -10,7 +10,7 @@ from sklearn_sparsedis._warnings import hear_out_torch
 # Elements of a dense table that a pass over it may copy at once
 _CHUNK = 2**22
 # A smaller share of a dense table than this is copied for the products with it alone
-_COPIED_SHARE = 0.25
+_COPIED_SHARE = 0.15
 
 
 @dataclass
@@ -88,7 +88,10 @@ class Features:
         if is_sparse(self.F):
             F, transposed = _entries(self.F, rows, inner), _entries(self.transposed, inner, rows)
             return Features(F, transposed, self.scale, ones)
-        F = self.F.index_select(0, rows).index_select(1, inner)
+        F = self.F.new_empty(len(rows), len(inner))
+        size = max(1, _CHUNK // max(1, self.F.shape[1]))
+        for part, index in zip(F.split(size), rows.split(size), strict=True):
+            torch.index_select(self.F.index_select(0, index), 1, inner, out=part)
         return Features(F, F.t(), self.scale, ones)
 
     def table(self, dtype: torch.dtype) -> Tensor:
@@ -98,18 +101,23 @@ class Features:
 
 
 class Part:
-    """Products with some rows and columns of dense features, the others filled with zeros.
+    """Products with some rows and columns of features, the others filled with zeros.
 
     Parameters
     ----------
-    whole : Features
+    whole : Features or Part
         All of them.
     rows, columns : Tensor of int64, shapes (r,) and (p,)
         Ascending indices.
     """
 
-    def __init__(self, whole: Features, rows: Tensor, columns: Tensor):
+    def __init__(self, whole: "Features | Part", rows: Tensor, columns: Tensor):
         self.whole, self.rows, self.columns = whole, rows, columns
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of samples and of features."""
+        return len(self.rows), len(self.columns)
 
     def scores(self, x: Tensor) -> Tensor:
         """Product (r, k) with coefficients (p, k)."""

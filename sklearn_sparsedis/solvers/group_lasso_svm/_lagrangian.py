@@ -14,9 +14,10 @@ from sklearn_sparsedis.functional import project_simplex
 from sklearn_sparsedis.solvers.group_lasso_svm._features import Features
 from sklearn_sparsedis.solvers.group_lasso_svm._newton import MixedRows, Target, newton_move
 from sklearn_sparsedis.solvers.group_lasso_svm._problem import lengths, relative
+from sklearn_sparsedis.solvers.group_lasso_svm._spectrum import Spectrum
 
 # The multipliers move on where the gap of the inner problem is this share of the whole gap
-_INNER_SHARE = 0.3
+_INNER_SHARE = 0.1
 # Growth of sigma after so many Newton steps for an inner problem
 _GROWTHS = ((3, 3.0), (6, 2.0))
 # The multipliers converge fast enough where the gap falls to this share
@@ -191,7 +192,7 @@ def augmented_lagrangian(
     if coef is not None:
         W[: len(coef)] = coef
     state = smoothing.at(W, problem.features.scores(W))
-    squares = problem.features.squares(problem.c)
+    spectrum = Spectrum.of(problem.features, problem.c)
     best, steps, since, last = None, 0, 0, 0.0
     for n_iter in range(max_iter + 1):
         while True:
@@ -208,20 +209,17 @@ def augmented_lagrangian(
             sigma = smoothing.sigma * (growth if slow else 1.0)
             smoothing, last = Smoothing(problem, state.dual, sigma), outcome.gap
             state, steps = smoothing.at(state.W, problem.features.scores(state.W)), 0
-        state, steps = _newton_step(smoothing, state, V, squares, outcome.gap), steps + 1
+        state, steps = _newton_step(smoothing, state, V, spectrum), steps + 1
     raise AssertionError  # the loop returns
 
 
-def _newton_step(
-    smoothing: Smoothing, state: Smoothed, V: Tensor, squares: Tensor, gap: float
-) -> Smoothed:
+def _newton_step(smoothing: Smoothing, state: Smoothed, V: Tensor, spectrum: Spectrum) -> Smoothed:
     problem = smoothing.problem
     mixed = state.mixed[problem.c[state.mixed, 0] > 0]
     rows = MixedRows(mixed, state.dual[mixed], smoothing.sigma * problem.c[mixed])
-    share = float(rows.weight.sum() / problem.c.sum())
-    target = Target.of(state.W, state.W - V, problem.tau, 1 + share / 2 * squares)
-    accuracy = min(0.1, max(1e-10, gap**0.5))
-    move = newton_move(problem.features, rows, state.W, target, problem.tau, accuracy)
+    metric = 1 + rows.weight.sum() / 2 * spectrum.squares
+    target = Target.of(state.W, state.W - V, problem.tau, metric)
+    move = newton_move(problem.features, spectrum, rows, state.W, target, problem.tau)
     for direction in (move, target.W - state.W):
         scores = problem.features.scores(direction)
         first = smoothing.slope(state, direction, scores)

@@ -8,6 +8,7 @@ from torch import Tensor
 from sklearn_sparsedis.functional import any_true, shrinkage
 from sklearn_sparsedis.solvers.group_lasso_svm._features import Features, Part, is_sparse
 from sklearn_sparsedis.solvers.group_lasso_svm._problem import lengths
+from sklearn_sparsedis.solvers.group_lasso_svm._spectrum import Preconditioner, Spectrum
 from sklearn_sparsedis.solvers.group_lasso_svm._system import (
     Factor,
     PivotBasis,
@@ -16,6 +17,8 @@ from sklearn_sparsedis.solvers.group_lasso_svm._system import (
 
 # Rounds in which features that the direction would take through zero are taken out
 _ROUNDS = 4
+# Relative residual of a system: more of it would help little while the active rows change
+_ACCURACY = 0.1
 _CG_STEPS = 500
 # Dual systems up to this order are factored instead
 _DIRECT_ORDER = 600
@@ -42,6 +45,11 @@ class MixedRows:
     def __post_init__(self) -> None:
         self.free = self.dual > 0
         self.share = self.free / self.free.sum(1, keepdim=True)
+
+    def coupling(self) -> Tensor:
+        """Mean (k, k) of how the classes of a row are bent together, times the total weight."""
+        part = self.share * self.weight
+        return torch.diag((self.free * self.weight).sum(0)) - self.free.to(part.dtype).mT @ part
 
     def bend(self, T: Tensor) -> Tensor:
         """Move (r, k) of the loss's gradient when the scores move by T (r, k)."""
@@ -81,7 +89,12 @@ class Target:
 
 
 def newton_move(
-    features: Features, rows: MixedRows, W: Tensor, target: Target, tau: Tensor, accuracy: float
+    features: Features,
+    spectrum: Spectrum,
+    rows: MixedRows,
+    W: Tensor,
+    target: Target,
+    tau: Tensor,
 ) -> Tensor:
     """Semismooth Newton move (m, k) of the equation that W is its own target.
 
@@ -90,16 +103,21 @@ def newton_move(
     """
     keep = target.shrink > 0
     part_of_move = torch.zeros_like(W)
+    first = keep.nonzero()[:, 0]
+    largest = features.part(rows.index, first)
+    everything = torch.arange(len(rows.index), device=W.device)
     for _ in range(_ROUNDS):
         active = keep.nonzero()[:, 0]
-        system = NewtonSystem(features, rows, active, target, tau)
+        same = len(active) == len(first)
+        part = largest if same else Part(largest, everything, keep[first].nonzero()[:, 0])
+        system = NewtonSystem(features, part, spectrum, rows, active, target, tau)
         move = torch.where(keep.unsqueeze(-1), part_of_move, -W)
         right = system.residual(W[active] - target.W[active])
         stops = (~keep & (W != 0).any(-1)).nonzero()[:, 0]
         if len(stops) and len(active):
-            scores = features.part(rows.index, stops).scores(move[stops])
+            scores = Part(features, rows.index, stops).scores(move[stops])
             right -= system.part.image(rows.bend(scores))
-        move[active] = system.solve(right, move[active], accuracy)
+        move[active] = system.solve(right, move[active])
         end = W + move
         through = ((end * target.towards).sum(-1) <= 0) | ((end * W).sum(-1) < 0)
         crosses = keep & (tau > 0) & through
@@ -116,6 +134,10 @@ class NewtonSystem:
     ----------
     features : Features
         All of them.
+    part : Features or Part
+        Those of the rows and features below.
+    spectrum : Spectrum
+        Second moments of all features.
     rows : MixedRows
         Rows that bend.
     active : Tensor of int64, shape (p,)
@@ -127,10 +149,17 @@ class NewtonSystem:
     """
 
     def __init__(
-        self, features: Features, rows: MixedRows, active: Tensor, target: Target, tau: Tensor
+        self,
+        features: Features,
+        part: Features | Part,
+        spectrum: Spectrum,
+        rows: MixedRows,
+        active: Tensor,
+        target: Target,
+        tau: Tensor,
     ):
+        self.part, self.spectrum = part, spectrum
         self.features, self.rows, self.active = features, rows, active
-        self.part: Features | Part = features.part(rows.index, active)
         norm = target.norm[active]
         self.shrink = target.shrink[active].unsqueeze(-1)
         self.unit = target.towards[active] / norm.unsqueeze(-1)
@@ -142,7 +171,7 @@ class NewtonSystem:
         along = self._along(ahead)
         return -self.metric * ((ahead - along) / self.shrink + along)
 
-    def solve(self, right: Tensor, start: Tensor, accuracy: float) -> Tensor:
+    def solve(self, right: Tensor, start: Tensor) -> Tensor:
         """Move (p, k) of the active features, from a factor where one is cheap."""
         order = int(self.rows.free.sum()) - len(self.rows.index)
         if not len(self.active):
@@ -151,7 +180,7 @@ class NewtonSystem:
             return self._unbend(right, 1.0)
         if order <= _DIRECT_ORDER and not is_sparse(self.features.F):
             return self._solve_in_dual(right)
-        return self._conjugate_gradients(right, start, accuracy)
+        return self._conjugate_gradients(right, start)
 
     def _along(self, x: Tensor) -> Tensor:
         return self.unit * (self.unit * x).sum(-1, keepdim=True)
@@ -164,14 +193,21 @@ class NewtonSystem:
         bent = self.part.image(self.rows.bend(self.part.scores(x)))
         return bent + x + self.curve * (x - self._along(x))
 
-    def _conjugate_gradients(self, right: Tensor, x: Tensor, accuracy: float) -> Tensor:
+    def _conjugate_gradients(self, right: Tensor, x: Tensor) -> Tensor:
+        coupling = self.rows.coupling()
+        mean = coupling.diagonal().mean()
+        precondition = Preconditioner(
+            1 + self.curve + mean * self.spectrum.rest[self.active].unsqueeze(-1),
+            self.spectrum.directions[self.active],
+            coupling,
+        )
         residual = right - self._multiply(x) if any_true(x != 0) else right.clone()
-        enough = accuracy**2 * float(right.square().sum())
+        enough = _ACCURACY**2 * float(right.square().sum())
         search, last = torch.zeros_like(right), 1.0
         for _ in range(_CG_STEPS):
             if float(residual.square().sum()) <= enough:
                 break
-            scaled = self._unbend(residual, self.metric)
+            scaled = precondition(residual)
             now = float((residual * scaled).sum())
             search = scaled + now / last * search
             image = self._multiply(search)

@@ -131,7 +131,7 @@ def solve_group_lasso_svm(
     Above, or where F is sparse: an augmented Lagrangian method in W, one problem after the other. A
     step costs two products with F, and a Newton system of the samples whose Lambda is no vertex and
     of the used features, by conjugate gradients or in the smaller dual. Memory is O(n k + m k)
-    beside F, of which a quarter may be copied.
+    beside F, of which a seventh may be copied.
 
     Lambda, W and the Newton systems are kept in float64 where the device has it, in the second
     method products with F in F's dtype.
