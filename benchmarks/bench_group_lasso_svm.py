@@ -2,16 +2,24 @@
 
 Eight tasks in float64, each to a relative duality gap of 1e-6, against jaxopt's block coordinate
 descent on the same dual (rescaled to lambda_2 = 1, jitted, compile time excluded), scikit-learn's
-LinearSVC(crammer_singer) and qpth; and the share that a sparse head adds to a Conv4 training step.
+LinearSVC(crammer_singer) and qpth; the share that a sparse head adds to a Conv4 training step; and
+`GroupLassoSVC` on ordinary tables of many rows beside LinearSVC.
 """
 
+import resource
 import statistics
+import time
+from functools import partial
 
 import numpy as np
 import torch
+from scipy import sparse
+from sklearn.datasets import load_digits
+from sklearn.preprocessing import normalize, scale
+from sklearn.svm import LinearSVC
 from torch import nn
 
-from benchmarks._common import Skip, command
+from benchmarks._common import Skip, command, in_child, seconds
 from benchmarks._svm_peers import (
     TASKS,
     TOL,
@@ -23,9 +31,11 @@ from benchmarks._svm_peers import (
     one_hot,
     qpth_seconds,
 )
+from sklearn_sparsedis import GroupLassoSVC
+from sklearn_sparsedis._margin_problem import CHOICE_TOL
 from sklearn_sparsedis.functional import uniform_spread_bound
 from sklearn_sparsedis.implicit import group_lasso_svm
-from sklearn_sparsedis.solvers import solve_group_lasso_svm
+from sklearn_sparsedis.solvers import group_lasso_svm_path, solve_group_lasso_svm
 
 SIZES = [(25, 640), (75, 2560), (75, 16000)]
 PEERS = ("jaxopt", "qpth", "cvxpy")
@@ -40,8 +50,17 @@ SETTINGS = {
         "group_reg": [0.0, 1.0, 30.0, 300.0],
         "shares": [0.1, 0.3],
         "steps": 7,
+        "tables_of_many": ["digits", "table", "large", "text"],
+        "strengths": 30,
     },
-    "short": {"peer_limit": 2.0, "sizes": SIZES[:2], "most_for_jaxopt": 640, "rounds": 3},
+    "short": {
+        "peer_limit": 2.0,
+        "sizes": SIZES[:2],
+        "most_for_jaxopt": 640,
+        "rounds": 3,
+        "tables_of_many": ["digits", "table"],
+        "strengths": 5,
+    },
     "quick": {
         "peer_limit": 0.1,
         "sizes": [(10, 40)],
@@ -50,6 +69,8 @@ SETTINGS = {
         "group_reg": [1.0],
         "shares": [0.1],
         "steps": 1,
+        "tables_of_many": ["digits"],
+        "strengths": 2,
     },
 }
 
@@ -191,6 +212,92 @@ def step_rows(options):
         yield share, f"{added:+.1%}", f"{base:.3f}"
 
 
+def many_rows(options):
+    """A row a table and strength: seconds, of all threads together as well, and what was found."""
+    for name in options.tables_of_many:
+        for group_reg in (0.1, 0.01, 0.0)[: 1 if name == "large" else 2 if name == "text" else 3]:
+            found = in_child(fit_many, name, group_reg)
+            cells = [name, group_reg, *(f"{found[x]:.2f}" for x in ("wall", "processor"))]
+            peer = found["peer"] and f"{found['peer']:.2f}"
+            yield *cells, f"{found['gap']:.0e}", found["used"], f"{found['memory']:.2f}", peer or ""
+
+
+def fit_many(name, group_reg):
+    """Fit a table of `TABLES_OF_MANY`, in a process of its own for its peak of memory."""
+    X, y = TABLES_OF_MANY[name]()
+    size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes
+    model = GroupLassoSVC(group_reg, fit_intercept=False)
+    GroupLassoSVC(0.5, fit_intercept=False, max_iter=1000).fit(X[:500], y[:500])
+    before, processor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    wall = seconds(model.fit, X, y)
+    processor = time.process_time() - processor
+    more = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    peer = None
+    if not group_reg:
+        svc = LinearSVC(multi_class="crammer_singer", fit_intercept=False, tol=1e-6)
+        peer = seconds(svc.set_params(max_iter=10**5).fit, X, y)
+    return {
+        "wall": wall,
+        "processor": processor,
+        "gap": model.dual_gap_,
+        "used": f"{model.support_.mean():.0%}",
+        "memory": more / size,
+        "peer": peer,
+    }
+
+
+def path_rows(options):
+    """One row: a path over strengths of standardised digits beside one solution."""
+    X, y = map(torch.tensor, digits())
+    bound = float(uniform_spread_bound(X, nn.functional.one_hot(y).double()))
+    strengths = [bound * share for share in np.geomspace(0.7, 0.01, options.strengths)]
+    for tol in (1e-6, CHOICE_TOL):
+        one = seconds(lambda: solve_group_lasso_svm(X, y, 0.1 * bound, 1.0, tol=tol))  # noqa: B023
+        path = seconds(lambda: group_lasso_svm_path(X, y, strengths, 1.0, tol=tol))  # noqa: B023
+        yield options.strengths, f"{tol:g}", f"{one:.2f}", f"{path:.2f}", f"{path / one:.1f}"
+
+
+def digits():
+    """Standardised."""
+    X, y = load_digits(return_X_y=True)
+    return scale(X), y
+
+
+def gaussian(n, m, k, informative, gap, dtype):
+    """Classes whose means differ in the first features."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, k, n)
+    X = rng.standard_normal((n, m), dtype=dtype)
+    X[:, :informative] += gap * rng.standard_normal((k, informative), dtype=dtype)[y]
+    return X, y
+
+
+def text(n=10_000, m=50_000, k=20, words=500):
+    """Unit rows of logarithmic counts: words by Zipf's law, and some of each class's topic."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, k, n)
+    often = (1 / (np.arange(m) + 10.0) ** 0.9).cumsum()
+    topics = rng.integers(0, m, (k, 200))
+    common = np.searchsorted(often, rng.random((n, int(1.6 * words))) * often[-1])
+    own = np.take_along_axis(topics[y], rng.integers(0, 200, (n, words // 7)), axis=1)
+    found = np.concatenate([common, own], axis=1).clip(max=m - 1)
+    ends = np.arange(0, found.size + 1, found.shape[1])
+    X = sparse.csr_matrix((np.ones(found.size), found.ravel(), ends), shape=(n, m))
+    X.sum_duplicates()
+    X.data = 1 + np.log(X.data)
+    seen = np.bincount(X.indices, minlength=m)
+    X.data *= 1 + np.log((1 + n) / (1 + seen))[X.indices]
+    return normalize(X), y
+
+
+TABLES_OF_MANY = {
+    "digits": digits,
+    "table": partial(gaussian, 20_000, 100, 5, 30, 0.3, np.float64),
+    "large": partial(gaussian, 100_000, 1000, 10, 100, 0.2, np.float32),
+    "text": text,
+}
+
+
 def add_options(parser):
     """Of the command line."""
     parser.add_argument("--peer-limit", type=float, help="seconds a task for jaxopt")
@@ -208,6 +315,10 @@ def tables(options):
     yield title, header, dense_rows(options)
     header = ("n", "m", "used", "ours, s", "worst gap", "jaxopt, s", "ratio", "float32, s", "gap")
     yield "The same with groups", header, sparse_rows(options)
+    header = ("strengths", "gap", "one, s", "path, s", "ratio")
+    yield "A path on digits", header, path_rows(options)
+    times = ("s", "of all threads, s", "gap", "used", "memory over X", "LinearSVC, s")
+    yield "Many rows, gap 1e-6", ("table", "group_reg", *times), many_rows(options)
 
 
 if __name__ == "__main__":
