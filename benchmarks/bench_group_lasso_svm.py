@@ -32,7 +32,7 @@ from benchmarks._svm_peers import (
     qpth_seconds,
 )
 from sklearn_sparsedis import GroupLassoSVC
-from sklearn_sparsedis._margin_problem import CHOICE_TOL
+from sklearn_sparsedis.estimators._margin_problem import CHOICE_TOL
 from sklearn_sparsedis.functional import uniform_spread_bound
 from sklearn_sparsedis.implicit import group_lasso_svm
 from sklearn_sparsedis.solvers import group_lasso_svm_path, solve_group_lasso_svm
