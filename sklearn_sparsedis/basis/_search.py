@@ -1,6 +1,6 @@
 """From heads on whitened features to components: how many, which ones, and which to trust."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -100,88 +100,131 @@ def find_head_basis(
     Directions beyond those that the heads use are filled from the complement, those beyond r are
     zero, and both are reported as not identified; heads with infinite standard errors are left out.
     """
-    n_tasks, r = coef.shape
     known = np.isfinite(stderr)
     spectrum, directions = head_spectrum(coef[known], stderr[known])
     above = spectrum > 1
     n_latents = len(above) if above.all() else int(above.argmin())
     n_total = max(n_latents, 1) if n_components is None else n_components
-    problems = []
-    if not known.all():
-        problems.append(
-            f"{(~known).sum()} of {n_tasks} tasks have too few rows for a head of {r} features "
-            "and were left out of the search (more rows, or fewer features, e.g. by PCA)"
-        )
-    rotation = np.zeros((n_total, r))
-    rotation[: min(r, n_total)] = directions[:n_total]
-    unused = np.full((n_tasks, n_total), 0.5)
-    trust = {name: np.zeros(n_total) for name in _TRUST}
-    identified = np.zeros(n_total, dtype=bool)
-    n_found = n_starts = 0
-    if n_latents < n_total or n_latents == 0:
-        remedies = [f"set n_components={n_latents}"] if n_latents else ["add rows"]
-        remedies += ["add tasks that use more of the features"] if n_latents < r else []
-        problems.append(
-            f"the heads use {n_latents} directions of the features beyond their errors, "
-            f"{n_total} were asked for: {_filled(n_latents, r, n_total)} ({' or '.join(remedies)})"
-        )
+    problems = [
+        *_left_out(known, coef.shape[1]),
+        *_missing_latents(n_latents, coef.shape[1], n_total),
+    ]
+    basis = _unsearched(len(coef), directions, n_total, n_latents, spectrum)
     if n_latents == 1 and known.sum() > 1:
-        identified[0] = True
+        basis.identified[0] = True
     elif 1 < n_latents < known.sum():
-        result = _search(
-            coef[known] @ directions[:n_latents].T, stderr[known], n_init, device, seed
-        )
-        n_found, n_starts = int(result.n_found), int(result.n_starts)
-        A = np.linalg.inv(result.directions.numpy().T)
-        A /= np.linalg.norm(A, axis=1, keepdims=True)
-        order = np.argsort(result.unused.numpy().sum(axis=0), kind="stable")[:n_total]
-        kept = slice(0, len(order))
-        rotation[kept] = A[order] @ directions[:n_latents]
-        unused[np.ix_(known, np.arange(len(order)))] = result.unused.numpy()[:, order]
-        for name, values in trust.items():
-            values[kept] = getattr(result, name).numpy()[order]
-        identified[kept] = (trust["evidence"] > trust["chance"])[kept]
-        identified[kept] &= trust["stability"][kept] >= _STABLE
-        doubtful = np.flatnonzero(~identified[kept])
-        if doubtful.size:
-            problems.append(
-                f"components {doubtful.tolist()} fit heads without zeros as well, or change with "
-                "the choice of tasks (add tasks, each with few latents, or ask for fewer "
-                "components; see scores, chance and stability)"
-            )
-        blocks = find_blocks(unused[np.ix_(known, np.arange(len(order)))] < 0.5)
-        if blocks:
-            identified[np.concatenate(blocks)] = False
-            named = " and ".join(str(block.tolist()) for block in blocks)
-            problems.append(
-                f"components {named} are used by all but the same tasks: only the space that such "
-                "a block spans is determined, not its components (add tasks that use some of a "
-                "block without the others)"
-            )
-        if n_total < n_latents:
-            problems.append(
-                f"the heads use {n_latents} directions of the features, only the {n_total} "
-                f"components with most users are kept (set n_components={n_latents} for all)"
-            )
+        used = directions[:n_latents]
+        result = _search(coef[known] @ used.T, stderr[known], n_init, device, seed)
+        basis, more = _with_result(basis, result, known, used)
+        problems += more
     elif n_latents:
         problems.append(
             f"{known.sum()} tasks cannot determine a basis of {n_latents} directions: with no more "
             "tasks than directions every basis that contains the heads is equally sparse (add "
             "tasks, several times as many as directions, or leave out features)"
         )
+    return replace(basis, problems=tuple(problems))
+
+
+def _unsearched(
+    n_tasks: int,
+    directions: NDArray[Any],
+    n_total: int,
+    n_latents: int,
+    spectrum: NDArray[Any],
+) -> HeadBasis:
+    """Components along the directions of the heads, of which nothing is known."""
+    r = directions.shape[1]
+    rotation = np.zeros((n_total, r))
+    rotation[: min(r, n_total)] = directions[:n_total]
+    scores, chance, margin, stability = np.zeros((4, n_total))
     return HeadBasis(
         rotation=rotation,
-        unused=unused,
-        scores=trust["evidence"],
-        chance=trust["chance"],
-        margin=trust["margin"],
-        stability=trust["stability"],
-        identified=identified,
+        unused=np.full((n_tasks, n_total), 0.5),
+        scores=scores,
+        chance=chance,
+        margin=margin,
+        stability=stability,
+        identified=np.zeros(n_total, dtype=bool),
         n_latents=n_latents,
-        n_found=n_found,
-        n_starts=n_starts,
+        n_found=0,
+        n_starts=0,
         spectrum=spectrum,
-        problems=tuple(problems),
+        problems=(),
+    )
+
+
+def _with_result(
+    basis: HeadBasis, result: SparseBasisResult, known: NDArray[Any], used: NDArray[Any]
+) -> tuple[HeadBasis, list[str]]:
+    """The basis with the components that a search along some directions found, and its problems."""
+    A = np.linalg.inv(result.directions.numpy().T)
+    A /= np.linalg.norm(A, axis=1, keepdims=True)
+    n_total, n_latents = len(basis.rotation), len(used)
+    order = np.argsort(result.unused.numpy().sum(axis=0), kind="stable")[:n_total]
+    kept = slice(0, len(order))
+    basis.rotation[kept] = A[order] @ used
+    basis.unused[known, kept] = result.unused.numpy()[:, order]
+    for name in _TRUST:
+        values = getattr(basis, "scores" if name == "evidence" else name)
+        values[kept] = getattr(result, name).numpy()[order]
+    identified = basis.identified
+    identified[kept] = (basis.scores > basis.chance)[kept] & (basis.stability[kept] >= _STABLE)
+    problems = _doubts(identified[kept])
+    blocks = find_blocks(basis.unused[known, kept] < 0.5)
+    if blocks:
+        identified[np.concatenate(blocks)] = False
+        problems.append(_in_blocks(blocks))
+    if n_total < n_latents:
+        problems.append(
+            f"the heads use {n_latents} directions of the features, only the {n_total} "
+            f"components with most users are kept (set n_components={n_latents} for all)"
+        )
+    n_found, n_starts = int(result.n_found), int(result.n_starts)
+    return replace(basis, n_found=n_found, n_starts=n_starts), problems
+
+
+def _left_out(known: NDArray[Any], r: int) -> list[str]:
+    """Say how many tasks have no head of their own."""
+    if known.all():
+        return []
+    return [
+        f"{(~known).sum()} of {len(known)} tasks have too few rows for a head of {r} features "
+        "and were left out of the search (more rows, or fewer features, e.g. by PCA)"
+    ]
+
+
+def _missing_latents(n_latents: int, r: int, n_total: int) -> list[str]:
+    """Say that the heads use fewer directions than there are components."""
+    if 0 < n_latents >= n_total:
+        return []
+    remedies = [f"set n_components={n_latents}"] if n_latents else ["add rows"]
+    remedies += ["add tasks that use more of the features"] if n_latents < r else []
+    return [
+        f"the heads use {n_latents} directions of the features beyond their errors, "
+        f"{n_total} were asked for: {_filled(n_latents, r, n_total)} ({' or '.join(remedies)})"
+    ]
+
+
+def _doubts(identified: NDArray[Any]) -> list[str]:
+    """Say which components that were searched for are not identified."""
+    doubtful = np.flatnonzero(~identified)
+    if not doubtful.size:
+        return []
+    return [
+        f"components {doubtful.tolist()} fit heads without zeros as well, or change with "
+        "the choice of tasks (add tasks, each with few latents, or ask for fewer "
+        "components; see scores, chance and stability)"
+    ]
+
+
+def _in_blocks(blocks: list[NDArray[Any]]) -> str:
+    """Say which components are known as blocks only."""
+    named = " and ".join(str(block.tolist()) for block in blocks)
+    return (
+        f"components {named} are used by all but the same tasks: only the space that such "
+        "a block spans is determined, not its components (add tasks that use some of a "
+        "block without the others)"
     )
 
 
