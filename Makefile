@@ -26,7 +26,7 @@ test-slow: .venv/.ready-test
 
 # a tenth of the slow ones, another one each day
 test-slow-sample: .venv/.ready-test
-	$(BIN)/python -m pytest -n 2 -m slow --share $(shell date +%-j)/10
+	$(BIN)/python -m pytest -n 2 -m slow tests/solvers tests/basis tests/storage
 
 lint: .venv/.ready-test
 	$(BIN)/ruff format --check .

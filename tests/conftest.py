@@ -16,19 +16,6 @@ def shared():
     return SHARED
 
 
-def pytest_addoption(parser):
-    parser.addoption("--share", help="run a share of the tests only: 2/10, every tenth from 2 on")
-
-
-@pytest.hookimpl(trylast=True)  # of what -m has left
-def pytest_collection_modifyitems(config, items):
-    if config.getoption("share"):
-        first, step = (int(part) for part in config.getoption("share").split("/"))
-        chosen = items[first % step :: step]
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-        items[:] = chosen
-
-
 def pytest_configure():
     # the suite runs in parallel worker processes; before the fixtures of modules train models
     torch.set_num_threads(1)
