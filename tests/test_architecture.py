@@ -20,7 +20,6 @@ LAYERS = {
     "_warnings": set(),
     "exceptions": set(),
     "_distributed": {"exceptions"},
-    "_validation": set(),
     "storage": {"exceptions", "_version"},
     "functional": set(),
     "solvers": {"functional"},
@@ -29,12 +28,12 @@ LAYERS = {
     "losses": {"solvers", "functional"},
     "nn": {"losses", "penalties", "implicit", "solvers", "functional", "tasks"},
     "tasks": {"losses"},
-    "inputs": {"_validation", "_distributed", "losses", "tasks"},
+    "inputs": {"_distributed", "losses", "tasks"},
     "metrics": {"inputs"},
     "datasets": set(),
     "model_selection": {"tasks"},
     "training": {"nn", "losses", "tasks", "_distributed", "exceptions", "storage"},
-    "basis": {"inputs", "_validation", "_distributed", "nn", "tasks", "solvers"} | {"functional"},
+    "basis": {"inputs", "_distributed", "nn", "tasks", "solvers"} | {"functional"},
     "callbacks": {"training", "metrics"},
     "inspection": {"losses", "metrics", "model_selection", "solvers"},
     "estimators": {
@@ -48,7 +47,7 @@ LAYERS = {
         "functional",
     }
     | {"tasks", "metrics", "model_selection", "storage"}
-    | {"_validation", "_version", "_distributed", "exceptions"},
+    | {"_version", "_distributed", "exceptions"},
     "__init__": {"estimators", "_version"},
 }
 # what any layer may import
@@ -59,7 +58,6 @@ THIRD_PARTIES = {
     "_warnings": {"torch"},
     "exceptions": {"sklearn"},
     "_distributed": {"torch", "numpy"},
-    "_validation": {"torch", "numpy", "scipy", "sklearn"},
     "inputs": {"torch", "numpy", "scipy", "sklearn", "narwhals"},
     "basis": {"torch", "numpy", "scipy", "sklearn"},
     "estimators": {"torch", "numpy", "scipy", "sklearn", "skorch"},

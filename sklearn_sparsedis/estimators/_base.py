@@ -1,7 +1,9 @@
 """What estimators have in common: pickles with a version, and heads that weigh components."""
 
+import copy
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +15,23 @@ from sklearn_sparsedis._version import __version__
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.exceptions import VersionMismatchWarning
 
-__all__ = ["ComponentHeads", "Identity", "StampedEstimator"]
+__all__ = ["ComponentHeads", "Identity", "StampedEstimator", "unchanged_on_failure"]
 
 # packages that take `coef_` for weights of the columns of X
 READERS = ("shap.explainers.", "sklearn.feature_selection.")
 STAMP = "_sklearn_sparsedis_version"
+
+
+@contextmanager
+def unchanged_on_failure(estimator: object) -> Iterator[None]:
+    """Give an estimator its attributes back when the block fails or is interrupted."""
+    before = copy.copy(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 @dataclass(frozen=True)

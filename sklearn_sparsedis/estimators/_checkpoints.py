@@ -6,10 +6,10 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import nn
 
-from sklearn_sparsedis._validation import check_integer
 from sklearn_sparsedis.estimators._agreement import describe_parameters, digest
 from sklearn_sparsedis.estimators._base import Identity
 from sklearn_sparsedis.estimators._identity import describe
+from sklearn_sparsedis.inputs._parameters import check_integer
 from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.training import Checkpoint, TrainingRecord
 

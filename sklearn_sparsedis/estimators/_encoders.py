@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sklearn_sparsedis._validation import to_tensor
 from sklearn_sparsedis.estimators._settings import EncoderSettings
 from sklearn_sparsedis.inputs._rows import Rows
+from sklearn_sparsedis.inputs._tensors import to_tensor
 from sklearn_sparsedis.nn import (
     ENCODERS,
     Encoder,

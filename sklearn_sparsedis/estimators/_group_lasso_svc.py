@@ -14,20 +14,18 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from sklearn_sparsedis._validation import (
-    cast_finite,
+from sklearn_sparsedis._warnings import warn_caller
+from sklearn_sparsedis.estimators._base import StampedEstimator, unchanged_on_failure
+from sklearn_sparsedis.estimators._margin_problem import SHARES, MarginProblem, spread_of_ranges
+from sklearn_sparsedis.inputs._arrays import check_features, check_labelled, readable
+from sklearn_sparsedis.inputs._parameters import (
     check_choice,
     check_device,
     check_integer,
-    check_magnitude,
     check_real,
-    unchanged_on_failure,
 )
-from sklearn_sparsedis._warnings import warn_caller
-from sklearn_sparsedis.estimators._base import StampedEstimator
-from sklearn_sparsedis.estimators._margin_problem import SHARES, MarginProblem, spread_of_ranges
-from sklearn_sparsedis.inputs._arrays import check_features, check_labelled, readable
 from sklearn_sparsedis.inputs._task_names import check_sortable
+from sklearn_sparsedis.inputs._tensors import cast_finite, check_magnitude
 from sklearn_sparsedis.solvers import SolveResult
 
 __all__ = ["GroupLassoSVC"]

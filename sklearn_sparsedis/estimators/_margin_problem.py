@@ -12,8 +12,8 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from sklearn_sparsedis._validation import csr_tensor, shared_tensor
 from sklearn_sparsedis.functional import uniform_spread_bound
+from sklearn_sparsedis.inputs._tensors import csr_tensor, shared_tensor
 from sklearn_sparsedis.solvers import SolveResult, group_lasso_svm_path
 
 __all__ = ["SHARES", "MarginProblem", "spread_of_ranges"]

@@ -18,9 +18,12 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sklearn_sparsedis._validation import check_device, check_magnitude, unchanged_on_failure
 from sklearn_sparsedis._warnings import muted
-from sklearn_sparsedis.estimators._base import ComponentHeads, StampedEstimator
+from sklearn_sparsedis.estimators._base import (
+    ComponentHeads,
+    StampedEstimator,
+    unchanged_on_failure,
+)
 from sklearn_sparsedis.estimators._callbacks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis.estimators._meta_episodes import EpisodesMixin, check_labels
 from sklearn_sparsedis.estimators._meta_training import (
@@ -31,6 +34,8 @@ from sklearn_sparsedis.estimators._meta_training import (
 )
 from sklearn_sparsedis.estimators._settings import EpisodeSettings, few_shot_head
 from sklearn_sparsedis.inputs._arrays import check_labelled
+from sklearn_sparsedis.inputs._parameters import check_device
+from sklearn_sparsedis.inputs._tensors import check_magnitude
 from sklearn_sparsedis.nn import Encoder, FewShotHead
 
 __all__ = ["GroupLassoSVMMetaClassifier"]

@@ -10,14 +10,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sklearn_sparsedis._validation import (
-    cast_finite,
-    check_device,
-)
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.estimators._meta_training import encode_array
 from sklearn_sparsedis.inputs._arrays import check_features, check_numbers, readable
+from sklearn_sparsedis.inputs._parameters import check_device
 from sklearn_sparsedis.inputs._task_names import check_sortable
+from sklearn_sparsedis.inputs._tensors import cast_finite
 from sklearn_sparsedis.model_selection import EpisodeScores, evaluate_episodes
 from sklearn_sparsedis.nn import Encoder, EpisodeHeads, FewShotHead
 from sklearn_sparsedis.tasks import Episodes

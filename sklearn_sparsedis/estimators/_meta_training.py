@@ -13,17 +13,14 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from sklearn_sparsedis._distributed import Ranks
-from sklearn_sparsedis._validation import (
-    check_device,
-    draw_seed,
-    to_tensor,
-)
 from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import Identity
 from sklearn_sparsedis.estimators._checkpoints import open_record, skorch_callbacks
 from sklearn_sparsedis.estimators._encoders import check_started, not_applicable, users_network
 from sklearn_sparsedis.estimators._settings import EpisodeSettings
 from sklearn_sparsedis.exceptions import DivergenceError
+from sklearn_sparsedis.inputs._parameters import check_device, draw_seed
+from sklearn_sparsedis.inputs._tensors import to_tensor
 from sklearn_sparsedis.nn import (
     EPISODE_ENCODERS,
     Encoder,

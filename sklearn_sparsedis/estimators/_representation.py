@@ -20,21 +20,19 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from sklearn_sparsedis._validation import (
-    cast_finite,
-    check_device,
-    check_magnitude,
-    to_tensor,
+from sklearn_sparsedis._warnings import warn_caller
+from sklearn_sparsedis.estimators._base import (
+    ComponentHeads,
+    StampedEstimator,
     unchanged_on_failure,
 )
-from sklearn_sparsedis._warnings import warn_caller
-from sklearn_sparsedis.estimators._base import ComponentHeads, StampedEstimator
 from sklearn_sparsedis.estimators._callbacks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis.estimators._representation_heads import FittedHeads, fit_heads
 from sklearn_sparsedis.estimators._representation_training import fit_encoder, ready_encoder
 from sklearn_sparsedis.estimators._settings import HeadSettings, RepresentationSettings
 from sklearn_sparsedis.inputs._losses import respond
 from sklearn_sparsedis.inputs._observations import known_tasks
+from sklearn_sparsedis.inputs._parameters import check_device
 from sklearn_sparsedis.inputs._rows import Rows, check_rows, read_or_stay
 from sklearn_sparsedis.inputs._targets import (
     Targets,
@@ -43,6 +41,7 @@ from sklearn_sparsedis.inputs._targets import (
     observed_r2,
 )
 from sklearn_sparsedis.inputs._task_names import find_tasks
+from sklearn_sparsedis.inputs._tensors import cast_finite, check_magnitude, to_tensor
 from sklearn_sparsedis.metrics import nan_r2_score
 from sklearn_sparsedis.nn import Encoder, observed_predictions, seeded
 from sklearn_sparsedis.penalties import Penalty

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 from torch import Tensor
 
-from sklearn_sparsedis._validation import to_tensor
 from sklearn_sparsedis.basis._sparsest_heads import SparsestBasis, solve_sparsest_heads
 from sklearn_sparsedis.estimators._settings import HeadSettings
 from sklearn_sparsedis.inputs._losses import (
@@ -20,6 +19,7 @@ from sklearn_sparsedis.inputs._losses import (
 )
 from sklearn_sparsedis.inputs._outputs import common_scale, join_supports
 from sklearn_sparsedis.inputs._targets import Targets
+from sklearn_sparsedis.inputs._tensors import to_tensor
 from sklearn_sparsedis.nn import CommonHead, observed_predictions
 from sklearn_sparsedis.tasks import ObservedTargets
 from sklearn_sparsedis.training import settle_losses, solve_heads

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from skorch.callbacks import Callback
 from torch import Tensor
 
-from sklearn_sparsedis._validation import check_device, draw_seed
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.basis._sparsest_heads import (
     SparsestBasis,
@@ -25,6 +24,7 @@ from sklearn_sparsedis.estimators._encoders import check_started, new_encoder, r
 from sklearn_sparsedis.estimators._representation_heads import standardise
 from sklearn_sparsedis.estimators._settings import RepresentationSettings, TrainingSettings
 from sklearn_sparsedis.inputs._losses import task_weights
+from sklearn_sparsedis.inputs._parameters import check_device, draw_seed
 from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.nn import Encoder, seeded

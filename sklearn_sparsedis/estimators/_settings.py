@@ -8,7 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsedis._validation import (
+from sklearn_sparsedis._warnings import warn_caller
+from sklearn_sparsedis.estimators._checkpoints import check_callbacks
+from sklearn_sparsedis.inputs._losses import mark_losses
+from sklearn_sparsedis.inputs._outputs import number_tasks, share_supports
+from sklearn_sparsedis.inputs._parameters import (
     LARGEST_RATE,
     check_choice,
     check_device,
@@ -16,10 +20,6 @@ from sklearn_sparsedis._validation import (
     check_real,
     check_sizes,
 )
-from sklearn_sparsedis._warnings import warn_caller
-from sklearn_sparsedis.estimators._checkpoints import check_callbacks
-from sklearn_sparsedis.inputs._losses import mark_losses
-from sklearn_sparsedis.inputs._outputs import number_tasks, share_supports
 from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.losses import Loss, each_loss
 from sklearn_sparsedis.nn import (

@@ -11,13 +11,6 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsedis._distributed import Ranks
-from sklearn_sparsedis._validation import (
-    cast_finite,
-    check_device,
-    check_integer,
-    draw_seed,
-    unchanged_on_failure,
-)
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.basis._least_squares import (
     TaskHeads,
@@ -31,10 +24,16 @@ from sklearn_sparsedis.basis._least_squares import (
 from sklearn_sparsedis.basis._moments import SharedMoments
 from sklearn_sparsedis.basis._search import HeadBasis, find_head_basis
 from sklearn_sparsedis.estimators._agreement import agree
-from sklearn_sparsedis.estimators._base import ComponentHeads, StampedEstimator
+from sklearn_sparsedis.estimators._base import (
+    ComponentHeads,
+    StampedEstimator,
+    unchanged_on_failure,
+)
 from sklearn_sparsedis.inputs._arrays import check_numbers
 from sklearn_sparsedis.inputs._observations import Observations, check_observations
+from sklearn_sparsedis.inputs._parameters import check_device, check_integer, draw_seed
 from sklearn_sparsedis.inputs._rows import Rows, check_rows
+from sklearn_sparsedis.inputs._tensors import cast_finite
 
 
 class SparseRotation(

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csc_array, csr_array
 from torch import Tensor
 
-from sklearn_sparsedis._validation import cast_finite, to_tensor
 from sklearn_sparsedis.inputs._arrays import check_numbers, column_names, match_names
 from sklearn_sparsedis.inputs._observations import Observations, check_observations, require_labels
 from sklearn_sparsedis.inputs._rows import Rows
+from sklearn_sparsedis.inputs._tensors import cast_finite, to_tensor
 from sklearn_sparsedis.losses import Loss
 from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
 

@@ -8,9 +8,9 @@ from sklearn.datasets import load_digits
 from sklearn.preprocessing import scale
 from sklearn.svm import LinearSVC
 
-from sklearn_sparsedis._validation import csr_tensor
 from sklearn_sparsedis.functional import group_lasso_svm_dual, group_lasso_svm_primal
 from sklearn_sparsedis.implicit import group_lasso_svm
+from sklearn_sparsedis.inputs._tensors import csr_tensor
 from sklearn_sparsedis.solvers import (
     group_lasso_svm_path,
     solve_group_lasso_svm,
