@@ -22,9 +22,10 @@ from benchmarks._common import SHARED, Skip, command, require, seconds
 from sklearn_sparsedis import GroupLassoSVMMetaClassifier
 from sklearn_sparsedis.datasets import load_omniglot
 from sklearn_sparsedis.model_selection import EpisodeScores, evaluate_episodes, sample_episodes
-from sklearn_sparsedis.nn import Conv4Network, Encoder, FewShotHead
-from sklearn_sparsedis.tasks import EpisodeBatch
-from sklearn_sparsedis.training import EpisodeObjective
+from sklearn_sparsedis.nn import Conv4Network, Encoder
+from sklearn_sparsedis.nn._episode_heads import FewShotHead
+from sklearn_sparsedis.tasks._episodes import EpisodeBatch
+from sklearn_sparsedis.training._episodes import EpisodeObjective
 
 EPISODES = ((5, 1), (5, 5), (20, 1))
 HEADS = (

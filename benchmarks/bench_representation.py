@@ -17,10 +17,11 @@ from benchmarks._common import command, seconds
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.metrics import linear_recovery_score, mean_corrcoef_score
-from sklearn_sparsedis.nn import ConvNetwork, Encoder, HeadProblem, MLPNetwork
+from sklearn_sparsedis.nn import ConvNetwork, Encoder, MLPNetwork
+from sklearn_sparsedis.nn._heads import HeadProblem
 from sklearn_sparsedis.penalties import PENALTIES
-from sklearn_sparsedis.tasks import TaskBatch
-from sklearn_sparsedis.training import BilevelObjective
+from sklearn_sparsedis.tasks._tables import TaskBatch
+from sklearn_sparsedis.training._objective import BilevelObjective
 
 WARM = 20
 # rows, features and network of a step, and the share of the rounds that it takes

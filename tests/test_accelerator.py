@@ -7,10 +7,12 @@ from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 
 from sklearn_sparsedis.estimators._margin_problem import MarginProblem
 from sklearn_sparsedis.losses._registry import LOSSES
-from sklearn_sparsedis.nn import Encoder, HeadProblem, LinearNetwork
+from sklearn_sparsedis.nn import Encoder, LinearNetwork
+from sklearn_sparsedis.nn._heads import HeadProblem
 from sklearn_sparsedis.penalties import PENALTIES
-from sklearn_sparsedis.tasks import TaskBatch, TaskBatches, TaskTable
-from sklearn_sparsedis.training import BilevelObjective
+from sklearn_sparsedis.tasks._batches import TaskBatches
+from sklearn_sparsedis.tasks._tables import TaskBatch, TaskTable
+from sklearn_sparsedis.training._objective import BilevelObjective
 
 N_ROWS, N_TASKS = 30, 9
 OUTPUTS = (0, 0, 1, 1, 2, 3, 4, 4, 4)

@@ -32,7 +32,7 @@ LAYERS = {
     "metrics": {"inputs"},
     "datasets": set(),
     "model_selection": {"tasks"},
-    "training": {"nn", "losses", "tasks", "_distributed", "exceptions", "storage"},
+    "training": {"nn", "losses", "tasks", "functional", "_distributed", "exceptions", "storage"},
     "basis": {"inputs", "_distributed", "nn", "tasks", "solvers"} | {"functional"},
     "callbacks": {"training", "metrics"},
     "inspection": {"losses", "metrics", "model_selection", "solvers"},
@@ -78,6 +78,7 @@ THIRD_PARTIES = {
     "inspection": {"numpy", "scipy", "sklearn", "torch", "matplotlib"},
 }
 MODULES = sorted(ROOT.rglob("*.py"))
+SUBPACKAGES = sorted(ROOT.glob("*/__init__.py"))
 
 
 def _layer(path):
@@ -181,9 +182,12 @@ def test_optional_and_heavy_modules_wait_until_they_are_used():
 
 def test_names_of_the_package_are_found():
     package = importlib.import_module(PACKAGE)
-    subpackages = {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"exceptions"}
-    assert set(dir(package)) >= set(package.__all__) | subpackages
-    assert all(hasattr(package, name) for name in subpackages)
+    modules = [importlib.import_module(f"{PACKAGE}.{path.parent.name}") for path in SUBPACKAGES]
+    public = {module.__name__.split(".")[1] for module in modules if module.__all__}
+    assert set(dir(package)) >= set(package.__all__) | public | {"exceptions"}
+    for module in [package, *modules]:
+        assert set(dir(module)) >= set(module.__all__), module
+        assert all(hasattr(module, name) for name in module.__all__), module
     with pytest.raises(AttributeError, match="'sklearn_sparsedis' has no attribute 'Sparse'"):
         package.Sparse  # noqa: B018
 

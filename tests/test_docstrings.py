@@ -24,7 +24,7 @@ PUBLIC = {
     if inspect.isroutine(getattr(module, name)) or inspect.isclass(getattr(module, name))
 }
 # layers for those who build estimators, where a summary line may say all
-INNER = ("functional", "losses", "nn", "storage", "tasks", "training")
+INNER = ("functional", "losses", "nn")
 SETTINGS = {
     "GroupLassoSVC": {"group_reg": "auto"},
     "GroupLassoSVMMetaClassifier": {"n_components": 4, "max_iter": 2},

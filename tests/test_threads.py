@@ -22,7 +22,7 @@ from sklearn_sparsedis import (
     save_model,
 )
 from sklearn_sparsedis.datasets import make_sparse_multitask
-from sklearn_sparsedis.nn import Generators
+from sklearn_sparsedis.nn._generators import Generators
 
 N_FEATURES = 16
 DATA = make_sparse_multitask(

@@ -12,14 +12,14 @@ from typing import Any
 from sphinx.application import Sphinx
 
 PACKAGE = "sklearn_sparsedis"
-# page -> title, what it is for, modules: in the order in which a user needs them. Subpackages that
-# are not named here stand on the last page.
+# page -> title, what it is for, modules: in the order in which a user needs them. Every subpackage
+# with public names stands on one page.
 GROUPS = {
     "estimators": (
         "Estimators",
-        "The estimators, their files, penalties of their heads, what watches their trainings, and "
-        "what they raise.",
-        ("", "penalties", "callbacks", "exceptions"),
+        "The estimators, their files, their encoders, penalties and losses of their heads, what "
+        "watches their trainings, and what they raise.",
+        ("", "nn", "penalties", "losses", "callbacks", "exceptions"),
     ),
     "evaluation": (
         "Evaluation",
@@ -30,12 +30,7 @@ GROUPS = {
     "solvers": (
         "Solvers and their gradients",
         "The inner problems on tensors, for methods of your own.",
-        ("solvers", "implicit"),
-    ),
-    "parts": (
-        "Parts of the estimators",
-        "For those who build estimators of their own. The interface of these parts may change.",
-        (),
+        ("solvers", "implicit", "functional"),
     ),
 }
 INTRODUCTION = """\
@@ -109,7 +104,7 @@ def _texts(page_of: dict[str, str]) -> dict[str, str]:
     for module in public_modules():
         if public_names(module)[0]:
             name = module.__name__.removeprefix(PACKAGE).lstrip(".")
-            sections[group_of.get(name, "parts")] += _section(module, page_of)
+            sections[group_of[name]] += _section(module, page_of)
     index = [*_heading("API reference", "="), INTRODUCTION]
     for group, (title, purpose, _) in GROUPS.items():
         index += [f":doc:`{title} <{group}>`", f"    {purpose}", ""]

@@ -10,16 +10,12 @@ from torch import Tensor
 
 from sklearn_sparsedis.basis._search import HeadBasis, find_head_basis, head_spectrum
 from sklearn_sparsedis.functional import GramStatistics
-from sklearn_sparsedis.nn import (
-    Heads,
-    column_moments,
-    constant_columns,
-    head_statistics,
-    observed_gram,
-    observed_predictions,
-)
+from sklearn_sparsedis.nn._encoders import column_moments, constant_columns
+from sklearn_sparsedis.nn._head_parts import Heads, head_statistics
+from sklearn_sparsedis.nn._observed_rows import observed_gram, observed_predictions
 from sklearn_sparsedis.solvers import SolveResult, least_squares_on, select_support
-from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
+from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.tasks._tables import TaskTable
 
 __all__ = ["SparsestBasis", "find_sparsest_basis", "solve_sparsest_heads"]
 

@@ -6,6 +6,6 @@ skorch.
 
 from sklearn_sparsedis.callbacks._early_stopping import EarlyStopping
 from sklearn_sparsedis.callbacks._monitors import DisentanglementMonitor, SparsityMonitor
-from sklearn_sparsedis.training import Checkpoint
+from sklearn_sparsedis.training._checkpoint import Checkpoint
 
 __all__ = ["Checkpoint", "DisentanglementMonitor", "EarlyStopping", "SparsityMonitor"]

@@ -6,7 +6,7 @@ from typing import Any
 from sklearn.callback import CallbackContext
 
 from sklearn_sparsedis.nn import Encoder
-from sklearn_sparsedis.training import FitTasks
+from sklearn_sparsedis.training._fit_tasks import FitTasks
 
 __all__ = ["end_fit", "fit_tasks", "new_attributes"]
 

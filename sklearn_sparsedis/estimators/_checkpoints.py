@@ -11,7 +11,7 @@ from sklearn_sparsedis.estimators._base import Identity
 from sklearn_sparsedis.estimators._identity import describe
 from sklearn_sparsedis.inputs._parameters import check_integer
 from sklearn_sparsedis.inputs._rows import Rows
-from sklearn_sparsedis.training import Checkpoint, TrainingRecord
+from sklearn_sparsedis.training._checkpoint import Checkpoint, TrainingRecord
 
 __all__ = ["check_callbacks", "open_record", "skorch_callbacks"]
 

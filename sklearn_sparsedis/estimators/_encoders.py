@@ -12,18 +12,20 @@ from torch import Tensor, nn
 from sklearn_sparsedis.estimators._settings import EncoderSettings
 from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.inputs._tensors import to_tensor
-from sklearn_sparsedis.nn import (
+from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn._encoders import (
     ENCODERS,
-    Encoder,
     build_network,
     column_moments,
     column_scale,
-    diverted_draws,
     linear_path,
-    with_image_input,
 )
-from sklearn_sparsedis.tasks import FileRows, TaskTable
-from sklearn_sparsedis.training import rows_at_once, start_linear_path
+from sklearn_sparsedis.nn._generators import diverted_draws
+from sklearn_sparsedis.nn._image_input import with_image_input
+from sklearn_sparsedis.tasks._file_rows import FileRows
+from sklearn_sparsedis.tasks._tables import TaskTable
+from sklearn_sparsedis.training._encode import rows_at_once
+from sklearn_sparsedis.training._start import start_linear_path
 
 __all__ = ["check_started", "new_encoder", "not_applicable", "rows_of", "users_network"]
 

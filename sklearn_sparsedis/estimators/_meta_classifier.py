@@ -36,7 +36,8 @@ from sklearn_sparsedis.estimators._settings import EpisodeSettings, few_shot_hea
 from sklearn_sparsedis.inputs._arrays import check_labelled
 from sklearn_sparsedis.inputs._parameters import check_device
 from sklearn_sparsedis.inputs._tensors import check_magnitude
-from sklearn_sparsedis.nn import Encoder, FewShotHead
+from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn._episode_heads import FewShotHead
 
 __all__ = ["GroupLassoSVMMetaClassifier"]
 

@@ -17,9 +17,10 @@ from sklearn_sparsedis.inputs._parameters import check_device
 from sklearn_sparsedis.inputs._task_names import check_sortable
 from sklearn_sparsedis.inputs._tensors import cast_finite
 from sklearn_sparsedis.model_selection import EpisodeScores, evaluate_episodes
-from sklearn_sparsedis.nn import Encoder, EpisodeHeads, FewShotHead
-from sklearn_sparsedis.tasks import Episodes
-from sklearn_sparsedis.training import fit_episodes
+from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn._episode_heads import EpisodeHeads, FewShotHead
+from sklearn_sparsedis.tasks._episodes import Episodes
+from sklearn_sparsedis.training._episodes import fit_episodes
 
 __all__ = ["EpisodesMixin", "check_labels"]
 

@@ -21,25 +21,20 @@ from sklearn_sparsedis.estimators._settings import EpisodeSettings
 from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.inputs._parameters import check_device, draw_seed
 from sklearn_sparsedis.inputs._tensors import to_tensor
-from sklearn_sparsedis.nn import (
-    EPISODE_ENCODERS,
-    Encoder,
-    EpisodeHeads,
-    build_network,
-    column_moments,
-    diverted_draws,
-    image_shape,
-    seeded,
+from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn._encoders import build_network, column_moments, image_shape
+from sklearn_sparsedis.nn._episode_heads import EpisodeHeads
+from sklearn_sparsedis.nn._generators import diverted_draws, seeded
+from sklearn_sparsedis.nn._image_encoders import EPISODE_ENCODERS
+from sklearn_sparsedis.tasks._episodes import (
+    EpisodeBatches,
+    EpisodeSampler,
+    feasible_sizes,
+    quarter_turns,
 )
-from sklearn_sparsedis.tasks import EpisodeBatches, EpisodeSampler, feasible_sizes, quarter_turns
-from sklearn_sparsedis.training import (
-    EpisodeObjective,
-    HeldOutEpisodes,
-    MetaTrainingPlan,
-    TrainingRun,
-    encode_rows,
-    meta_train,
-)
+from sklearn_sparsedis.training._episodes import EpisodeObjective, HeldOutEpisodes, encode_rows
+from sklearn_sparsedis.training._meta_train import MetaTrainingPlan, meta_train
+from sklearn_sparsedis.training._state import TrainingRun
 
 __all__ = [
     "FittedMetaEncoder",

@@ -22,16 +22,13 @@ from sklearn_sparsedis.estimators._meta_classifier import GroupLassoSVMMetaClass
 from sklearn_sparsedis.estimators._representation import SparseDisentangledRepresentation
 from sklearn_sparsedis.estimators._sparse_rotation import SparseRotation
 from sklearn_sparsedis.losses import LOSSES
-from sklearn_sparsedis.nn import (
-    ENCODERS,
-    EPISODE_ENCODERS,
-    check_stored_encoder,
-    put_together,
-    seeded,
-    take_apart,
-)
+from sklearn_sparsedis.nn._encoders import ENCODERS
+from sklearn_sparsedis.nn._generators import seeded
+from sklearn_sparsedis.nn._image_encoders import EPISODE_ENCODERS
+from sklearn_sparsedis.nn._stored_encoder import check_stored_encoder, put_together, take_apart
 from sklearn_sparsedis.penalties import Penalty
-from sklearn_sparsedis.storage import check_arrays, explained, read_file, write_file
+from sklearn_sparsedis.storage._arrays import check_arrays
+from sklearn_sparsedis.storage._file import explained, read_file, write_file
 
 __all__ = ["load_model", "save_model"]
 

@@ -43,10 +43,12 @@ from sklearn_sparsedis.inputs._targets import (
 from sklearn_sparsedis.inputs._task_names import find_tasks
 from sklearn_sparsedis.inputs._tensors import cast_finite, check_magnitude, to_tensor
 from sklearn_sparsedis.metrics import nan_r2_score
-from sklearn_sparsedis.nn import Encoder, observed_predictions, seeded
+from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn._generators import seeded
+from sklearn_sparsedis.nn._observed_rows import observed_predictions
 from sklearn_sparsedis.penalties import Penalty
-from sklearn_sparsedis.tasks import ObservedTargets
-from sklearn_sparsedis.training import encode
+from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.training._encode import encode
 
 __all__ = ["SparseDisentangledRepresentation"]
 

@@ -20,9 +20,10 @@ from sklearn_sparsedis.inputs._losses import (
 from sklearn_sparsedis.inputs._outputs import common_scale, join_supports
 from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.inputs._tensors import to_tensor
-from sklearn_sparsedis.nn import CommonHead, observed_predictions
-from sklearn_sparsedis.tasks import ObservedTargets
-from sklearn_sparsedis.training import settle_losses, solve_heads
+from sklearn_sparsedis.nn._common_head import CommonHead
+from sklearn_sparsedis.nn._observed_rows import observed_predictions
+from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.training._table_heads import settle_losses, solve_heads
 
 __all__ = ["FittedHeads", "fit_heads", "standardise"]
 

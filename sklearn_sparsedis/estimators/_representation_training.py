@@ -27,17 +27,15 @@ from sklearn_sparsedis.inputs._losses import task_weights
 from sklearn_sparsedis.inputs._parameters import check_device, draw_seed
 from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.inputs._targets import Targets
-from sklearn_sparsedis.nn import Encoder, seeded
-from sklearn_sparsedis.tasks import TaskTable
-from sklearn_sparsedis.training import (
-    BilevelObjective,
-    TrainingPlan,
-    TrainingRun,
-    encode,
-    hold_out,
-    settle_losses,
-    train,
-)
+from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn._generators import seeded
+from sklearn_sparsedis.tasks._tables import TaskTable
+from sklearn_sparsedis.training._encode import encode
+from sklearn_sparsedis.training._held_out import hold_out
+from sklearn_sparsedis.training._objective import BilevelObjective
+from sklearn_sparsedis.training._state import TrainingRun
+from sklearn_sparsedis.training._table_heads import settle_losses
+from sklearn_sparsedis.training._train import TrainingPlan, train
 
 __all__ = ["FittedEncoder", "fit_encoder", "ready_encoder"]
 

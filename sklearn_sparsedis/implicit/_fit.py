@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sklearn_sparsedis.functional import gram_matvec
+from sklearn_sparsedis.functional._support import gram_matvec
 from sklearn_sparsedis.solvers import SolveResult
 
 __all__ = ["FitFunction", "LeastSquaresFit"]

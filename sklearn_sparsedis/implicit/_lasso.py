@@ -6,12 +6,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sklearn_sparsedis.functional import (
-    cached_parts,
-    centred_gram,
-    factor_support,
-    strength_like,
-)
+from sklearn_sparsedis.functional import centred_gram
+from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._support import cached_parts, factor_support
 from sklearn_sparsedis.implicit._fit import FitFunction, LeastSquaresFit
 from sklearn_sparsedis.solvers import SolveResult
 from sklearn_sparsedis.solvers._ridge import one_or_each

@@ -5,7 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import any_true, factor_support, strength_like
+from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._support import factor_support
+from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.implicit._fit import FitFunction, LeastSquaresFit
 from sklearn_sparsedis.implicit._separable import definite
 from sklearn_sparsedis.solvers._mcp import GAMMA, solve_mcp_and_factor

@@ -7,7 +7,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.linalg import vector_norm
 
-from sklearn_sparsedis.functional import cached_parts, factor_blocks, strength_like
+from sklearn_sparsedis.functional._block_support import factor_blocks
+from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._support import cached_parts
 from sklearn_sparsedis.implicit._fit import LeastSquaresFit
 from sklearn_sparsedis.solvers import SolveResult, solve_multitask_lasso_gram
 from sklearn_sparsedis.solvers._ridge import one_or_each

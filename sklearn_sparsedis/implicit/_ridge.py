@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import centred_gram, strength_like
+from sklearn_sparsedis.functional import centred_gram
+from sklearn_sparsedis.functional._gram import strength_like
 from sklearn_sparsedis.implicit._fit import FitFunction, LeastSquaresFit
 from sklearn_sparsedis.solvers import SolveResult
 from sklearn_sparsedis.solvers._ridge import one_or_each, solve_and_invert

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sklearn_sparsedis.functional import factor_support, gram_matvec, strength_like
-from sklearn_sparsedis.functional._support import SHIFT
+from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._support import SHIFT, factor_support, gram_matvec
 from sklearn_sparsedis.implicit._fit import LeastSquaresFit
 from sklearn_sparsedis.solvers._ridge import one_or_each
 from sklearn_sparsedis.solvers._separable import (

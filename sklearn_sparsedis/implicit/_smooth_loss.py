@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sklearn_sparsedis.functional import (
-    factor_support,
-    row_shares,
-    solve_support,
-    strength_like,
-)
+from sklearn_sparsedis.functional import solve_support
+from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._logistic import row_shares
+from sklearn_sparsedis.functional._support import factor_support
 from sklearn_sparsedis.solvers import L1, L2, HuberLoss, LogisticLoss, SolveResult
 from sklearn_sparsedis.solvers.smooth_loss._losses import Loss
 from sklearn_sparsedis.solvers.smooth_loss._penalties import Penalty

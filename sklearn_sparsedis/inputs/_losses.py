@@ -11,7 +11,8 @@ from scipy.special import expit
 from torch import Tensor
 
 from sklearn_sparsedis.inputs._targets import Targets
-from sklearn_sparsedis.losses import LOSSES, Loss, SquaredError, each_loss, tasks_where
+from sklearn_sparsedis.losses import LOSSES, Loss, SquaredError
+from sklearn_sparsedis.losses._groups import each_loss, tasks_where
 
 __all__ = [
     "calibrate_intercepts",

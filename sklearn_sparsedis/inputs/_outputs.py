@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from sklearn_sparsedis.inputs._targets import Targets, check_label_counts
-from sklearn_sparsedis.losses import tasks_where
-from sklearn_sparsedis.tasks import ObservedTargets
+from sklearn_sparsedis.losses._groups import tasks_where
+from sklearn_sparsedis.tasks._observed import ObservedTargets
 
 __all__ = ["common_scale", "join_supports", "number_tasks", "share_supports"]
 

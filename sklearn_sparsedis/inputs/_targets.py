@@ -15,7 +15,8 @@ from sklearn_sparsedis.inputs._observations import Observations, check_observati
 from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.inputs._tensors import cast_finite, to_tensor
 from sklearn_sparsedis.losses import Loss
-from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
+from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.tasks._tables import TaskTable
 
 __all__ = [
     "Targets",

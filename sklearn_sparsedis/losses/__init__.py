@@ -1,20 +1,9 @@
 """Losses of tasks: one class each, with all that depends on which loss it is."""
 
-from sklearn_sparsedis.losses._base import Loss, TaskTargets
-from sklearn_sparsedis.losses._groups import each_loss, kinds_of, tasks_where
+from sklearn_sparsedis.losses._base import Loss
 from sklearn_sparsedis.losses._huber import Huber
 from sklearn_sparsedis.losses._logistic import Logistic
 from sklearn_sparsedis.losses._registry import LOSSES
 from sklearn_sparsedis.losses._squared_error import SquaredError
 
-__all__ = [
-    "Huber",
-    "LOSSES",
-    "Logistic",
-    "Loss",
-    "SquaredError",
-    "TaskTargets",
-    "each_loss",
-    "kinds_of",
-    "tasks_where",
-]
+__all__ = ["Huber", "LOSSES", "Logistic", "Loss", "SquaredError"]

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor
 
-from sklearn_sparsedis.functional import bernoulli_entropy, logistic_loss, row_shares
+from sklearn_sparsedis.functional import logistic_loss
+from sklearn_sparsedis.functional._logistic import bernoulli_entropy, row_shares
 from sklearn_sparsedis.losses._base import Loss, TaskTargets
 from sklearn_sparsedis.solvers import LogisticLoss
 

@@ -11,7 +11,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.utils import Bunch, check_random_state, check_X_y
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_sparsedis.tasks import Episodes, EpisodeSampler
+from sklearn_sparsedis.tasks._episodes import Episodes, EpisodeSampler
 
 __all__ = ["EpisodeScorer", "EpisodeScores", "evaluate_episodes", "sample_episodes"]
 

@@ -5,12 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import (
+from sklearn_sparsedis.functional import GramStatistics, centred_gram
+from sklearn_sparsedis.functional._gram import (
     ROUNDED,
     CentredTargets,
-    GramStatistics,
     centre_targets,
-    centred_gram,
     summed_gram,
     without_constants,
 )

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from sklearn_sparsedis.functional import ROUNDED, any_true, uniform_spread_bound
+from sklearn_sparsedis.functional import uniform_spread_bound
+from sklearn_sparsedis.functional._gram import ROUNDED
+from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.implicit import group_lasso_svm_result
 from sklearn_sparsedis.nn._logistic_rows import logistic_of_many_rows
 

@@ -5,12 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import (
-    ROUNDED,
-    CentredTargets,
-    GramStatistics,
-    centred_gram,
-)
+from sklearn_sparsedis.functional import GramStatistics, centred_gram
+from sklearn_sparsedis.functional._gram import ROUNDED, CentredTargets
 from sklearn_sparsedis.nn._common_head import CommonHead
 from sklearn_sparsedis.solvers import SolveResult
 

@@ -7,9 +7,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import GramStatistics, centre_targets, centred_gram
+from sklearn_sparsedis.functional import GramStatistics, centred_gram
+from sklearn_sparsedis.functional._gram import centre_targets
 from sklearn_sparsedis.implicit import LeastSquaresFit
-from sklearn_sparsedis.losses import Loss, SquaredError, kinds_of
+from sklearn_sparsedis.losses import Loss, SquaredError
+from sklearn_sparsedis.losses._groups import kinds_of
 from sklearn_sparsedis.nn._common_head import (
     CommonHead,
     count_labels,

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional import GramStatistics
 from sklearn_sparsedis.nn._head_parts import head_statistics
-from sklearn_sparsedis.tasks import ObservedTargets, Pack
+from sklearn_sparsedis.tasks._observed import ObservedTargets, Pack
 
 __all__ = ["observed_gram", "observed_predictions", "packs_of_rows"]
 

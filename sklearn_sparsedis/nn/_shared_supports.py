@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import (
-    CentredTargets,
-    GramStatistics,
-)
+from sklearn_sparsedis.functional import GramStatistics
+from sklearn_sparsedis.functional._gram import CentredTargets
 from sklearn_sparsedis.implicit import LeastSquaresFit
 from sklearn_sparsedis.penalties import Penalty
 

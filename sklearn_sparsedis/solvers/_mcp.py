@@ -6,12 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import (
-    RegularFactor,
-    factor_regular,
-    mcp_penalty,
-    mcp_threshold,
-)
+from sklearn_sparsedis.functional import mcp_penalty
+from sklearn_sparsedis.functional._mcp import mcp_threshold
+from sklearn_sparsedis.functional._support import RegularFactor, factor_regular
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._separable import SWEEPS, certify, descend
 

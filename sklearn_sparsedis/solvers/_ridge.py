@@ -6,14 +6,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import (
-    centred_gram,
-    factor_support,
-    gram_matvec,
-    residual_square,
-    solve_support,
-    strength_like,
-)
+from sklearn_sparsedis.functional import centred_gram, solve_support
+from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._lasso import residual_square
+from sklearn_sparsedis.functional._support import factor_support, gram_matvec
 from sklearn_sparsedis.solvers._result import SolveResult
 
 __all__ = [

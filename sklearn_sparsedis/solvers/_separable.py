@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import factor_regular, gram_matvec, strength_like
+from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._support import factor_regular, gram_matvec
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import constant_features, one_or_each

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import gram_matvec
-from sklearn_sparsedis.functional._support import SHIFT
+from sklearn_sparsedis.functional._support import SHIFT, gram_matvec
 from sklearn_sparsedis.solvers._ridge import constant_features
 
 __all__ = ["least_squares_on", "select_support"]

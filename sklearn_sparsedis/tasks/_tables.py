@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.losses import Loss, tasks_where
+from sklearn_sparsedis.losses import Loss
+from sklearn_sparsedis.losses._groups import tasks_where
 from sklearn_sparsedis.tasks._file_rows import FileRows
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._transfer import send

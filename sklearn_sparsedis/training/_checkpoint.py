@@ -13,7 +13,8 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_sparsedis._distributed import Ranks
-from sklearn_sparsedis.storage import explained, read_file, remove_leftovers, write_file
+from sklearn_sparsedis.storage._file import explained, read_file, write_file
+from sklearn_sparsedis.storage._replace import remove_leftovers
 from sklearn_sparsedis.training._state import (
     TrainingRun,
     generator_states,

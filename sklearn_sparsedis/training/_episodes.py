@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from sklearn_sparsedis._distributed import Ranks
-from sklearn_sparsedis.nn import START_SCALES, Encoder, EpisodeHeads, FewShotHead
-from sklearn_sparsedis.tasks import EpisodeBatch, Episodes
+from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn._episode_heads import START_SCALES, EpisodeHeads, FewShotHead
+from sklearn_sparsedis.tasks._episodes import EpisodeBatch, Episodes
 
 __all__ = ["RAMPED", "EpisodeObjective", "HeldOutEpisodes", "encode_rows", "fit_episodes"]
 

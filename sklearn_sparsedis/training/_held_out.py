@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
+from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._objective import BilevelObjective
 
 __all__ = ["evaluation", "hold_out"]

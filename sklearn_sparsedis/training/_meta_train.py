@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from skorch.callbacks import Callback
 
-from sklearn_sparsedis.tasks import EpisodeBatches
+from sklearn_sparsedis.tasks._episodes import EpisodeBatches
 from sklearn_sparsedis.training._callbacks import EarlyStopping
 from sklearn_sparsedis.training._checkpoint import TrainingRecord
 from sklearn_sparsedis.training._episodes import RAMPED, EpisodeObjective, HeldOutEpisodes

@@ -9,17 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsedis._distributed import Ranks
+from sklearn_sparsedis.functional import GramStatistics
 from sklearn_sparsedis.losses import Loss
-from sklearn_sparsedis.nn import (
-    Encoder,
-    GramStatistics,
-    HeadProblem,
-    Heads,
-    HeadTargets,
-    component_statistics,
-    some_statistics,
-)
-from sklearn_sparsedis.tasks import FileRows, ObservedTargets, TaskBatch, TaskTable
+from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn._component_statistics import component_statistics, some_statistics
+from sklearn_sparsedis.nn._head_parts import Heads, HeadTargets
+from sklearn_sparsedis.nn._heads import HeadProblem
+from sklearn_sparsedis.tasks._file_rows import FileRows
+from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.tasks._tables import TaskBatch, TaskTable
 from sklearn_sparsedis.training._encode import encode
 from sklearn_sparsedis.training._table_heads import judge_heads, solve_heads
 

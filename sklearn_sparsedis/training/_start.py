@@ -8,9 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sklearn_sparsedis.losses import Loss, each_loss
+from sklearn_sparsedis.losses import Loss
+from sklearn_sparsedis.losses._groups import each_loss
 from sklearn_sparsedis.nn import Encoder, LinearNetwork
-from sklearn_sparsedis.tasks import FileRows, ObservedTargets, TaskTable
+from sklearn_sparsedis.tasks._file_rows import FileRows
+from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.tasks._tables import TaskTable
 
 __all__ = ["start_linear_path"]
 

@@ -9,7 +9,7 @@ from skorch import NeuralNet
 from skorch.callbacks import LRScheduler
 from torch import nn
 
-from sklearn_sparsedis.nn import current_generators
+from sklearn_sparsedis.nn._generators import current_generators
 
 __all__ = [
     "TrainingRun",

@@ -5,9 +5,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.losses import Loss, kinds_of
-from sklearn_sparsedis.nn import HeadProblem, Heads, merge_heads, observed_gram, packs_of_rows
-from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
+from sklearn_sparsedis.losses import Loss
+from sklearn_sparsedis.losses._groups import kinds_of
+from sklearn_sparsedis.nn._head_parts import Heads, merge_heads
+from sklearn_sparsedis.nn._heads import HeadProblem
+from sklearn_sparsedis.nn._observed_rows import observed_gram, packs_of_rows
+from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.tasks._tables import TaskTable
 
 __all__ = ["judge_heads", "settle_losses", "solve_heads"]
 

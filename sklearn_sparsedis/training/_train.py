@@ -9,7 +9,8 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sklearn_sparsedis.exceptions import DivergenceError
-from sklearn_sparsedis.tasks import TaskBatches, TaskTable
+from sklearn_sparsedis.tasks._batches import TaskBatches
+from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._callbacks import EarlyStopping, ProgressBar
 from sklearn_sparsedis.training._checkpoint import TrainingRecord
 from sklearn_sparsedis.training._episodes import EpisodeObjective

@@ -10,8 +10,8 @@ from sklearn.metrics import r2_score
 
 from sklearn_sparsedis import SparseDisentangledRepresentation, load_model, save_model
 from sklearn_sparsedis.functional import centred_gram
-from sklearn_sparsedis.nn import HeadProblem
 from sklearn_sparsedis.nn._common_head import count_labels, fit_common_head, task_shares
+from sklearn_sparsedis.nn._heads import HeadProblem
 from sklearn_sparsedis.penalties import PENALTIES
 
 

@@ -6,7 +6,9 @@ import torch
 
 from sklearn_sparsedis import GroupLassoSVMMetaClassifier, SparseDisentangledRepresentation
 from sklearn_sparsedis.functional import centred_gram
-from sklearn_sparsedis.nn import Encoder, FewShotHead, LinearNetwork, component_statistics
+from sklearn_sparsedis.nn import Encoder, LinearNetwork
+from sklearn_sparsedis.nn._component_statistics import component_statistics
+from sklearn_sparsedis.nn._episode_heads import FewShotHead
 
 EQUAL = 3  # the task of equal rows
 

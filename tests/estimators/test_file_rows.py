@@ -8,7 +8,7 @@ from torch.utils.data import TensorDataset
 
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
-from sklearn_sparsedis.tasks import FileRows
+from sklearn_sparsedis.tasks._file_rows import FileRows
 
 
 @pytest.fixture(scope="module")

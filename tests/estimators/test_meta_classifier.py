@@ -19,7 +19,7 @@ from torch import nn
 from sklearn_sparsedis import GroupLassoSVMMetaClassifier
 from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.model_selection import evaluate_episodes, sample_episodes
-from sklearn_sparsedis.nn import EPISODE_HEADS
+from sklearn_sparsedis.nn._episode_heads import EPISODE_HEADS
 
 KINDS = sorted(EPISODE_HEADS)
 

@@ -13,7 +13,7 @@ from torch.autograd import gradcheck
 
 from sklearn_sparsedis import SparseDisentangledRepresentation, load_model, save_model
 from sklearn_sparsedis.metrics import mean_corrcoef_score
-from sklearn_sparsedis.nn import HeadProblem
+from sklearn_sparsedis.nn._heads import HeadProblem
 from sklearn_sparsedis.penalties import PENALTIES
 
 # four tasks of three, one, two and three outputs, their columns mixed

@@ -20,10 +20,11 @@ from sklearn_sparsedis import SparseDisentangledRepresentation, SparseRotation
 from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.metrics import mean_corrcoef_score
-from sklearn_sparsedis.nn import Encoder, HeadProblem, LinearNetwork
+from sklearn_sparsedis.nn import Encoder, LinearNetwork
+from sklearn_sparsedis.nn._heads import HeadProblem
 from sklearn_sparsedis.penalties import PENALTIES
-from sklearn_sparsedis.tasks import TaskBatch
-from sklearn_sparsedis.training import BilevelObjective
+from sklearn_sparsedis.tasks._tables import TaskBatch
+from sklearn_sparsedis.training._objective import BilevelObjective
 
 
 @pytest.fixture(scope="module")

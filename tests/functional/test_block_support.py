@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_sparsedis.functional import _support, factor_blocks
+from sklearn_sparsedis.functional import _support
+from sklearn_sparsedis.functional._block_support import factor_blocks
 
 
 @pytest.mark.parametrize("gathered", [False, True])

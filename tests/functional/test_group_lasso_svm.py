@@ -4,14 +4,13 @@ import pytest
 import torch
 
 from sklearn_sparsedis.functional import (
-    block_norm,
-    block_soft_threshold,
-    group_lasso_svm_coef,
     group_lasso_svm_dual,
     group_lasso_svm_primal,
-    project_simplex,
     uniform_spread_bound,
 )
+from sklearn_sparsedis.functional._block_threshold import block_norm, block_soft_threshold
+from sklearn_sparsedis.functional._group_lasso_svm import group_lasso_svm_coef
+from sklearn_sparsedis.functional._simplex import project_simplex
 
 
 def _normal(*shape, seed=0):

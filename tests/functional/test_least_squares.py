@@ -6,17 +6,16 @@ import torch
 from torch.autograd import gradcheck
 
 from sklearn_sparsedis.functional import (
-    centre_targets,
     centred_gram,
-    factor_regular,
-    factor_support,
     lasso_alpha_max,
     lasso_duality_gap,
     lasso_objective,
-    residual_square,
-    soft_threshold,
     solve_support,
 )
+from sklearn_sparsedis.functional._gram import centre_targets
+from sklearn_sparsedis.functional._lasso import residual_square
+from sklearn_sparsedis.functional._prox import soft_threshold
+from sklearn_sparsedis.functional._support import factor_regular, factor_support
 
 
 def test_soft_threshold_minimises_its_objective():

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_sparsedis.functional import centre_targets, centred_gram
-from sklearn_sparsedis.nn import Encoder, component_statistics
+from sklearn_sparsedis.functional import centred_gram
+from sklearn_sparsedis.functional._gram import centre_targets
+from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn._component_statistics import component_statistics
 
 N, SPLIT = 30, 11
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_sparsedis.nn import ENCODERS, ConvNetwork, Encoder, column_moments
+from sklearn_sparsedis.nn import ConvNetwork, Encoder
+from sklearn_sparsedis.nn._encoders import ENCODERS, column_moments
 
 
 def test_conv_is_the_papers_network_on_its_images():

@@ -9,7 +9,8 @@ from sklearn.neighbors import NearestCentroid
 
 from sklearn_sparsedis import GroupLassoSVC
 from sklearn_sparsedis.functional import uniform_spread_bound
-from sklearn_sparsedis.nn import EPISODE_HEADS, START_SCALES, FewShotHead, _episode_heads
+from sklearn_sparsedis.nn import _episode_heads
+from sklearn_sparsedis.nn._episode_heads import EPISODE_HEADS, START_SCALES, FewShotHead
 
 KINDS = sorted(EPISODE_HEADS)
 K, N, M = 3, 12, 8

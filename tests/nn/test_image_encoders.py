@@ -4,7 +4,8 @@ import pytest
 import torch
 from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 
-from sklearn_sparsedis.nn import EPISODE_ENCODERS, Conv4Network, DropBlock, ResNet12Network
+from sklearn_sparsedis.nn import Conv4Network, ResNet12Network
+from sklearn_sparsedis.nn._image_encoders import EPISODE_ENCODERS, DropBlock
 
 
 @pytest.mark.parametrize("network", [Conv4Network, ResNet12Network])

@@ -5,8 +5,10 @@ import pytest
 import torch
 from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 
-from sklearn_sparsedis.functional import centre_targets, centred_gram
-from sklearn_sparsedis.nn import Encoder, LinearNetwork, component_statistics
+from sklearn_sparsedis.functional import centred_gram
+from sklearn_sparsedis.functional._gram import centre_targets
+from sklearn_sparsedis.nn import Encoder, LinearNetwork
+from sklearn_sparsedis.nn._component_statistics import component_statistics
 
 SCALES = torch.tensor([1.0, 0.01, 100.0, 3.0]).double()
 

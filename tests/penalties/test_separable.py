@@ -14,7 +14,8 @@ from sklearn_sparsedis import SparseDisentangledRepresentation, load_model, save
 from sklearn_sparsedis.callbacks import Checkpoint
 from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.estimators._identity import describe
-from sklearn_sparsedis.functional import centred_gram, lasso_alpha_max, mcp_penalty, mcp_threshold
+from sklearn_sparsedis.functional import centred_gram, lasso_alpha_max, mcp_penalty
+from sklearn_sparsedis.functional._mcp import mcp_threshold
 from sklearn_sparsedis.implicit import lasso_gram, mcp_gram
 from sklearn_sparsedis.penalties import L1, MCP, SeparablePenalty
 

@@ -7,11 +7,11 @@ from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 from sklearn.svm import LinearSVC
 
 from sklearn_sparsedis.functional import (
-    block_norm,
     group_lasso_svm_dual,
     group_lasso_svm_primal,
     uniform_spread_bound,
 )
+from sklearn_sparsedis.functional._block_threshold import block_norm
 from sklearn_sparsedis.solvers import (
     group_lasso_svm_path,
     solve_group_lasso_svm,

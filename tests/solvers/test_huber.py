@@ -7,13 +7,9 @@ from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 from sklearn.linear_model import ElasticNet as ScikitElasticNet
 from sklearn.linear_model import HuberRegressor, LogisticRegression
 
-from sklearn_sparsedis.functional import (
-    huber_alpha_max,
-    huber_location,
-    huber_loss,
-    logistic_alpha_max,
-    row_shares,
-)
+from sklearn_sparsedis.functional import huber_alpha_max, huber_loss, logistic_alpha_max
+from sklearn_sparsedis.functional._huber import huber_location
+from sklearn_sparsedis.functional._logistic import row_shares
 from sklearn_sparsedis.solvers import (
     L1,
     L2,

@@ -6,13 +6,8 @@ import pytest
 import torch
 from devices import FakeTensorMode, SyncCounter, fake_cuda
 
-from sklearn_sparsedis.functional import (
-    centred_gram,
-    lasso_alpha_max,
-    mcp_penalty,
-    mcp_slope,
-    mcp_threshold,
-)
+from sklearn_sparsedis.functional import centred_gram, lasso_alpha_max, mcp_penalty
+from sklearn_sparsedis.functional._mcp import mcp_slope, mcp_threshold
 from sklearn_sparsedis.implicit import mcp_gram
 from sklearn_sparsedis.solvers import (
     least_squares_on,

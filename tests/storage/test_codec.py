@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.utils import Bunch
 
-from sklearn_sparsedis.storage import decode, encode
+from sklearn_sparsedis.storage._codec import decode, encode
 
 ARRAYS = {
     "float64": np.array([0.1, -0.0, np.nan, np.inf]),

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load, save
 
 from sklearn_sparsedis.exceptions import VersionMismatchWarning
-from sklearn_sparsedis.storage import _file, read_file, write_file
+from sklearn_sparsedis.storage import _file
+from sklearn_sparsedis.storage._file import read_file, write_file
 
 VALUE = {"array": np.arange(5.0), "text": "a"}
 

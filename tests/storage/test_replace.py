@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from sklearn_sparsedis.storage import read_file, write_file
+from sklearn_sparsedis.storage._file import read_file, write_file
 
 VALUE = {"array": np.arange(5.0)}
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -94,7 +94,7 @@ def test_what_is_no_file_is_not_replaced(path):
 
 KILLED = """
 import os, signal, sys
-from sklearn_sparsedis.storage import write_file
+from sklearn_sparsedis.storage._file import write_file
 os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 write_file(sys.argv[1], "thing", 1)
 """

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from sklearn_sparsedis.tasks import ObservedTargets, TaskBatches, TaskTable
+from sklearn_sparsedis.tasks._batches import TaskBatches
+from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.tasks._tables import TaskTable
 
 
 def table(n=10, n_tasks=5, weights=None):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_sparsedis.tasks import (
+from sklearn_sparsedis.tasks._episodes import (
     EpisodeBatches,
     EpisodeSampler,
     feasible_sizes,

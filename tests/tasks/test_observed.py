@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sklearn_sparsedis.tasks import ObservedTargets, similar_sizes
+from sklearn_sparsedis.tasks._observed import ObservedTargets, similar_sizes
 
 
 def tables(n=40, n_tasks=7, share=0.3, seed=0):

@@ -20,7 +20,7 @@ from torch import nn
 
 from sklearn_sparsedis import GroupLassoSVMMetaClassifier, SparseDisentangledRepresentation
 from sklearn_sparsedis.callbacks import Checkpoint
-from sklearn_sparsedis.storage import read_file
+from sklearn_sparsedis.storage._file import read_file
 
 pytestmark = pytest.mark.filterwarnings("ignore:1 of 1 heads use no feature:UserWarning")
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 40, "random_state": 0}

@@ -8,9 +8,10 @@ import torch
 from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 from torch.nn.functional import cross_entropy
 
-from sklearn_sparsedis.nn import EPISODE_HEADS, Conv4Network, Encoder, FewShotHead, LinearNetwork
-from sklearn_sparsedis.tasks import EpisodeBatch, EpisodeSampler
-from sklearn_sparsedis.training import EpisodeObjective, HeldOutEpisodes
+from sklearn_sparsedis.nn import Conv4Network, Encoder, LinearNetwork
+from sklearn_sparsedis.nn._episode_heads import EPISODE_HEADS, FewShotHead
+from sklearn_sparsedis.tasks._episodes import EpisodeBatch, EpisodeSampler
+from sklearn_sparsedis.training._episodes import EpisodeObjective, HeldOutEpisodes
 
 # reads by the host in a training step: the checks of the SVMs' arguments, then one a block of
 # iterations of their solver, which stops at once when it is told that nothing is left to do

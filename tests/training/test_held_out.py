@@ -7,8 +7,9 @@ import torch
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.estimators import _representation_training
 from sklearn_sparsedis.losses import Logistic, SquaredError
-from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
-from sklearn_sparsedis.training import hold_out
+from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.tasks._tables import TaskTable
+from sklearn_sparsedis.training._held_out import hold_out
 
 SEEDS = range(20)
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_sparsedis.nn import ENCODERS, Encoder
-from sklearn_sparsedis.tasks import ObservedTargets, TaskTable
-from sklearn_sparsedis.training import start_linear_path
+from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn._encoders import ENCODERS
+from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.tasks._tables import TaskTable
+from sklearn_sparsedis.training._start import start_linear_path
 
 
 def started(X, Y, n_components, weights=None, seed=0):

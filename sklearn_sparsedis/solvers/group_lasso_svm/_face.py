@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import any_true
+from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers.group_lasso_svm._interior import State, longest
 from sklearn_sparsedis.solvers.group_lasso_svm._problem import GramProblem, Point, Problem
 from sklearn_sparsedis.solvers.group_lasso_svm._system import (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import project_simplex
+from sklearn_sparsedis.functional._simplex import project_simplex
 from sklearn_sparsedis.solvers.group_lasso_svm._features import Features
 from sklearn_sparsedis.solvers.group_lasso_svm._newton import MixedRows, Target, newton_move
 from sklearn_sparsedis.solvers.group_lasso_svm._problem import lengths, relative

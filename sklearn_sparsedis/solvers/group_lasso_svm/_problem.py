@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import shrinkage
+from sklearn_sparsedis.functional._block_threshold import shrinkage
 from sklearn_sparsedis.solvers.group_lasso_svm._system import (
     ClassSolver,
     PivotBasis,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import any_true
+from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers.group_lasso_svm._features import Features, is_sparse
 from sklearn_sparsedis.solvers.group_lasso_svm._lagrangian import ManySamples
 from sklearn_sparsedis.solvers.group_lasso_svm._problem import Problem

@@ -5,7 +5,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import any_true, project_simplex, shrinkage
+from sklearn_sparsedis.functional._block_threshold import shrinkage
+from sklearn_sparsedis.functional._simplex import project_simplex
+from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers.group_lasso_svm._conic import conic_interior_point
 from sklearn_sparsedis.solvers.group_lasso_svm._face import coefficients_on_face, finish_on_face

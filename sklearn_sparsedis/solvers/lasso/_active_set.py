@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softshrink
 
-from sklearn_sparsedis.functional import (
+from sklearn_sparsedis.functional import solve_support
+from sklearn_sparsedis.functional._support import (
     RegularFactor,
     SupportFactor,
     cached_parts,
     factor_regular,
     factor_support,
-    solve_support,
 )
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._parts import solve_each_part

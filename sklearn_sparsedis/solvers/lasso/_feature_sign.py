@@ -5,7 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import factor_support, gram_matvec, solve_support
+from sklearn_sparsedis.functional import solve_support
+from sklearn_sparsedis.functional._support import factor_support, gram_matvec
 
 __all__ = ["SignState", "feature_sign_steps"]
 

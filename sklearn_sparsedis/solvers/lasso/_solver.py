@@ -6,12 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import (
-    GramStatistics,
-    centred_gram,
-    lasso_objective,
-    strength_like,
-)
+from sklearn_sparsedis.functional import GramStatistics, centred_gram, lasso_objective
+from sklearn_sparsedis.functional._gram import strength_like
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import constant_features, one_or_each, solve_ridge_gram

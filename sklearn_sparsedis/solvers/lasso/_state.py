@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import lasso_certificate
+from sklearn_sparsedis.functional._lasso import lasso_certificate
 
 __all__ = ["LassoProblem", "LassoState", "choose", "evaluate"]
 

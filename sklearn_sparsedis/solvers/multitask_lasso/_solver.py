@@ -5,11 +5,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import (
-    multitask_lasso_alpha_max,
-    multitask_lasso_objective,
-    strength_like,
-)
+from sklearn_sparsedis.functional import multitask_lasso_alpha_max, multitask_lasso_objective
+from sklearn_sparsedis.functional._gram import strength_like
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import constant_features, one_or_each, solve_ridge_gram

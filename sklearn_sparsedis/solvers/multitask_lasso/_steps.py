@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from sklearn_sparsedis.functional import cached_parts, factor_blocks
+from sklearn_sparsedis.functional._block_support import factor_blocks
+from sklearn_sparsedis.functional._support import cached_parts
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._parts import solve_each_part
 from sklearn_sparsedis.solvers.lasso._state import LassoState, choose

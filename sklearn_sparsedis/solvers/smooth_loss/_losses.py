@@ -6,15 +6,10 @@ from typing import NamedTuple, NoReturn, Protocol
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import (
-    ROUNDED,
-    bernoulli_divergence,
-    bernoulli_entropy,
-    huber_location,
-    huber_loss,
-    logistic_loss,
-    strength_like,
-)
+from sklearn_sparsedis.functional import huber_loss, logistic_loss
+from sklearn_sparsedis.functional._gram import ROUNDED, strength_like
+from sklearn_sparsedis.functional._huber import huber_location
+from sklearn_sparsedis.functional._logistic import bernoulli_divergence, bernoulli_entropy
 
 __all__ = ["CentredTargets", "HuberLoss", "LogisticLoss", "Loss", "Rows"]
 

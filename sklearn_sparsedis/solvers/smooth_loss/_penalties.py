@@ -7,7 +7,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import factor_support, gram_matvec, solve_support
+from sklearn_sparsedis.functional import solve_support
+from sklearn_sparsedis.functional._support import factor_support, gram_matvec
 from sklearn_sparsedis.solvers.lasso._active_set import newton_step, solve_in_parts, sweep
 from sklearn_sparsedis.solvers.lasso._state import LassoProblem
 

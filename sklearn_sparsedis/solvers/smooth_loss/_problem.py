@@ -6,7 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import ROUNDED, any_true, gram_matvec, strength_like
+from sklearn_sparsedis.functional._gram import ROUNDED, strength_like
+from sklearn_sparsedis.functional._support import gram_matvec
+from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers.smooth_loss._losses import CentredTargets, Loss
 from sklearn_sparsedis.solvers.smooth_loss._penalties import Penalty
 

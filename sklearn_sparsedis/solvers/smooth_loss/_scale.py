@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import factor_support, row_shares
+from sklearn_sparsedis.functional._logistic import row_shares
+from sklearn_sparsedis.functional._support import factor_support
 from sklearn_sparsedis.solvers.smooth_loss._losses import HuberLoss
 from sklearn_sparsedis.solvers.smooth_loss._penalties import L2
 from sklearn_sparsedis.solvers.smooth_loss._problem import pose

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional import row_shares
+from sklearn_sparsedis.functional._logistic import row_shares
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers.smooth_loss._losses import Loss
 from sklearn_sparsedis.solvers.smooth_loss._penalties import Penalty
