@@ -86,9 +86,11 @@ def code_lines(path):
 
 
 def _loaded():
+    """Own modules that an import loads, and packages of a training that it adds to torch alone."""
     code = (
-        "import sys; from sklearn_sparsedis import SparseRotation; "
-        "print(*(m for m in sys.modules if m.split('.')[0] in "
+        "import sys, torch; before = set(sys.modules); "  # torch.hub loads tqdm by itself
+        "from sklearn_sparsedis import SparseRotation; "
+        "print(*(m for m in set(sys.modules) - before if m.split('.')[0] in "
         "('sklearn_sparsedis', 'skorch', 'tqdm')))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
