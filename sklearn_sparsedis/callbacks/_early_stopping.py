@@ -1,12 +1,21 @@
 """Stop a training whose score no longer rises."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from numpy.typing import ArrayLike
 from sklearn.metrics import check_scoring
 
 __all__ = ["EarlyStopping"]
+
+
+class _Task(Protocol):
+    """What is read of scikit-learn's `CallbackContext`."""
+
+    task_id: int
+    max_subtasks: int | None
+    root_uuid: object
+    parent: "_Task | None"
 
 
 class EarlyStopping:
@@ -59,27 +68,27 @@ class EarlyStopping:
         # best score and blocks since, for each training in progress
         self._progress: dict[tuple[Any, ...], tuple[float, int]] = {}
 
-    def setup(self, estimator: Any, context: Any) -> None:
+    def setup(self, estimator: object, context: object) -> None:
         """Nothing to do before a fit."""
 
-    def teardown(self, estimator: Any, context: Any) -> None:
+    def teardown(self, estimator: object, context: _Task) -> None:
         """Forget the trainings of a fit."""
         path = _path(context)
         for key in [key for key in self._progress if key[: len(path)] == path]:
             del self._progress[key]
 
-    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+    def on_fit_task_begin(self, estimator: object, context: object) -> None:
         """Nothing to do before a task."""
 
     def on_fit_task_end(
         self,
-        estimator: Any,
-        context: Any,
+        estimator: object,
+        context: _Task,
         *,
-        X: Any = None,
-        y: Any = None,
-        metadata: Any = None,
-        fitted_estimator: Any = None,
+        X: object = None,
+        y: object = None,
+        metadata: Mapping[str, object] | None = None,
+        fitted_estimator: object = None,
     ) -> bool:
         """Score after a block of steps; true asks to stop."""
         if context.max_subtasks != 0 or context.parent is None or fitted_estimator is None:
@@ -96,10 +105,7 @@ class EarlyStopping:
         return self._progress[key][1] >= self.patience
 
 
-def _path(context: Any) -> tuple[Any, ...]:
+def _path(context: _Task) -> tuple[Any, ...]:
     """Where a task is: the run, and the numbers of its ancestors and its own."""
-    ids = []
-    while context is not None:
-        ids.append(context.task_id)
-        root, context = context, context.parent
-    return (root.root_uuid, *reversed(ids))
+    above = (context.root_uuid,) if context.parent is None else _path(context.parent)
+    return (*above, context.task_id)

@@ -8,6 +8,7 @@ from sklearn.callback import ScoringMonitor
 from sklearn.utils import check_array, check_consistent_length
 
 from sklearn_sparsedis.metrics import linear_recovery_score, mean_corrcoef_score
+from sklearn_sparsedis.metrics._protocols import HasHeads, Transformer
 
 __all__ = ["DisentanglementMonitor", "SparsityMonitor"]
 
@@ -60,7 +61,7 @@ class DisentanglementMonitor(ScoringMonitor):
         super().__init__(scoring=_Recovery(rows, factors))
 
 
-def _sparsity(estimator: Any, X: Any, y: Any, **metadata: Any) -> dict[str, float]:
+def _sparsity(estimator: HasHeads, X: object, y: object, **metadata: object) -> dict[str, float]:
     used = np.asarray(estimator.coef_) != 0
     return {"zero_weights": float(1 - used.mean()), "components_used": float(used.sum(1).mean())}
 
@@ -70,7 +71,9 @@ class _Recovery:
         self.X = X
         self.Z_true = Z_true
 
-    def __call__(self, estimator: Any, X: Any, y: Any, **metadata: Any) -> dict[str, float]:
+    def __call__(
+        self, estimator: Transformer, X: object, y: object, **metadata: object
+    ) -> dict[str, float]:
         Z = np.asarray(estimator.transform(self.X), dtype=float)
         return {
             "mcc": mean_corrcoef_score(self.Z_true, Z),

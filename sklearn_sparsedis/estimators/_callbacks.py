@@ -5,6 +5,7 @@ from typing import Any
 
 from sklearn.callback import CallbackContext
 
+from sklearn_sparsedis.estimators._base import StampedEstimator
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.training._fit_tasks import FitTasks
 
@@ -12,7 +13,7 @@ __all__ = ["end_fit", "fit_tasks", "new_attributes"]
 
 
 def fit_tasks(
-    estimator: Any,
+    estimator: StampedEstimator,
     context: CallbackContext | None,
     attributes: Callable[[Encoder], dict[str, Any]],
     X: Any,
@@ -38,7 +39,11 @@ def fit_tasks(
 
 
 def end_fit(
-    estimator: Any, context: CallbackContext | None, X: Any, y: Any, **metadata: Any
+    estimator: StampedEstimator,
+    context: CallbackContext | None,
+    X: Any,
+    y: Any,
+    **metadata: Any,
 ) -> None:
     """Tell the callbacks that a fit is done and its estimator ready."""
     if context is not None and getattr(estimator, "_skl_callbacks", None):
@@ -47,7 +52,7 @@ def end_fit(
         )
 
 
-def new_attributes(ready: Any, estimator: Any) -> dict[str, Any]:
+def new_attributes(ready: StampedEstimator, estimator: StampedEstimator) -> dict[str, Any]:
     """Attributes that a copy of an estimator has, and it has not."""
     before = vars(estimator)
     return {

@@ -301,10 +301,10 @@ def match_names(names: Sequence[Any], known: Sequence[Any], name: str) -> NDArra
     return np.array([place[one] for one in known], dtype=np.intp)
 
 
-def in_order_of(Y: Any, estimator: Any) -> Any:
-    """Targets with their columns in the order of a fitted estimator's tasks, if both have names."""
+def in_order_of(Y: Any, tasks: NDArray[Any] | None) -> Any:
+    """Targets with their columns in the order of the tasks of a fit, if both have names."""
     Y = readable(Y, "y", missing=True)
-    names, tasks = column_names(Y), getattr(estimator, "tasks_", np.empty(0))
-    if names is None or tasks.dtype.kind not in "OU" or np.ndim(Y) != 2:
+    names = column_names(Y)
+    if names is None or tasks is None or tasks.dtype.kind not in "OU" or np.ndim(Y) != 2:
         return Y
     return np.asarray(Y)[:, match_names(names, tasks.tolist(), "y")]

@@ -1,6 +1,6 @@
 """Plots of heads and of what each component rests on."""
 
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,10 +8,21 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsedis.inspection._panels import panels
+from sklearn_sparsedis.metrics._protocols import HasHeads
 
 __all__ = ["ConfidenceDisplay", "HeadsDisplay"]
 
 _KNOWN, _DOUBTFUL = "tab:blue", "tab:orange"
+
+
+class _Confidence(Protocol):
+    """What is read of `confidence_` of a fitted estimator."""
+
+    dense_coef: NDArray[Any]
+    scores: NDArray[Any]
+    chance: NDArray[Any]
+    stability: NDArray[Any]
+    identified: NDArray[Any]
 
 
 class HeadsDisplay:
@@ -40,7 +51,7 @@ class HeadsDisplay:
         self.after = after
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
+    def from_estimator(cls, estimator: HasHeads, *, ax: Any = None) -> Self:
         """Draw the heads of a fitted estimator.
 
         Parameters
@@ -144,7 +155,7 @@ class ConfidenceDisplay:
         self.identified = identified
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
+    def from_estimator(cls, estimator: object, *, ax: Any = None) -> Self:
         """Draw the confidence in the components of a fitted estimator.
 
         Parameters
@@ -226,8 +237,8 @@ class ConfidenceDisplay:
         return self
 
 
-def _confidence(estimator: Any) -> Any:
-    found = getattr(estimator, "confidence_", None)
+def _confidence(estimator: object) -> _Confidence:
+    found: _Confidence | None = getattr(estimator, "confidence_", None)
     if found is None:
         raise ValueError(
             f"{type(estimator).__name__} has no basis to show: fit a SparseRotation, or a "

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsedis.inspection._panels import panels
 from sklearn_sparsedis.metrics import match_latents
+from sklearn_sparsedis.metrics._protocols import Transformer
 
 __all__ = ["CorrelationDisplay", "MatchDisplay"]
 
@@ -33,7 +34,7 @@ class CorrelationDisplay:
         self.correlations = correlations
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: Any = None) -> Self:
+    def from_estimator(cls, estimator: Transformer, X: ArrayLike, *, ax: Any = None) -> Self:
         """Draw the correlations of the components of rows.
 
         Parameters
@@ -115,7 +116,7 @@ class MatchDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: ArrayLike, Z_true: ArrayLike, *, ax: Any = None
+        cls, estimator: Transformer, X: ArrayLike, Z_true: ArrayLike, *, ax: Any = None
     ) -> Self:
         """Draw how the components of a fitted transformer match latents that are known.
 

@@ -1,6 +1,6 @@
 """Plots of heads: which components tasks use, and how that depends on the penalty."""
 
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -12,12 +12,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsedis.inspection._panels import panels
 from sklearn_sparsedis.losses import LOSSES, SquaredError
+from sklearn_sparsedis.metrics._protocols import HasHeads, Transformer
 from sklearn_sparsedis.solvers import L1, alpha_unit, solve_smooth
 
 __all__ = ["PathDisplay", "SupportDisplay"]
 
 # tasks up to which each has its name on the axis
 _MOST_NAMES = 40
+
+
+class _HasNamedHeads(HasHeads, Protocol):
+    @property
+    def tasks_(self) -> NDArray[Any]: ...
 
 
 class SupportDisplay:
@@ -56,7 +62,7 @@ class SupportDisplay:
             self.task_order = leaves_list(tree)
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
+    def from_estimator(cls, estimator: _HasNamedHeads, *, ax: Any = None) -> Self:
         """Draw the heads of a fitted estimator.
 
         Parameters
@@ -183,7 +189,13 @@ class PathDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: ArrayLike, y: ArrayLike, *, task: object = None, ax: Any = None
+        cls,
+        estimator: Transformer,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        task: object = None,
+        ax: Any = None,
     ) -> Self:
         """Draw the path of a head on the components of a fitted transformer.
 
@@ -204,12 +216,10 @@ class PathDisplay:
         display : PathDisplay
         """
         check_is_fitted(estimator)
-        losses = getattr(estimator, "losses_", None)
         loss = SquaredError.name
-        if losses is not None and task is not None:
-            loss = dict(zip(estimator.tasks_.tolist(), losses.tolist(), strict=True)).get(
-                task, loss
-            )
+        if hasattr(estimator, "losses_") and hasattr(estimator, "tasks_"):
+            names = zip(estimator.tasks_.tolist(), estimator.losses_.tolist(), strict=True)
+            loss = dict(names).get(task, loss)
         return cls.from_arrays(estimator.transform(X), y, loss=loss, task=task, ax=ax)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsedis.inspection._panels import panels
+from sklearn_sparsedis.metrics._protocols import Transformer
 
 __all__ = ["SaliencyDisplay", "TraversalDisplay"]
 
@@ -18,6 +19,11 @@ __all__ = ["SaliencyDisplay", "TraversalDisplay"]
 _CHUNK = 256
 # pixels between pictures
 _GAP = 1
+
+
+class _HasEncoder(Protocol):
+    @property
+    def encoder_(self) -> torch.nn.Module: ...
 
 
 class TraversalDisplay:
@@ -53,7 +59,7 @@ class TraversalDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: Transformer,
         X: ArrayLike,
         *,
         input_shape: Sequence[int] | None = None,
@@ -146,7 +152,7 @@ class SaliencyDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: _HasEncoder,
         X: ArrayLike,
         *,
         input_shape: Sequence[int] | None = None,
@@ -216,7 +222,7 @@ def _mean_derivatives(encoder: torch.nn.Module, X: NDArray[Any]) -> NDArray[np.f
     return np.asarray(total / len(X))
 
 
-def _shape(estimator: Any, given: Sequence[int] | None, n_features: int) -> tuple[int, ...]:
+def _shape(estimator: object, given: Sequence[int] | None, n_features: int) -> tuple[int, ...]:
     shape = given if given is not None else getattr(estimator, "input_shape", None)
     if shape is None:
         side = round(n_features**0.5)

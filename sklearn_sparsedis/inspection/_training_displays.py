@@ -1,7 +1,7 @@
 """Plots of trainings and of few-shot scores."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,15 @@ __all__ = ["EpisodesDisplay", "TrainingDisplay"]
 
 # steps over which the loss of single batches is averaged, as a share of all steps
 _SMOOTHED = 0.02
+
+
+class _HasTraining(Protocol):
+    @property
+    def loss_curve_(self) -> NDArray[Any]: ...
+    @property
+    def validation_loss_curve_(self) -> NDArray[Any]: ...
+    @property
+    def n_iter_(self) -> int: ...
 
 
 class TrainingDisplay:
@@ -48,7 +57,7 @@ class TrainingDisplay:
         self.best_step = best_step
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
+    def from_estimator(cls, estimator: _HasTraining, *, ax: Any = None) -> Self:
         """Draw the training of a fitted estimator.
 
         Parameters

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.metrics import r2_score
 
 from sklearn_sparsedis.inputs._arrays import in_order_of, readable
+from sklearn_sparsedis.metrics._protocols import Predictor, Transformer
 
 __all__ = ["LatentScorer", "nan_r2_score", "nan_r2_scorer"]
 
@@ -48,7 +50,14 @@ class LatentScorer(BaseEstimator):
     def __init__(self, score_func: Callable[[Any, Any], float]) -> None:
         self.score_func = score_func
 
-    def score(self, estimator: Any, X: Any, y: Any = None, *, Z_true: Any = None) -> float:
+    def score(
+        self,
+        estimator: Transformer,
+        X: ArrayLike,
+        y: object = None,
+        *,
+        Z_true: ArrayLike | None = None,
+    ) -> float:
         """Return ``score_func(Z_true, estimator.transform(X))``.
 
         Parameters
@@ -70,9 +79,7 @@ class LatentScorer(BaseEstimator):
             )
         return float(self.score_func(Z_true, estimator.transform(X)))
 
-    def __call__(self, estimator: Any, X: Any, y: Any = None, *, Z_true: Any = None) -> float:
-        """Do what `score` does."""
-        return self.score(estimator, X, y, Z_true=Z_true)
+    __call__ = score
 
 
 def nan_r2_score(
@@ -149,7 +156,7 @@ def _observed_r2(true: np.ndarray, pred: np.ndarray, weight: np.ndarray) -> floa
     return r2_score(true[observed], pred[observed], sample_weight=weight[observed])
 
 
-def nan_r2_scorer(estimator: Any, X: Any, y: Any) -> float:
+def nan_r2_scorer(estimator: Predictor, X: ArrayLike, y: Any) -> float:
     """Score predictions by `nan_r2_score`: for ``scoring=`` where labels are missing.
 
     Parameters
@@ -165,4 +172,5 @@ def nan_r2_scorer(estimator: Any, X: Any, y: Any) -> float:
     -------
     score : float
     """
-    return nan_r2_score(in_order_of(y, estimator), estimator.predict(X))
+    tasks = getattr(estimator, "tasks_", None)
+    return nan_r2_score(in_order_of(y, tasks), estimator.predict(X))

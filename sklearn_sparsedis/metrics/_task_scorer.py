@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.metrics import r2_score
 
 from sklearn_sparsedis.inputs._arrays import in_order_of
+from sklearn_sparsedis.metrics._protocols import Predictor
 
 __all__ = ["TaskScorer"]
 
@@ -52,8 +53,8 @@ class TaskScorer(BaseEstimator):
 
     def score(
         self,
-        estimator: Any,
-        X: Any,
+        estimator: Predictor,
+        X: ArrayLike,
         y: Any,
         *,
         task_id: Any = None,
@@ -77,8 +78,9 @@ class TaskScorer(BaseEstimator):
         -------
         scores : dict of str to float
         """
-        last = estimator[-1] if hasattr(estimator, "steps") else estimator
-        true = np.asarray(in_order_of(y, last), dtype=np.float64)
+        last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+        tasks = getattr(last, "tasks_", None)
+        true = np.asarray(in_order_of(y, tasks), dtype=np.float64)
         options = {} if task_id is None else {"task_id": task_id}
         predicted = np.asarray(estimator.predict(X, **options), dtype=np.float64)
         if predicted.shape != true.shape:
@@ -95,7 +97,7 @@ class TaskScorer(BaseEstimator):
             name: self._score_task(
                 true[part], predicted[part], None if weight is None else weight[part]
             )
-            for name, part in _tasks(last, true, task_id).items()
+            for name, part in _parts(tasks, true, task_id).items()
         }
         known = [score for score in scores.values() if not np.isnan(score)]
         return {"mean": float(np.mean(known)) if known else np.nan, **scores}
@@ -115,14 +117,13 @@ class TaskScorer(BaseEstimator):
             return np.nan
 
 
-def _tasks(estimator: Any, true: NDArray[Any], task_id: Any) -> dict[str, Any]:
+def _parts(tasks: NDArray[Any] | None, true: NDArray[Any], task_id: Any) -> dict[str, Any]:
     """Where the labels of each task are in y."""
     if task_id is not None:
         ids = np.asarray(task_id)
         return {str(task): np.flatnonzero(ids == task) for task in np.unique(ids).tolist()}
     if true.ndim == 1:
         return {"0": np.s_[:]}
-    names = getattr(estimator, "tasks_", None)
-    if names is None or len(names) != true.shape[1]:
-        names = range(true.shape[1])
-    return {str(name): np.s_[:, t] for t, name in enumerate(names)}
+    if tasks is None or len(tasks) != true.shape[1]:
+        tasks = np.arange(true.shape[1])
+    return {str(name): np.s_[:, t] for t, name in enumerate(tasks)}

@@ -1,8 +1,8 @@
 """Evaluation of classifiers on few-shot episodes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -114,8 +114,33 @@ def sample_episodes(
     return sampler.sample(n_episodes)
 
 
+class Classifier(Protocol):
+    """Classifier of scikit-learn."""
+
+    @property
+    def fit(self) -> Callable[..., object]:
+        """From rows and labels to itself."""
+
+    @property
+    def predict(self) -> Callable[..., ArrayLike]:
+        """From rows to labels."""
+
+
+@runtime_checkable
+class SampledClassifier(Protocol):
+    """Fitted classifier that solves the heads of many episodes at once."""
+
+    def predict_sampled(
+        self, X: NDArray[Any], episodes: Episodes
+    ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+        """Labels of the query rows, and shares of the features used."""
+
+
+AnyClassifier = Classifier | SampledClassifier
+
+
 def evaluate_episodes(
-    estimator: Any,
+    estimator: AnyClassifier | Mapping[str, AnyClassifier],
     X: ArrayLike,
     y: ArrayLike,
     *,
@@ -164,7 +189,7 @@ def evaluate_episodes(
             raise TypeError(
                 f"estimator {name!r} must be a classifier, got {model!r}.".replace(" ''", "")
             )
-        if hasattr(model, "predict_sampled"):
+        if isinstance(model, SampledClassifier):
             check_is_fitted(model)
     episodes = sample_episodes(
         labels,
@@ -181,9 +206,9 @@ def evaluate_episodes(
 
 
 def _evaluate(
-    model: Any, X: NDArray[Any], y: NDArray[Any], episodes: Episodes, n_jobs: int | None
+    model: AnyClassifier, X: NDArray[Any], y: NDArray[Any], episodes: Episodes, n_jobs: int | None
 ) -> EpisodeScores:
-    if hasattr(model, "predict_sampled"):
+    if isinstance(model, SampledClassifier):
         predicted, used = model.predict_sampled(X, episodes)
         return EpisodeScores((predicted == episodes.query_labels).mean(1), used)
     pairs = zip(episodes.support, episodes.query, strict=True)
@@ -192,7 +217,7 @@ def _evaluate(
 
 
 def _one_episode(
-    model: Any, X: NDArray[Any], y: NDArray[Any], support: NDArray[Any], query: NDArray[Any]
+    model: Classifier, X: NDArray[Any], y: NDArray[Any], support: NDArray[Any], query: NDArray[Any]
 ) -> float:
     fitted = clone(model).fit(X[support], y[support])
     return float((fitted.predict(X[query]) == y[query]).mean())
@@ -214,6 +239,6 @@ class EpisodeScorer:
     n_episodes: int = 600
     random_state: int | None = 0
 
-    def __call__(self, estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
+    def __call__(self, estimator: AnyClassifier, X: ArrayLike, y: ArrayLike) -> float:
         """Score a fitted meta-classifier, or a classifier that is fitted on each episode."""
         return evaluate_episodes(estimator, X, y, **vars(self)).mean

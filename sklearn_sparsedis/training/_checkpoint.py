@@ -81,16 +81,16 @@ class Checkpoint:
 
     # scikit-learn's `set_callbacks` takes what has these; the training itself does the work
 
-    def setup(self, estimator: Any, context: Any) -> None:
+    def setup(self, estimator: object, context: object) -> None:
         """Nothing to do before a fit."""
 
-    def teardown(self, estimator: Any, context: Any) -> None:
+    def teardown(self, estimator: object, context: object) -> None:
         """Nothing to do after a fit."""
 
-    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+    def on_fit_task_begin(self, estimator: object, context: object) -> None:
         """Nothing to do before a task."""
 
-    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
+    def on_fit_task_end(self, estimator: object, context: object) -> None:
         """Nothing to do after a task."""
 
 

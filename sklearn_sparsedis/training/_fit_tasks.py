@@ -28,7 +28,7 @@ class FitTasks(Callback):
 
     def __init__(
         self,
-        estimator: Any,
+        estimator: object,
         context: Any,
         data: Mapping[str, Any],
         attributes: Callable[[Any], dict[str, Any]],
