@@ -150,7 +150,7 @@ def padding(layout, Y, task):
 
     from sklearn_sparsedis.inputs import _rows
     from sklearn_sparsedis.inputs._observations import check_observations
-    from sklearn_sparsedis.tasks._observed import similar_sizes
+    from sklearn_sparsedis.tasks._packs import similar_sizes
 
     n = len(Y) if layout == "long" else Y.shape[0]
     observed = check_observations(Y, n, task_id=task, caller="SparseRotation")

@@ -5,6 +5,7 @@ From the root of a checkout: ``python tests/measure_structure.py``.
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tokenize
@@ -12,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1] / "sklearn_sparsedis"
 PENALTIES = {"l0", "l1", "l2", "mcp", "elasticnet"}
+TARGETS = {"ObservedTargets", "DenseTargets"}
 LOSSES = {"squared_error", "logistic", "huber"}
 IGNORED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
 
@@ -110,7 +112,7 @@ def measures():
         isinstance(n, ast.Call)
         and isinstance(n.func, ast.Name)
         and n.func.id == "isinstance"
-        and "ObservedTargets" in ast.unparse(n.args[1])
+        and bool(TARGETS & set(re.findall(r"\w+", ast.unparse(n.args[1]))))
         for _, t in trees
         for n in ast.walk(t)
     )

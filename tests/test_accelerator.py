@@ -11,6 +11,7 @@ from sklearn_sparsedis.nn import Encoder, LinearNetwork
 from sklearn_sparsedis.nn._heads import HeadProblem
 from sklearn_sparsedis.penalties import PENALTIES
 from sklearn_sparsedis.tasks._batches import TaskBatches
+from sklearn_sparsedis.tasks._dense import DenseTargets
 from sklearn_sparsedis.tasks._tables import TaskBatch, TaskTable
 from sklearn_sparsedis.training._objective import BilevelObjective
 
@@ -55,7 +56,8 @@ def objective_of(penalty, **options):
 
 def table_of(weights=None, **rest):
     X, Y = fake_cuda(N_ROWS, 8, dtype=torch.float32), fake_cuda(N_ROWS, N_TASKS)
-    return TaskTable(X, Y, None if weights is None else fake_cuda(*weights), **rest)
+    weights = None if weights is None else fake_cuda(*weights)
+    return TaskTable(X, DenseTargets(Y, weights), **rest)
 
 
 def batches_of(table, **draw):

@@ -47,7 +47,7 @@ LAYERS = {
         "solvers",
         "functional",
     }
-    | {"tasks", "metrics", "model_selection", "storage"}
+    | {"tasks", "model_selection", "storage"}
     | {"_version", "_distributed", "exceptions"},
     "__init__": {"estimators", "_version", "_on_demand"},
 }

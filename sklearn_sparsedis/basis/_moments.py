@@ -12,7 +12,7 @@ from sklearn_sparsedis._distributed import ALONE, Ranks
 from sklearn_sparsedis.inputs._observations import Observations
 from sklearn_sparsedis.inputs._rows import CHUNK, Rows
 from sklearn_sparsedis.inputs._tensors import check_magnitude
-from sklearn_sparsedis.tasks._observed import similar_sizes
+from sklearn_sparsedis.tasks._packs import similar_sizes
 
 # numbers in the moments of the tasks that are treated in one pass: 128 MB
 _HELD = 16_777_216

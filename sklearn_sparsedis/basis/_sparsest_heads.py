@@ -1,6 +1,6 @@
 """penalty="l0": the basis of components in which the heads are sparsest, and its heads."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,9 +12,7 @@ from sklearn_sparsedis.basis._search import HeadBasis, find_head_basis, head_spe
 from sklearn_sparsedis.functional import GramStatistics
 from sklearn_sparsedis.nn._encoders import column_moments, constant_columns
 from sklearn_sparsedis.nn._head_parts import Heads, head_statistics
-from sklearn_sparsedis.nn._observed_rows import observed_gram, observed_predictions
 from sklearn_sparsedis.solvers import SolveResult, least_squares_on, select_support
-from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskTable
 
 __all__ = ["SparsestBasis", "find_sparsest_basis", "solve_sparsest_heads"]
@@ -77,8 +75,8 @@ def find_sparsest_basis(
         Of its random starts.
     """
     white = _whitening(Z, table.row_weights)
-    statistics = _statistics(Z.double() @ white, table)
-    coef, stderr = _heads(statistics, _n_rows(table))
+    statistics = head_statistics(Z.double() @ white, table.Y)
+    coef, stderr = _heads(statistics, table.Y.n_labels)
     m = Z.shape[1]
     basis = find_head_basis(coef.numpy(), stderr.numpy(), m, n_init=None, device=device, seed=seed)
     rotation = torch.from_numpy(basis.rotation)
@@ -116,15 +114,13 @@ def missing_directions(table: TaskTable, Z: Tensor) -> str | None:
     X = table.X
     assert isinstance(X, Tensor)  # for mypy
     n, d = X.shape
-    each = isinstance(table.Y, ObservedTargets)
-    products = len(table.Y.row) if isinstance(table.Y, ObservedTargets) else n
-    moments = d**2 * (table.Y.shape[1] if each else 1)
-    if n < 2 * d or products * d**2 > _MOST_PRODUCTS or moments > _MOST_MOMENTS:
+    n_products, moments = len(table.Y.value) * d**2, table.Y.n_row_sets * d**2
+    if n < 2 * d or n_products > _MOST_PRODUCTS or moments > _MOST_MOMENTS:
         return None
     for rows in (Z, X):
         features = rows.double() @ _whitening(rows, table.row_weights)
-        statistics = _statistics(features, table)
-        coef, stderr = _heads(statistics, _n_rows(table))
+        statistics = head_statistics(features, table.Y)
+        coef, stderr = _heads(statistics, table.Y.n_labels)
         if rows is Z:
             intercept = statistics.y_mean - (coef * statistics.z_mean).sum(-1)
             table = _residuals(table, features, coef, intercept)
@@ -146,14 +142,8 @@ def missing_directions(table: TaskTable, Z: Tensor) -> str | None:
 
 def _residuals(table: TaskTable, Z: Tensor, coef: Tensor, intercept: Tensor) -> TaskTable:
     """What heads on components leave of the targets."""
-    Y = table.Y
-    if isinstance(Y, ObservedTargets):
-        left = Y.value.double() - observed_predictions(Z, Y.row, Y.task, coef, intercept)
-        return table._replace(Y=replace(Y, value=left))
-    left = Y.double() - Z @ coef.T - intercept
-    if table.weights is not None:
-        left = torch.where(table.weights[:, None] > 0, left, 0.0)
-    return table._replace(Y=left)
+    residuals = table.Y.value.double() - table.Y.predictions(Z, coef, intercept)
+    return table._replace(Y=table.Y.with_value(residuals))
 
 
 def _whitening(Z: Tensor, rows: Tensor | None) -> Tensor:
@@ -171,21 +161,6 @@ def _whitening(Z: Tensor, rows: Tensor | None) -> Tensor:
     white = varies[:, None] * vectors[:, kept] / std[:, None] / variance[kept].sqrt()
     # symmetric where it can be: then it does not depend on the signs of eigenvectors
     return white @ vectors.T if bool(kept.all()) else white
-
-
-def _statistics(Z: Tensor, table: TaskTable) -> GramStatistics:
-    if isinstance(table.Y, ObservedTargets):
-        return observed_gram(Z, table.Y)
-    return head_statistics(Z, table.Y, table.weights)
-
-
-def _n_rows(table: TaskTable) -> Tensor:
-    """Rows of each task; a weight above one counts as so many, one below as no fraction."""
-    Y, weights = table.Y, table.weights
-    if isinstance(Y, ObservedTargets):
-        return Y.total(Y.weight).maximum(Y.count)
-    n_rows = len(Y) if weights is None else float(weights.sum().maximum((weights > 0).sum()))
-    return torch.full(Y.shape[1:], float(n_rows), dtype=torch.float64)
 
 
 def _heads(statistics: GramStatistics, n_rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -221,8 +196,8 @@ def solve_sparsest_heads(Z: Tensor, table: TaskTable, basis: SparsestBasis | Non
     basis : SparsestBasis, optional
         Whose supports count where they were found; those of other tasks `select_support` chooses.
     """
-    gram, corr, y_sq, z_mean, y_mean = _statistics(Z, table)
-    chosen = select_support(gram, corr, y_sq, _n_rows(table))
+    gram, corr, y_sq, z_mean, y_mean = head_statistics(Z, table.Y)
+    chosen = select_support(gram, corr, y_sq, table.Y.n_labels)
     if basis is not None:
         found, support = torch.from_numpy(basis.found), torch.from_numpy(basis.support)
         chosen = torch.where(found[:, None], support, chosen)

@@ -38,16 +38,14 @@ from sklearn_sparsedis.inputs._targets import (
     Targets,
     check_range,
     check_targets,
-    observed_r2,
+    r2,
 )
 from sklearn_sparsedis.inputs._task_names import find_tasks
 from sklearn_sparsedis.inputs._tensors import cast_finite, check_magnitude, to_tensor
-from sklearn_sparsedis.metrics import nan_r2_score
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._generators import seeded
-from sklearn_sparsedis.nn._observed_rows import observed_predictions
 from sklearn_sparsedis.penalties import Penalty
-from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.tasks._packs import predictions_at
 from sklearn_sparsedis.training._encode import encode
 
 __all__ = ["SparseDisentangledRepresentation"]
@@ -544,7 +542,9 @@ class SparseDisentangledRepresentation(
         rows = self._check_X(X)
         if task_id is not None:
             columns = torch.from_numpy(find_tasks(task_id, self.tasks_, len(rows)))
-            predicted = self._predict_some(rows, torch.arange(len(rows)), columns)
+            parts = self._components_and_heads(rows)
+            predicted = predictions_at(torch.arange(len(rows)), columns, *parts).numpy()
+            respond(self.losses_[columns.numpy()], predicted)
         else:
             predicted = self._predict_all(rows)
             if self._layout != "wide" and len(self.tasks_) == 1:
@@ -556,15 +556,10 @@ class SparseDisentangledRepresentation(
         respond(self.losses_, predicted)
         return predicted
 
-    def _predict_some(
-        self, X: NDArray[Any] | Rows, row: Tensor, task: Tensor
-    ) -> NDArray[np.float64]:
-        """Predictions of some tasks on some rows, one of each, without a table of all tasks."""
-        Z = torch.from_numpy(self._transform(X).astype(np.float64))
-        heads = torch.from_numpy(self.coef_), torch.from_numpy(self.intercept_)
-        predicted: NDArray[np.float64] = observed_predictions(Z, row, task, *heads).numpy()
-        respond(self.losses_[task.numpy()], predicted)
-        return predicted
+    def _components_and_heads(self, X: NDArray[Any] | Rows) -> tuple[Tensor, Tensor, Tensor]:
+        """Components of rows, coefficients and intercepts, in float64."""
+        Z = self._transform(X).astype(np.float64)
+        return torch.from_numpy(Z), torch.from_numpy(self.coef_), torch.from_numpy(self.intercept_)
 
     def score(
         self,
@@ -609,16 +604,9 @@ class SparseDisentangledRepresentation(
             required=False,
             caller=f"{type(self).__name__}.score",
         )
-        observed = targets.values
-        if isinstance(observed, ObservedTargets):
-            scores = observed_r2(observed, self._predict_some(rows, observed.row, observed.task))
-        else:
-            scores = nan_r2_score(
-                observed,
-                self._predict_all(rows),
-                sample_weight=targets.weights,
-                multioutput="raw_values",
-            )
+        predicted = targets.values.predictions(*self._components_and_heads(rows)).numpy()
+        respond(targets.at(self.losses_), predicted)
+        scores = r2(targets, predicted)
         if np.isnan(scores).all():
             warn_caller(
                 "R^2 is not defined with fewer than two labels in every task.",

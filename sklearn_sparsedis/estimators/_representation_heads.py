@@ -21,8 +21,6 @@ from sklearn_sparsedis.inputs._outputs import common_scale, join_supports
 from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.inputs._tensors import to_tensor
 from sklearn_sparsedis.nn._common_head import CommonHead
-from sklearn_sparsedis.nn._observed_rows import observed_predictions
-from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.training._table_heads import settle_losses, solve_heads
 
 __all__ = ["FittedHeads", "fit_heads", "standardise"]
@@ -54,8 +52,6 @@ def standardise(
     location, scale, varied = standard_units(targets, jointly=jointly)
     centred = targets.array - targets.at(location)
     standard = centred / targets.at(scale) * targets.at(varied)
-    if targets.weights is not None:
-        standard[targets.weights == 0] = 0.0
     return targets.with_array(standard), (location, scale)
 
 
@@ -100,9 +96,8 @@ def fit_heads(
     intercept = heads.intercept.numpy() * scale + mean
     # for probabilities, all labels count the same
     if settings.balanced and targets.losses is not None:
-        intercept = intercept + calibrate_intercepts(
-            predictions(components, targets, coef, intercept), targets
-        )
+        scores = targets.values.predictions(components, to_tensor(coef), to_tensor(intercept))
+        intercept = intercept + calibrate_intercepts(scores.numpy(), targets)
     if common is None and heads.common is not None:
         common = _from_units(heads.common, float(mean[0]), float(scale[0]))
     return FittedHeads(
@@ -122,17 +117,6 @@ def fit_heads(
     )
 
 
-def predictions(
-    Z: Tensor, targets: Targets, coef: NDArray[np.float64], intercept: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Of heads on components, where the targets are: an array like that of the targets."""
-    if isinstance(targets.values, ObservedTargets):
-        where = targets.values.row, targets.values.task
-        heads = torch.from_numpy(coef), torch.from_numpy(intercept)
-        return observed_predictions(Z, *where, *heads).numpy()
-    return Z.numpy() @ coef.T + intercept
-
-
 def _residual_units(
     targets: Targets, common: Bunch
 ) -> tuple[Targets, tuple[NDArray[np.float64], NDArray[np.float64]]]:
@@ -140,8 +124,6 @@ def _residual_units(
     n_tasks = targets.shape[1]
     mean, scale = np.full(n_tasks, common.intercept), np.full(n_tasks, common.noise**0.5)
     standard = (targets.array - targets.at(mean)) / targets.at(scale)
-    if targets.weights is not None:
-        standard[targets.weights == 0] = 0.0
     return targets.with_array(standard), (mean, scale)
 
 

@@ -223,7 +223,7 @@ def _run(
 
 def ready_encoder(encoder: Encoder, X: NDArray[Any] | Rows, targets: Targets) -> Encoder:
     """Copy, on the CPU, of an encoder in training, normalised on all rows."""
-    rows = targets.row_weights
+    rows = targets.values.row_weights
     ready = copy.deepcopy(encoder).to("cpu").eval()
     with torch.no_grad(), seeded(0):
         ready.calibrate(encode(ready.raw, rows_of(X)), rows)

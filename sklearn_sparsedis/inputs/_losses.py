@@ -49,12 +49,13 @@ def mark_losses(targets: Targets, loss: Losses) -> Targets:
 def _check_domains(targets: Targets, losses: Sequence[Loss]) -> None:
     """Raise where a task has a value that its loss is not for."""
     for loss, chosen in each_loss(losses, len(losses)):
-        outside = ~loss.allows(targets.array)
-        wrong = np.flatnonzero(chosen & targets.any(outside))
+        wrong = np.flatnonzero(chosen & targets.any(~loss.allows(targets.array)))
         if len(wrong):
+            labels = targets.values.labels_of(wrong[0]).numpy()
+            least = labels[~loss.allows(labels)].min()
             raise ValueError(
                 f"Y: the loss {loss.name!r} needs {loss.domain}, but task "
-                f"{targets.tasks[wrong[0]]} has the value {_least(targets, outside, wrong[0]):g} "
+                f"{targets.tasks[wrong[0]]} has the value {least:g} "
                 f"({len(wrong)} of {len(losses)} tasks have such values). {loss.remedy}, or give "
                 f"it the loss {DEFAULT!r}."
             )
@@ -82,14 +83,6 @@ def _wanted(loss: Losses, targets: Targets) -> list[str]:
         if not isinstance(name, str) or name not in allowed:
             raise ValueError(f"loss must be one of {known} for each task, got {name!r}.")
     return [str(name) for name in losses]
-
-
-def _least(targets: Targets, mask: NDArray[np.bool_], task: int) -> float:
-    """The smallest value of a task among those in a mask."""
-    chosen = mask & (targets.at(np.arange(targets.shape[1])) == task)
-    if targets.weights is not None:
-        chosen &= targets.weights[:, None] > 0
-    return float(targets.array[chosen].min())
 
 
 def loss_names(targets: Targets) -> NDArray[np.str_]:

@@ -5,12 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sklearn_sparsedis.inputs._targets import Targets, check_label_counts
 from sklearn_sparsedis.losses._groups import tasks_where
-from sklearn_sparsedis.tasks._observed import ObservedTargets
 
 __all__ = ["common_scale", "join_supports", "number_tasks", "share_supports"]
 
@@ -38,7 +36,8 @@ def share_supports(targets: Targets, numbers: NDArray[np.int64]) -> Targets:
             "in a task with several outputs: give it the loss 'squared_error', or a task of its "
             "own in task_of_output."
         )
-    targets = check_label_counts(_on_complete_rows(targets, numbers, shared))
+    values = targets.values.of_complete_rows(numbers, targets.tasks)
+    targets = check_label_counts(replace(targets, values=values))
     return replace(targets, task_of_output=tuple(numbers.tolist()))
 
 
@@ -66,29 +65,6 @@ def _numbers(given: Any, targets: Targets) -> NDArray[np.int64]:
             raise ValueError(f"task_of_output must have integers or strings, got {name!r}.")
         numbers.setdefault(name, len(numbers))
     return np.array([numbers[name] for name in names], dtype=np.int64)
-
-
-def _on_complete_rows(
-    targets: Targets, numbers: NDArray[np.int64], shared: NDArray[np.bool_]
-) -> Targets:
-    """Without labels of outputs on rows that lack another output of the task."""
-    Y = targets.values
-    if not isinstance(Y, ObservedTargets):
-        return targets
-    column = Y.task.numpy()
-    place = numbers[column] * Y.n_rows + Y.row.numpy()
-    _, first, back, n_there = np.unique(
-        place, return_index=True, return_inverse=True, return_counts=True
-    )
-    complete = n_there[back] == np.bincount(numbers)[numbers[column]]
-    weight = Y.weight.numpy()
-    differ = complete & (weight != weight[first][back])
-    if differ.any():
-        raise ValueError(
-            "sample_weight must be the same for all outputs of a task: on some rows those of "
-            f"output {targets.tasks[column[differ][0]]} and of others of its task differ."
-        )
-    return replace(targets, values=Y.where(torch.from_numpy(complete | ~shared[column])))
 
 
 def common_scale(scale: NDArray[np.float64], targets: Targets) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Targets of all tasks with their weights, and what fits make of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,9 @@ from torch import Tensor
 from sklearn_sparsedis.inputs._arrays import check_numbers, column_names, match_names
 from sklearn_sparsedis.inputs._observations import Observations, check_observations, require_labels
 from sklearn_sparsedis.inputs._rows import Rows
-from sklearn_sparsedis.inputs._tensors import cast_finite, to_tensor
+from sklearn_sparsedis.inputs._tensors import cast_finite
 from sklearn_sparsedis.losses import Loss
+from sklearn_sparsedis.tasks._dense import DenseTargets, TargetValues
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskTable
 
@@ -23,7 +24,7 @@ __all__ = [
     "check_label_counts",
     "check_range",
     "check_targets",
-    "observed_r2",
+    "r2",
 ]
 
 
@@ -33,10 +34,8 @@ class Targets:
 
     Attributes
     ----------
-    values : ndarray or ObservedTargets of shape (n, n_tasks)
-        float64; the latter where labels are missing or have weights of their own.
-    weights : None or ndarray of shape (n,)
-        Nonnegative weights of rows; None stands for all ones, and for those of ObservedTargets.
+    values : DenseTargets or ObservedTargets of shape (n, n_tasks)
+        float64, with weights; the latter where labels are missing or have weights of their own.
     tasks : ndarray of shape (n_tasks,)
         Name of each task.
     layout : {"flat", "wide", "long"}
@@ -48,8 +47,7 @@ class Targets:
         These have the same weights.
     """
 
-    values: NDArray[np.float64] | ObservedTargets
-    weights: NDArray[np.float64] | None
+    values: TargetValues
     tasks: NDArray[Any]
     layout: str
     losses: tuple[Loss, ...] | None = None
@@ -58,80 +56,43 @@ class Targets:
     @property
     def shape(self) -> tuple[int, int]:
         """(n, n_tasks)."""
-        n_rows, n_tasks = self.values.shape
-        return n_rows, n_tasks
-
-    @property
-    def row_weights(self) -> Tensor | None:
-        """Weight of each row, shape (n,): the mean weight of its labels."""
-        if isinstance(self.values, ObservedTargets):
-            return self.values.row_weights
-        return None if self.weights is None else to_tensor(self.weights)
+        return self.values.shape
 
     @property
     def array(self) -> NDArray[np.float64]:
         """The values alone, shape (n, n_tasks) or (n_observed,)."""
-        values = self.values
-        return values.value.numpy() if isinstance(values, ObservedTargets) else values
+        return self.values.value.numpy()
 
     def with_array(self, array: NDArray[np.float64]) -> "Targets":
-        """The same with other values."""
-        values: NDArray[np.float64] | ObservedTargets = array
-        if isinstance(self.values, ObservedTargets):
-            values = replace(self.values, value=torch.from_numpy(array))
-        return replace(self, values=values)
+        """The same with other values; those on rows of weight zero do not count."""
+        return replace(self, values=self.values.with_value(torch.from_numpy(array)))
 
     def at(self, numbers: NDArray[Any]) -> NDArray[Any]:
-        """One number a task for each of its values: an array that broadcasts with `array`."""
-        if isinstance(self.values, ObservedTargets):
-            return numbers[self.values.task.numpy()]
-        return numbers
+        """One entry a task for each of its values: an array that broadcasts with `array`."""
+        return self.values.at(numbers)
 
     def mean(self, array: NDArray[np.float64], *, jointly: bool = False) -> NDArray[np.float64]:
         """Weighted mean over each task's labels, or over all, of an array like `array`."""
-        if isinstance(self.values, ObservedTargets):
-            Y, x = self.values, torch.from_numpy(array)
-            if jointly:
-                return np.full(Y.shape[1], float((Y.weight * x).sum() / Y.weight.sum()))
-            return Y.mean(x).numpy()
-        means = array.mean(0) if self.weights is None else self.weights @ array / self.weights.sum()
-        return np.full_like(means, means.mean()) if jointly else means
+        return self.values.mean(torch.from_numpy(array), jointly=jointly).numpy()
 
-    def apply(self, function: Callable[[Tensor, Tensor | None], Tensor]) -> NDArray[np.float64]:
-        """A function of values and weights, (T, k) each, that gives numbers of shape (c, T)."""
-        if isinstance(self.values, ObservedTargets):
-            return self.values.apply(function).numpy()
-        weights = None if self.weights is None else torch.from_numpy(self.weights)
-        return function(torch.from_numpy(self.values).T, weights).numpy()
+    def apply(self, function: Callable[..., Iterable[Tensor]]) -> list[NDArray[np.float64]]:
+        """What a function of values and weights, (T, k) each, gives: arrays with T first."""
+        return [numbers.numpy() for numbers in self.values.apply(function)]
 
     def any(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Tasks that have a label that counts where a mask like `array` is true."""
-        if isinstance(self.values, ObservedTargets):
-            return (self.values.total(torch.from_numpy(mask)) > 0).numpy()
-        counted = mask if self.weights is None else mask[self.weights > 0]
-        return np.logical_or.reduce(counted, axis=0)
+        """Whether each task has a label that counts where a mask like `array` is true."""
+        return self.values.any(torch.from_numpy(mask)).numpy()
 
     def table(self, X: Any, dtype: torch.dtype) -> TaskTable:
         """With rows X, and targets in a dtype."""
-        values, weights = self.values, self.weights
-        Y: Tensor | ObservedTargets
-        if isinstance(values, ObservedTargets):
-            Y = replace(values, value=values.value.to(dtype))
-        else:
-            Y = torch.from_numpy(values).to(dtype)
-        of_rows = None if weights is None else to_tensor(weights)
-        return TaskTable(X, Y, of_rows, self.losses, self.task_of_output)
+        return TaskTable(X, self.values.cast(dtype), self.losses, self.task_of_output)
 
     def arrays(self) -> dict[str, NDArray[Any] | None]:
         """All that makes them up, by name."""
-        names = [loss.name for loss in self.losses or ()]
-        losses: dict[str, NDArray[Any] | None] = {"losses": np.array(names)}
-        if isinstance(self.values, ObservedTargets):
-            Y = self.values
-            parts = {"Y": Y.value, "sample_weight": Y.weight, "rows of Y": Y.row}
-            arrays = {name: part.numpy() for name, part in {**parts, "tasks": Y.start}.items()}
-            return losses | arrays
-        return losses | {"Y": self.values, "sample_weight": self.weights}
+        return {
+            "losses": np.array([loss.name for loss in self.losses or ()]),
+            **self.values.arrays(),
+        }
 
 
 def check_targets(
@@ -157,18 +118,16 @@ def check_targets(
         Y, n_samples, task_id=task_id, tasks=tasks, required=required, caller=caller
     )
     weights = _check_weights(sample_weight, observed, column_names(Y))
-    targets = Targets(*_values(observed, weights), observed.tasks, observed.layout)
+    targets = Targets(_values(observed, weights), observed.tasks, observed.layout)
     return check_label_counts(targets) if required else targets
 
 
-def _values(
-    observed: Observations, weights: NDArray[np.float64] | None
-) -> tuple[NDArray[np.float64] | ObservedTargets, NDArray[np.float64] | None]:
-    """Values and weights as `Targets` has them."""
+def _values(observed: Observations, weights: NDArray[np.float64] | None) -> TargetValues:
+    """Values with their weights as `Targets` has them."""
     Y = observed.Y
     if not isinstance(Y, Rows):
         if observed.layout != "long" or len(observed.tasks) > 1:
-            return _of_sparse(Y, weights), None
+            return _of_sparse(Y, weights)
         table = np.full(Y.shape, np.nan)
         table[np.flatnonzero(np.diff(observed.before)), 0] = Y.data
     else:
@@ -176,14 +135,13 @@ def _values(
     counted = ~np.isnan(table)
     if weights is not None:
         counted &= weights.reshape(len(table), -1) > 0
-    of_rows = weights is None or weights.ndim == 1
-    if of_rows and table.shape[1] > 1 and not np.isnan(table).any():
-        return np.where(counted, table, 0.0), weights
+    values = torch.from_numpy(np.where(counted, table, 0.0))
+    if (weights is None or weights.ndim == 1) and table.shape[1] > 1 and not np.isnan(table).any():
+        return DenseTargets(values, None if weights is None else torch.from_numpy(weights))
     each = np.where(counted, 1.0 if weights is None else weights.reshape(len(table), -1), 0.0)
-    values = np.where(counted, table, 0.0)
     if table.shape[1] == 1:
-        return values, None if (each == 1).all() else each[:, 0]
-    return ObservedTargets.of_table(torch.from_numpy(values), torch.from_numpy(each)), None
+        return DenseTargets(values, None if (each == 1).all() else torch.from_numpy(each[:, 0]))
+    return ObservedTargets.of_table(values, torch.from_numpy(each))
 
 
 def _check_weights(
@@ -238,7 +196,7 @@ def _of_sparse(Y: csr_array, weights: NDArray[np.float64] | None) -> ObservedTar
 
 def check_label_counts(targets: Targets) -> Targets:
     """The same targets; raise for tasks without labels that count."""
-    require_labels(targets.any(np.ones(targets.array.shape, dtype=bool)), targets.tasks)
+    require_labels(targets.values.count.numpy(), targets.tasks)
     return targets
 
 
@@ -248,11 +206,9 @@ def check_range(targets: Targets, dtype: np.dtype[Any]) -> None:
     cast_finite(targets.array, dtype, "Y", advice)
 
 
-def observed_r2(Y: ObservedTargets, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+def r2(targets: Targets, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
     """R^2 of each task on its labels, as `metrics.nan_r2_score` defines it."""
-    error = Y.value - torch.from_numpy(predicted)
-    deviation = Y.value - Y.mean(Y.value)[Y.task]
-    left, whole = Y.total(Y.weight * error**2), Y.total(Y.weight * deviation**2)
-    share = 1 - left / torch.where(whole > 0, whole, 1.0)
-    score = torch.where(whole > 0, share, (left == 0).double())
-    return torch.where(Y.count >= 2, score, torch.nan).numpy()
+    deviation = targets.array - targets.at(targets.mean(targets.array))
+    residual, whole = (targets.mean(x**2) for x in (targets.array - predicted, deviation))
+    score = np.where(whole > 0, 1 - residual / np.where(whole > 0, whole, 1.0), residual == 0)
+    return np.where(targets.values.count.numpy() >= 2, score, np.nan)

@@ -1,6 +1,6 @@
 """What training and fitting need to know of a loss."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -33,8 +33,8 @@ class TaskTargets(Protocol):
     def any(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Tasks that have a label that counts where a mask like `array` is true."""
 
-    def apply(self, function: Callable[[Tensor, Tensor | None], Tensor]) -> NDArray[np.float64]:
-        """A function of values and weights, (T, k) each, that gives numbers of shape (c, T)."""
+    def apply(self, function: Callable[..., Iterable[Tensor]]) -> list[NDArray[np.float64]]:
+        """What a function of values and weights, (T, k) each, gives: arrays with T first."""
 
 
 class Loss:

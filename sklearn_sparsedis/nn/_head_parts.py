@@ -9,6 +9,7 @@ from sklearn_sparsedis.functional import GramStatistics, centred_gram
 from sklearn_sparsedis.functional._gram import ROUNDED, CentredTargets
 from sklearn_sparsedis.nn._common_head import CommonHead
 from sklearn_sparsedis.solvers import SolveResult
+from sklearn_sparsedis.tasks._dense import TargetValues
 
 __all__ = [
     "HeadTargets",
@@ -27,20 +28,13 @@ __all__ = [
 HeadTargets = CentredTargets
 
 
-def head_statistics(
-    Z: Tensor, Y: Tensor | HeadTargets, weights: Tensor | None = None
-) -> GramStatistics:
-    """What least squares needs to know of T tasks, in float64.
+def head_statistics(Z: Tensor, Y: TargetValues) -> GramStatistics:
+    """What least squares needs to know of all tasks on rows Z (n, m), in float64."""
 
-    Parameters
-    ----------
-    Z : Tensor of shape (n, m) or (T, n, m)
-    Y : Tensor of shape (n, T), or what `HeadProblem.centre` gives for it
-    weights : Tensor of shape (n,) or (n, T), optional
-    """
-    return centred_gram(
-        Z.double(), tasks_first(Y), per_task(weights), rounding=rounding_of(Z.dtype)
-    )
+    def statistics(y: Tensor, weight: Tensor | None, Z: Tensor) -> GramStatistics:
+        return centred_gram(Z.double(), y.double(), weight, rounding=rounding_of(Z.dtype))
+
+    return GramStatistics(*Y.apply(statistics, Z))
 
 
 def rounding_of(dtype: torch.dtype) -> float:

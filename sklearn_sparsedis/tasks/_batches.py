@@ -16,8 +16,6 @@ __all__ = ["TaskBatches"]
 TOGETHER = 20
 # and so few of all tasks that each is drawn as often as its labels say
 DRAWN = 0.1
-# labels of a task that rows drawn at random must hold in the mean: one alone gives a constant
-LEAST_LABELS = 2
 
 
 class TaskBatches:
@@ -82,24 +80,17 @@ class TaskBatches:
         self.generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.int64)
         self._chances = self._count_labels()
-        self.by_task = self._by_task()
-
-    def _by_task(self) -> bool:
-        """Whether the tasks of a batch come with rows of their own."""
-        Y = self.table.Y
-        if not isinstance(Y, ObservedTargets) or self.table.task_of_output is not None:
-            return False
-        if self.tasks_per_batch < self.n_tasks:
-            return True
-        drawn = float(Y.count.double().mean()) * self.batch_size / self.n_rows
-        return drawn < LEAST_LABELS and self.batch_size < self.n_rows
+        # targets whose tasks come with rows of their own; outputs of a task have the same rows
+        self._apart = None
+        if table.task_of_output is None:
+            some = self.tasks_per_batch < self.n_tasks
+            self._apart = table.Y.apart(self.batch_size, some=some)
 
     def _count_labels(self) -> Tensor | None:
         """Labels of each task, where they differ: a task teaches as much as it has labels."""
-        Y = self.table.Y
-        if not isinstance(Y, ObservedTargets) or self.tasks_per_batch == self.n_tasks:
+        if self.tasks_per_batch == self.n_tasks or self.table.Y.n_row_sets == 1:
             return None
-        chances = Y.count.double()
+        chances = self.table.Y.count.double()
         if self.members:
             chances = torch.stack([chances[columns].mean() for columns in self.members])
         return None if (chances == chances[0]).all() else chances
@@ -111,7 +102,7 @@ class TaskBatches:
         for _ in range(len(self)):
             self.n_left -= 1
             self.n_drawn += 1
-            yield self._draw_tasks() if self.by_task else self._draw()
+            yield self._draw() if self._apart is None else self._draw_tasks(self._apart)
         self.n_drawn = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -146,29 +137,26 @@ class TaskBatches:
             return self._permutation(self.n_tasks)[:n]
         return torch.multinomial(self._chances, n, generator=self.generator)
 
-    def _next_tasks(self) -> Tensor:
+    def _next_tasks(self, count: Tensor) -> Tensor:
         """Tasks of nearly as many rows, from those of several batches in a random order."""
         if not len(self._order):
             n_batches = int(DRAWN * self.n_tasks / self.tasks_per_batch)
             n_batches = min(max(n_batches, 1), TOGETHER)
             tasks = self._some_tasks(n_batches * self.tasks_per_batch)
-            assert isinstance(self.table.Y, ObservedTargets)  # for mypy
-            size = self.table.Y.count[tasks].clamp_max(self.most_rows)
+            size = count[tasks].clamp_max(self.most_rows)
             batches = tasks[size.argsort(stable=True)].view(n_batches, -1)
             self._order = batches[self._permutation(n_batches)].flatten()
         first, self._order = self._order.tensor_split([self.tasks_per_batch])
         return first
 
-    def _draw_tasks(self) -> TaskBatch:
+    def _draw_tasks(self, Y: ObservedTargets) -> TaskBatch:
         """Tasks with rows that they were observed on."""
-        X, Y, _, losses, _ = self.table
-        assert isinstance(Y, ObservedTargets)  # for mypy
-        tasks = self._next_tasks()
+        tasks = self._next_tasks(Y.count)
         pack, n_support = Y.pack(tasks, self.most_rows, self.generator), None
         if self.query_fraction is not None:
             pack, n_support = pack.split(self.query_fraction, self.generator)
         needed, places = pack.row.unique(return_inverse=True)
-        device = X.device
+        device, losses = self.table.X.device, self.table.losses
         return TaskBatch(
             self.table.read(needed[self.part(len(needed))]),
             send(pack.value, device).T,
@@ -180,20 +168,14 @@ class TaskBatches:
             n_needed=len(needed),
         )
 
-    def _rectangle(self, table: TaskTable) -> tuple[Tensor, Tensor | None]:
-        """Targets and weights of all tasks."""
-        if not isinstance(table.Y, ObservedTargets):
-            return table.Y, table.weights
-        Y, weights = table.Y.dense()
-        return send(Y, table.X.device), send(weights, table.X.device)
-
     def _rows(self, index: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Rows of a batch, all where there is no index, with their targets and weights."""
         if index is not None:
             X = self.table.read(index[self.part(len(index))])
-            return X, *self._rectangle(self.table.targets(index))
+            return X, *self.table.Y.of_rows(index).dense(X.device)
         if self._whole is None:  # few enough for a batch, also where they lie in a file
-            self._whole = self.table.X[self.part(self.n_rows)], *self._rectangle(self.table)
+            X = self.table.X[self.part(self.n_rows)]
+            self._whole = X, *self.table.Y.dense(X.device)
         return self._whole
 
     def _draw(self) -> TaskBatch:

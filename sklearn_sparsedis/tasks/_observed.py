@@ -1,69 +1,32 @@
 """Targets of tasks that are observed on some of the rows each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["ObservedTargets", "Pack", "segments", "similar_sizes"]
+from sklearn_sparsedis.tasks._packs import (
+    Block,
+    Pack,
+    predictions_at,
+    segments,
+    similar_sizes,
+    spread,
+)
+from sklearn_sparsedis.tasks._transfer import send
 
-# sizes join a group if they are at least this share of its largest
-FILLED = 0.9
+__all__ = ["ObservedTargets"]
+
+# labels of a task that rows drawn at random must hold in the mean: one alone gives a constant
+LEAST_LABELS = 2
 # numbers in a pack of rows, such as fit into the cache and below: 32 MB in double precision
 PACKED = 2**22
-
-
-class Pack(NamedTuple):
-    """What was observed of T tasks, in rectangles.
-
-    Attributes
-    ----------
-    tasks : Tensor of int64, shape (T,)
-        Which tasks.
-    row : Tensor of int64, shape (T, k)
-        Rows they were observed on; any row where a rectangle is not filled.
-    value : Tensor of shape (T, k)
-        Targets, zero where not filled.
-    weight : Tensor of shape (T, k)
-        Weights, zero where not filled.
-    """
-
-    tasks: Tensor
-    row: Tensor
-    value: Tensor
-    weight: Tensor
-
-    def split(
-        self, fraction: float, generator: torch.Generator | None = None
-    ) -> tuple["Pack", int]:
-        """Part of each task's observations, drawn at random, after the others.
-
-        Returns
-        -------
-        pack : Pack
-            With the part in places of its own.
-        n_before : int
-            Places before it. At least two observations stay there, if there are so many.
-        """
-        filled = self.weight > 0
-        count = filled.sum(1)
-        n_after = (fraction * count).round().long().clamp_min(1).minimum((count - 2).clamp_min(0))
-        keys = torch.rand(filled.shape, generator=generator, dtype=torch.float64)
-        order = torch.where(filled, keys, 2.0).argsort(dim=1)
-        n_before, width = int((count - n_after).max()), int(n_after.max())
-        place = torch.arange(n_before + width)
-        after = place >= n_before
-        source = torch.where(after, (count - n_after)[:, None] + place - n_before, place)
-        kept = torch.where(after, count[:, None], (count - n_after)[:, None])
-        chosen = order.gather(1, source.clamp_max(filled.shape[1] - 1))
-        row, value, weight = (x.gather(1, chosen) for x in self[1:])
-        inside = source < kept
-        return Pack(
-            self.tasks, row, torch.where(inside, value, 0.0), torch.where(inside, weight, 0.0)
-        ), n_before
 
 
 @dataclass(frozen=True)
@@ -117,15 +80,68 @@ class ObservedTargets:
         total = torch.zeros(self.n_rows, dtype=self.weight.dtype)
         return total.index_add_(0, self.row, self.weight) / self.shape[1]
 
+    @property
+    def n_row_sets(self) -> int:
+        """Sets of rows on which tasks are fitted: each has its own."""
+        return self.shape[1]
+
+    @property
+    def labelled(self) -> Tensor:
+        """Whether each row has labels, shape (n,)."""
+        return torch.zeros(self.n_rows, dtype=torch.bool).index_fill_(0, self.row, value=True)
+
+    @property
+    def n_labels(self) -> Tensor:
+        """Weight of each task's labels, at least their number, shape (T,)."""
+        return self.total(self.weight).maximum(self.count)
+
+    @property
+    def varied(self) -> Tensor:
+        """Whether the labels of each task are not all equal, shape (T,)."""
+        return self.any(self.value != self.value[self.start[self.task]])
+
+    def any(self, mask: Tensor) -> Tensor:
+        """Whether each task has a label where a mask like `value` is true, shape (T,)."""
+        return self.total(mask) > 0
+
     def total(self, x: Tensor) -> Tensor:
         """Sum over each task's observations of one number an observation, shape (T,)."""
         sums = torch.zeros(self.shape[1], dtype=torch.float64)
         return sums.index_add_(0, self.task, x.double())
 
-    def mean(self, x: Tensor) -> Tensor:
-        """Weighted mean over each task's observations, shape (T,); zero where there are none."""
+    def mean(self, x: Tensor, *, jointly: bool = False) -> Tensor:
+        """Weighted mean over each task's labels, or over all, of numbers like `value`.
+
+        Zero for a task that has none.
+        """
+        if jointly:
+            return ((self.weight * x).sum() / self.weight.sum()).expand(self.shape[1])
         total = self.total(self.weight)
         return self.total(self.weight * x) / torch.where(total > 0, total, 1.0)
+
+    def at(self, numbers: NDArray[Any]) -> NDArray[Any]:
+        """One entry a task for each of its values: an array that broadcasts with `value`."""
+        return numbers[self.task.numpy()]
+
+    def labels_of(self, task: int) -> Tensor:
+        """Labels of one task."""
+        return self.value[self.start[task] : self.start[task + 1]]
+
+    def with_value(self, value: Tensor) -> "ObservedTargets":
+        """The same with other values."""
+        return replace(self, value=value)
+
+    def cast(self, dtype: torch.dtype) -> "ObservedTargets":
+        """The same with values in a dtype."""
+        return self.with_value(self.value.to(dtype))
+
+    def to(self, device: torch.device) -> "ObservedTargets":
+        """The same: what a batch has of them follows its rows to their device."""
+        return self
+
+    def observed(self) -> "ObservedTargets":
+        """The same."""
+        return self
 
     def where(self, kept: Tensor) -> "ObservedTargets":
         """The observations that a mask keeps."""
@@ -154,6 +170,7 @@ class ObservedTargets:
 
         The cost does not depend on the number of rows.
         """
+        index = index.cpu()
         if index.dtype == torch.bool:
             index = index.nonzero()[:, 0]
         order, start = self._by_row
@@ -172,13 +189,49 @@ class ObservedTargets:
             torch.bincount(self.row, minlength=self.n_rows)
         )
 
-    def dense(self) -> tuple[Tensor, Tensor]:
-        """Targets (n, T), zero where not observed, and their weights."""
+    def of_complete_rows(
+        self, numbers: NDArray[np.int64], names: NDArray[Any]
+    ) -> "ObservedTargets":
+        """Without labels of outputs on rows that lack another output of the task.
+
+        Parameters
+        ----------
+        numbers : ndarray of int, shape (T,)
+            Tasks of which the columns are outputs.
+        names : ndarray of shape (T,)
+            Of the columns, for the message where outputs of a task have different weights.
+        """
+        column = self.task.numpy()
+        place = numbers[column] * self.n_rows + self.row.numpy()
+        _, first, back, n_there = np.unique(
+            place, return_index=True, return_inverse=True, return_counts=True
+        )
+        complete = n_there[back] == np.bincount(numbers)[numbers[column]]
+        weight = self.weight.numpy()
+        differ = complete & (weight != weight[first][back])
+        if differ.any():
+            raise ValueError(
+                "sample_weight must be the same for all outputs of a task: on some rows those of "
+                f"output {names[column[differ][0]]} and of others of its task differ."
+            )
+        return self.where(torch.from_numpy(complete))
+
+    def dense(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Targets (n, T), zero where not observed, and their weights, on a device."""
         values = self.value.new_zeros(self.shape)
         weights = self.weight.new_zeros(self.shape)
         values[self.row, self.task] = self.value
         weights[self.row, self.task] = self.weight
-        return values, weights
+        return send(values, device), send(weights, device)
+
+    def apart(self, n_rows: int, *, some: bool) -> "ObservedTargets | None":
+        """These targets, where the tasks of a batch are drawn with rows of their own.
+
+        So they are where a batch has some of the tasks, or `n_rows` rows that all tasks share would
+        hold few labels of a task; else the result is None.
+        """
+        drawn = float(self.count.double().mean()) * n_rows / self.n_rows
+        return self if some or (drawn < LEAST_LABELS and n_rows < self.n_rows) else None
 
     def pack(
         self, tasks: Tensor, most: int | None = None, generator: torch.Generator | None = None
@@ -192,20 +245,32 @@ class ObservedTargets:
         slot = torch.arange(width)
         position = slot.minimum((count - 1).clamp_min(0))
         if most is not None:
-            position = torch.where(count > width, _spread(count, width, generator), position)
+            position = torch.where(count > width, spread(count, width, generator), position)
         filled = slot < count
         chosen = torch.where(filled, self.start[tasks, None] + position, 0)
         value = torch.where(filled, self.value[chosen], 0.0)
         weight = torch.where(filled, self.weight[chosen], 0.0)
         return Pack(tasks, self.row[chosen], value, weight)
 
-    def apply(self, function: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """A function of values and weights in packs, (T, k) each, that gives (c, T) numbers."""
+    def blocks(self, Z: Tensor) -> Iterator[Block]:
+        """All tasks in blocks, each with its own of the rows Z (n, m), on their device."""
+        for pack in self.packs(max(1, Z.shape[1])):
+            row, y, weight = (x.to(Z.device) for x in pack[1:])
+            yield Block(pack.tasks, Z[row], y.T, weight.T)
+
+    def apply(self, function: Callable[..., Iterable[Tensor]], *tables: Tensor) -> Iterable[Tensor]:
+        """What a function of values, weights and rows of tables gives, each with T first.
+
+        It is called with packs, values and weights of shape (T, k) and rows of shape (T, k, m).
+        """
         found, order = [], []
-        for pack in self.packs(1):
-            found.append(function(pack.value, pack.weight))
+        device = (*tables, self.value)[0].device
+        for pack in self.packs(sum(table.shape[1] for table in tables) or 1):
+            row, y, weight = (x.to(device) for x in pack[1:])
+            found.append(function(y, weight, *(table[row] for table in tables)))
             order.append(pack.tasks)
-        return torch.cat(found, 1)[:, torch.cat(order).argsort()]
+        back = torch.cat(order).argsort()
+        return [torch.cat(parts)[back] for parts in zip(*found, strict=True)]
 
     def packs(self, width: int) -> Iterator[Pack]:
         """All tasks in packs of tasks with nearly as many observations.
@@ -220,40 +285,36 @@ class ObservedTargets:
             for tasks in group.split(max(1, PACKED // (longest * width))):
                 yield self.pack(tasks)
 
+    def same_rows(self) -> Iterator[tuple[list[int], NDArray[np.int64], Tensor, Tensor]]:
+        """Tasks observed on the same rows, with these, targets (k, T) and weights (k,)."""
+        same: dict[bytes, list[int]] = {}
+        ends = list(pairwise(self.start.tolist()))
+        row, weight = self.row.numpy(), self.weight.numpy()
+        for task, (first, last) in enumerate(ends):
+            key = row[first:last].tobytes() + weight[first:last].tobytes()
+            same.setdefault(key, []).append(task)
+        for tasks in same.values():
+            own = slice(*ends[tasks[0]])
+            value = torch.stack([self.labels_of(task) for task in tasks], dim=1)
+            yield tasks, row[own], value, self.weight[own]
+
+    def spare_rows(self, order: Tensor, n_kept: int, kinds: Tensor) -> Tensor:
+        """No row, shape (n,), since tasks spare labels and not rows."""
+        return torch.zeros(self.n_rows, dtype=torch.bool)
+
+    def most_rows(self, n: int, rows: int, labels: int) -> int:
+        """Rows, of n, that an evaluation may take: those with a number of labels in the mean."""
+        return round(n * min(1.0, labels / len(self.row)))
+
+    def predictions(self, Z: Tensor, coef: Tensor, intercept: Tensor) -> Tensor:
+        """Predictions on rows Z (n, m) where there are observations, like `value`."""
+        return predictions_at(self.row, self.task, Z, coef, intercept)
+
+    def arrays(self) -> dict[str, NDArray[Any] | None]:
+        """All that makes them up, by name."""
+        parts = {"Y": self.value, "sample_weight": self.weight, "rows of Y": self.row}
+        return {name: part.numpy() for name, part in {**parts, "tasks": self.start}.items()}
+
 
 def _starts(count: Tensor) -> Tensor:
     return torch.cat([count.new_zeros(1), count.cumsum(0)])
-
-
-def segments(start: Tensor, count: Tensor) -> Tensor:
-    """Positions of segments, one after the other: start[0], start[0] + 1, ..., start[1], ..."""
-    shift = start - (count.cumsum(0) - count)
-    return torch.arange(int(count.sum())) + shift.repeat_interleave(count)
-
-
-def _spread(count: Tensor, width: int, generator: torch.Generator | None) -> Tensor:
-    """`width` different positions below each count (T, 1), all with the same probability.
-
-    One in each of as many parts of a circle, which is turned at random.
-    """
-    bounds = torch.arange(width + 1) * count // width
-    inside = torch.rand(len(count), width, generator=generator, dtype=torch.float64)
-    turn = torch.rand(len(count), 1, generator=generator, dtype=torch.float64)
-    place = bounds[:, :-1] + (inside * bounds.diff(dim=1)).long()
-    return (place + (turn * count).long()) % count.clamp_min(1)
-
-
-def similar_sizes(count: Tensor) -> list[Tensor]:
-    """Groups of positions in `count` (G,) with similar sizes, of which rectangles are nearly full.
-
-    In each the smallest size is nine tenths of the largest or more.
-    """
-    sizes, order = count.sort(descending=True, stable=True)
-    negative = -sizes.double()
-    groups, first = [], 0
-    while first < len(order):
-        bound = FILLED * negative[first]
-        last = max(int(torch.searchsorted(negative, bound, right=True)), first + 1)
-        groups.append(order[first:last])
-        first = last
-    return groups

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from sklearn_sparsedis.losses import Loss
 from sklearn_sparsedis.losses._groups import tasks_where
+from sklearn_sparsedis.tasks._dense import TargetValues
 from sklearn_sparsedis.tasks._file_rows import FileRows
-from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._transfer import send
 
 __all__ = ["TaskBatch", "TaskTable"]
@@ -21,10 +21,8 @@ class TaskTable(NamedTuple):
     Attributes
     ----------
     X : Tensor or FileRows of shape (n, n_features)
-    Y : Tensor or ObservedTargets of shape (n, n_tasks)
+    Y : DenseTargets or ObservedTargets of shape (n, n_tasks)
         The latter where labels are missing or have weights of their own.
-    weights : None or Tensor of shape (n,)
-        Weights of rows; None with ObservedTargets, which have theirs.
     losses : None or tuple of Loss, one a task
         None stands for squared errors.
     task_of_output : None or tuple of int, one a column of Y
@@ -32,8 +30,7 @@ class TaskTable(NamedTuple):
     """
 
     X: Tensor | FileRows
-    Y: Tensor | ObservedTargets
-    weights: Tensor | None
+    Y: TargetValues
     losses: tuple[Loss, ...] | None = None
     task_of_output: tuple[int, ...] | None = None
 
@@ -54,27 +51,18 @@ class TaskTable(NamedTuple):
         return self.targets(index)._replace(X=self.X.view(index))
 
     def of_tasks(self, tasks: Tensor) -> "TaskTable":
-        """Part of the tasks of ObservedTargets, with the rows they were observed on."""
-        assert isinstance(self.Y, ObservedTargets)  # for mypy
+        """Part of the tasks, with the rows they were observed on."""
         Y = self.Y.of_tasks(tasks)
         losses = self.losses and tuple(self.losses[t] for t in tasks.tolist())
-        return self._replace(Y=Y, losses=losses).part(Y.row.unique())
+        return self._replace(Y=Y, losses=losses).part(Y.labelled)
 
     def targets(self, index: Tensor) -> "TaskTable":
         """Part of the rows of the targets, with all of X."""
-        if isinstance(self.Y, ObservedTargets):
-            return self._replace(Y=self.Y.of_rows(index.cpu()))
-        index = send(index, self.Y.device)
-        weights = None if self.weights is None else self.weights[index]
-        return self._replace(Y=self.Y[index], weights=weights)
+        return self._replace(Y=self.Y.of_rows(index))
 
     def to(self, device: torch.device) -> "TaskTable":
-        """The same rows on a device, where batches of ObservedTargets follow them."""
-        X = self.X.to(device)
-        if isinstance(self.Y, ObservedTargets):
-            return self._replace(X=X)
-        weights = None if self.weights is None else self.weights.to(device)
-        return self._replace(X=X, Y=self.Y.to(device), weights=weights)
+        """The same rows on a device."""
+        return self._replace(X=self.X.to(device), Y=self.Y.to(device))
 
     def which(self, condition: Callable[[Loss], bool]) -> Tensor:
         """Tasks whose loss has a property, on the CPU, shape (n_tasks,)."""
@@ -83,9 +71,8 @@ class TaskTable(NamedTuple):
     @property
     def row_weights(self) -> Tensor | None:
         """Weight of each row, shape (n,): the mean weight of its labels."""
-        if isinstance(self.Y, ObservedTargets):
-            return self.Y.row_weights.to(self.X.device)
-        return self.weights
+        weights = self.Y.row_weights
+        return None if weights is None else weights.to(self.X.device)
 
 
 class TaskBatch(NamedTuple):

@@ -40,39 +40,25 @@ def hold_out(table: TaskTable, fraction: float, seed: int) -> tuple[TaskTable, T
         Of the draw.
     """
     order = torch.randperm(len(table.X), generator=torch.Generator().manual_seed(seed))
-    order = order[_labelled(table)[order]]
+    order = order[table.Y.labelled[order]]
     rank = torch.full((len(table.X),), len(table.X))
     rank[order] = torch.arange(len(order))
     n_drawn = max(1, round(fraction * len(order)))
-    if isinstance(table.Y, Tensor):
-        if not _varied(table).any():
-            return None
-        spare = _spare_rows(table, order)
-        if spare.any():
-            held_out = spare & (rank < max(n_drawn, int(rank[spare].min()) + 1))
-            return table.part(~held_out), table.part(held_out)
-        # every row has the last label of a kind for some task, but no row has it for all
-        weights = torch.ones(len(rank)) if table.weights is None else table.weights
-        observed = ObservedTargets.of_table(table.Y, weights[:, None].expand_as(table.Y))
-        table = table._replace(Y=observed, weights=None)
-    return _hold_out_labels(table, rank, n_drawn)
-
-
-def _labelled(table: TaskTable) -> Tensor:
-    """Which rows have labels, shape (n,)."""
-    if isinstance(table.Y, ObservedTargets):
-        return torch.zeros(table.Y.n_rows).index_fill_(0, table.Y.row, 1.0) > 0
-    return torch.ones(len(table.Y)) > 0 if table.weights is None else table.weights > 0
+    varied = _varied(table)
+    if not varied.any():
+        return None
+    classes = table.which(lambda loss: loss.classes)
+    spare = table.Y.spare_rows(order, KEPT_LABELS, classes & varied)
+    if spare.any():
+        held_out = spare & (rank < max(n_drawn, int(rank[spare].min()) + 1))
+        return table.part(~held_out), table.part(held_out)
+    # every row has the last label of a kind for some task, but no row has it for all
+    return _hold_out_labels(table, table.Y.observed(), rank, n_drawn)
 
 
 def _varied(table: TaskTable) -> Tensor:
     """Which tasks have labels that are not all equal, shape (n_columns,)."""
-    Y = table.Y
-    if isinstance(Y, ObservedTargets):
-        varied = Y.total(Y.value != Y.value[Y.start[Y.task]]) > 0
-    else:
-        Y = Y if table.weights is None else Y[table.weights > 0]
-        varied = (Y[0] != Y).any(0)
+    varied = table.Y.varied
     if table.task_of_output is None:
         return varied
     # outputs of one task have the same rows
@@ -80,27 +66,10 @@ def _varied(table: TaskTable) -> Tensor:
     return torch.zeros(len(task)).index_add_(0, task, varied.float())[task] > 0
 
 
-def _spare_rows(table: TaskTable, order: Tensor) -> Tensor:
-    """Which rows no task needs, shape (n,), if the last ones of an order are needed first."""
-    spare = _labelled(table)
-    backwards = order.flip(0)
-    spare[backwards[:KEPT_LABELS]] = False
-    classes = table.which(lambda loss: loss.classes)
-    if classes.any():
-        assert isinstance(table.Y, Tensor)  # for mypy
-        columns = classes & _varied(table)
-        ones = (table.Y[:, columns] > 0)[backwards].to(torch.uint8)
-        for kind in (ones, 1 - ones):
-            spare[backwards[kind.argmax(0)]] = False
-    return spare
-
-
 def _hold_out_labels(
-    table: TaskTable, rank: Tensor, n_drawn: int
+    table: TaskTable, Y: ObservedTargets, rank: Tensor, n_drawn: int
 ) -> tuple[TaskTable, TaskTable] | None:
-    Y = table.Y
-    assert isinstance(Y, ObservedTargets)  # for mypy
-    spare, place = _spare_labels(table, rank), rank[Y.row]
+    spare, place = _spare_labels(table, Y, rank), rank[Y.row]
     first = torch.full((Y.shape[1],), Y.n_rows)
     first.scatter_reduce_(0, Y.task[spare], place[spare], "amin")
     held_out = spare & ((place < n_drawn) | (place == first[Y.task]))
@@ -116,10 +85,8 @@ def _hold_out_labels(
     )
 
 
-def _spare_labels(table: TaskTable, rank: Tensor) -> Tensor:
-    """Which labels their tasks do not need, shape (n_observed,), as `_spare_rows`."""
-    Y = table.Y
-    assert isinstance(Y, ObservedTargets)  # for mypy
+def _spare_labels(table: TaskTable, Y: ObservedTargets, rank: Tensor) -> Tensor:
+    """Which labels their tasks do not need, shape (n_observed,), if those of high rank are."""
     classes = table.which(lambda loss: loss.classes)[Y.task]
     kept = torch.where(classes, 1, KEPT_LABELS)
     # labels 0 and 1 of a task are counted apart
@@ -155,9 +122,7 @@ def evaluation(
 def _some_tasks(table: TaskTable, held_out: TaskTable, seed: int) -> Tensor | None:
     """As many tasks as have MAX_LABELS labels, those first that are judged; None for all."""
     Y, judged = table.Y, held_out.Y
-    if table.task_of_output is not None:
-        return None
-    if not isinstance(Y, ObservedTargets) or not isinstance(judged, ObservedTargets):
+    if table.task_of_output is not None or Y.n_row_sets == 1:
         return None
     order = torch.randperm(Y.shape[1], generator=torch.Generator().manual_seed(seed))
     order = order[(judged.count[order] == 0).to(torch.uint8).argsort(stable=True)]
@@ -169,10 +134,7 @@ def _some_tasks(table: TaskTable, held_out: TaskTable, seed: int) -> Tensor | No
 def _some_rows(table: TaskTable, train: TaskTable, seed: int) -> TaskTable:
     """Some rows, of a table like that of training; all of them where they have weights."""
     n = len(table.X)
-    if isinstance(train.Y, ObservedTargets):
-        most = round(n * min(1.0, MAX_LABELS / len(train.Y.row)))
-    else:
-        most = MAX_ROWS if train.weights is None else n
+    most = train.Y.most_rows(n, MAX_ROWS, MAX_LABELS)
     if n <= most:
         return table
     index = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:most]

@@ -204,8 +204,7 @@ class BilevelObjective(nn.Module):
         else:
             heads = self.problem.solve(
                 encode(self.encoder.raw, table.X, self.ranks.part(len(table.X))),
-                table.Y,
-                table.weights,
+                *table.Y.dense(table.X.device),
                 start[0],
                 task_of_output=table.task_of_output,
                 statistics=partial(self._statistics, calibrate=True),
@@ -239,9 +238,8 @@ class BilevelObjective(nn.Module):
         losses = judge_heads(self.problem, heads, self._encode(self.encoder, held_out.X), held_out)
         self.train(training)
         losses = self._weighted(losses, tasks)
-        if isinstance(held_out.Y, ObservedTargets):
-            losses = losses[(held_out.Y.count > 0).to(losses.device)]
-        return 2 * float(losses.mean())
+        judged = (held_out.Y.count > 0).to(losses.device)
+        return 2 * float(losses[judged].mean())
 
     def _encode(self, network: Callable[[Tensor], Tensor], X: Tensor | FileRows) -> Tensor:
         """As `encode`, by all ranks together."""

@@ -1,8 +1,5 @@
 """Where the linear path of an encoder starts: the best linear prediction of all tasks."""
 
-from collections.abc import Iterator
-from itertools import pairwise
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,7 +9,6 @@ from sklearn_sparsedis.losses import Loss
 from sklearn_sparsedis.losses._groups import each_loss
 from sklearn_sparsedis.nn import Encoder, LinearNetwork
 from sklearn_sparsedis.tasks._file_rows import FileRows
-from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskTable
 
 __all__ = ["start_linear_path"]
@@ -56,8 +52,13 @@ def start_linear_path(
     table = _sample(table, random)
     assert isinstance(table.X, Tensor)  # for mypy
     X = _array((table.X - encoder.center) / encoder.scale)
-    problems = _observed(table) if isinstance(table.Y, ObservedTargets) else _shared(table)
-    coefs = [_ridge_gcv(X[rows], Y, weight) for rows, Y, weight in problems if len(weight) >= 2]
+    coefs = []
+    for tasks, rows, values, row_weights in table.Y.same_rows():
+        if len(row_weights) >= 2:
+            losses = table.losses and tuple(table.losses[task] for task in tasks)
+            weight = _array(row_weights)
+            Y = _starting_targets(losses, _array(values), weight)
+            coefs.append(_ridge_gcv(X[rows], Y, weight))
     B = np.concatenate(coefs, axis=1) if coefs else np.zeros((X.shape[1], 1))
     weights = table.row_weights
     weight = np.ones(len(X)) if weights is None else _array(weights)
@@ -78,7 +79,7 @@ def _array(tensor: Tensor) -> NDArray[np.float64]:
 
 def _sample(table: TaskTable, random: np.random.RandomState) -> TaskTable:
     """A table in memory, of not too many rows, and tasks where each has rows of its own."""
-    if isinstance(table.Y, ObservedTargets) and table.Y.shape[1] > MAX_TASKS:
+    if table.Y.n_row_sets > MAX_TASKS:
         share = table.Y.count.double().numpy()
         tasks = random.choice(len(share), MAX_TASKS, replace=False, p=share / share.sum())
         table = table.of_tasks(torch.from_numpy(tasks))
@@ -91,38 +92,6 @@ def _sample(table: TaskTable, random: np.random.RandomState) -> TaskTable:
     else:
         return table
     return table.rows(torch.from_numpy(chosen).to(table.X.device))
-
-
-# rows, targets on them (n, T), and the weights of the rows
-_Problem = tuple[NDArray[np.int64] | slice, NDArray[np.float64], NDArray[np.float64]]
-
-
-def _shared(table: TaskTable) -> Iterator[_Problem]:
-    """All tasks on all rows of weight."""
-    assert isinstance(table.Y, Tensor)  # for mypy
-    Y = _array(table.Y)
-    weight = np.ones(len(Y)) if table.weights is None else _array(table.weights)
-    rows = slice(None) if table.weights is None else np.flatnonzero(weight > 0)
-    Y, weight = Y[rows], weight[rows]
-    yield rows, _starting_targets(table.losses, Y, weight), weight
-
-
-def _observed(table: TaskTable) -> Iterator[_Problem]:
-    """Tasks that were observed on the same rows, which one factorisation serves."""
-    Y = table.Y
-    assert isinstance(Y, ObservedTargets)
-    same: dict[bytes, list[int]] = {}
-    ends = list(pairwise(Y.start.tolist()))
-    row, value, weight = Y.row.numpy(), _array(Y.value), _array(Y.weight)
-    for task, (first, last) in enumerate(ends):
-        key = row[first:last].tobytes() + weight[first:last].tobytes()
-        same.setdefault(key, []).append(task)
-    for tasks in same.values():
-        first, last = ends[tasks[0]]
-        targets = np.stack([value[slice(*ends[task])] for task in tasks], axis=1)
-        losses = table.losses and tuple(table.losses[task] for task in tasks)
-        targets = _starting_targets(losses, targets, weight[first:last])
-        yield row[first:last], targets, weight[first:last]
 
 
 def _starting_targets(

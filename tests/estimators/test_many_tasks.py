@@ -125,7 +125,7 @@ def test_a_step_of_tasks_with_their_own_rows_is_one_on_a_table(data, layouts, lo
     Y = torch.nan_to_num(wide)
     if losses is not None:
         Y = torch.where(torch.tensor([loss.classes for loss in losses]), (Y > 0).double(), Y)
-    table = TaskTable(torch.from_numpy(data.X), ObservedTargets.of_table(Y, weights), None, losses)
+    table = TaskTable(torch.from_numpy(data.X), ObservedTargets.of_table(Y, weights), losses)
     batches = TaskBatches(
         table,
         batch_size=N,
@@ -191,7 +191,7 @@ def test_a_step_sees_no_more_with_more_rows_and_tasks():
         Y = ObservedTargets.of_table(torch.zeros(n, n_tasks), weights)
         options = {"batch_size": 20, "tasks_per_batch": 5, "query_fraction": None}
         batches = TaskBatches(
-            TaskTable(torch.zeros(n, 1), Y, None), **options, n_batches=3, n_total=3, seed=0
+            TaskTable(torch.zeros(n, 1), Y), **options, n_batches=3, n_total=3, seed=0
         )
         return [batch.Y.shape for batch in batches]
 

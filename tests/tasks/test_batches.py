@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sklearn_sparsedis.tasks._batches import TaskBatches
+from sklearn_sparsedis.tasks._dense import DenseTargets
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskTable
 
@@ -11,7 +12,7 @@ from sklearn_sparsedis.tasks._tables import TaskTable
 def table(n=10, n_tasks=5, weights=None):
     X = torch.arange(n).float()[:, None]
     Y = X + 100 * torch.arange(n_tasks)
-    return TaskTable(X, Y, weights)
+    return TaskTable(X, DenseTargets(Y, weights))
 
 
 def batches(rows, **options):
@@ -30,7 +31,7 @@ def sparse_table(weights):
     """Tasks t with targets x + 100 t on the rows x that have a weight."""
     n, n_tasks = weights.shape
     rows = table(n, n_tasks)
-    return rows._replace(Y=ObservedTargets.of_table(rows.Y, weights))
+    return rows._replace(Y=ObservedTargets.of_table(rows.Y.value, weights))
 
 
 def test_rows_keep_their_targets_and_weights():
@@ -131,7 +132,7 @@ def test_a_table_no_larger_than_a_batch_comes_whole_and_as_it_is():
     first, second = batches(rows, batch_size=99, n_batches=2, n_total=2)
     assert first.X.data_ptr() == rows.X.data_ptr()
     assert torch.equal(first.X, rows.X)
-    assert second.Y is rows.Y, "its targets are prepared once"
+    assert second.Y is rows.Y.value, "its targets are prepared once"
     assert first.n_support == 10
 
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from sklearn_sparsedis.tasks._observed import ObservedTargets, similar_sizes
+from sklearn_sparsedis.tasks._observed import ObservedTargets
+from sklearn_sparsedis.tasks._packs import similar_sizes
 
 
 def tables(n=40, n_tasks=7, share=0.3, seed=0):
@@ -17,7 +18,7 @@ def tables(n=40, n_tasks=7, share=0.3, seed=0):
 
 
 def assert_same(observed, values, weights):
-    for found, expected in zip(observed.dense(), (values, weights), strict=True):
+    for found, expected in zip(observed.dense(torch.device("cpu")), (values, weights), strict=True):
         assert torch.equal(found, expected)
 
 

@@ -7,6 +7,7 @@ import torch
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.estimators import _representation_training
 from sklearn_sparsedis.losses import Logistic, SquaredError
+from sklearn_sparsedis.tasks._dense import DenseTargets
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._held_out import hold_out
@@ -23,8 +24,8 @@ def table(Y, weights=None, **parts):
     """Rows that know their number, so that they can be found again."""
     rows = torch.arange(float(len(Y)))[:, None]
     if weights is not None and weights.ndim == 2:
-        return TaskTable(rows, ObservedTargets.of_table(Y, weights), None, **parts)
-    return TaskTable(rows, Y, weights, **parts)
+        return TaskTable(rows, ObservedTargets.of_table(Y, weights), **parts)
+    return TaskTable(rows, DenseTargets(Y, weights), **parts)
 
 
 def labels(part, n):
@@ -34,7 +35,7 @@ def labels(part, n):
     if isinstance(part.Y, ObservedTargets):
         seen[rows[part.Y.row], part.Y.task] = True
     else:
-        seen[rows] = True if part.weights is None else (part.weights > 0)[:, None]
+        seen[rows] = part.Y.labelled[:, None]
     return seen
 
 

@@ -6,6 +6,7 @@ import torch
 
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._encoders import ENCODERS
+from sklearn_sparsedis.tasks._dense import DenseTargets
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._start import start_linear_path
@@ -15,9 +16,9 @@ def started(X, Y, n_components, weights=None, seed=0):
     n_features = X.shape[1]
     network = ENCODERS["linear"](n_features, n_components).double()
     encoder = Encoder(network, X.mean(0), torch.ones(n_features).double(), n_components)
-    table = TaskTable(X, Y, weights)
+    table = TaskTable(X, DenseTargets(Y, weights))
     if weights is not None and weights.ndim == 2:
-        table = TaskTable(X, ObservedTargets.of_table(Y, weights), None)
+        table = TaskTable(X, ObservedTargets.of_table(Y, weights))
     start_linear_path(encoder, table, seed)
     return encoder(X).detach()
 
