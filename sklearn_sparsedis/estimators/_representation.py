@@ -15,7 +15,7 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
-from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -28,7 +28,11 @@ from sklearn_sparsedis.estimators._base import (
 )
 from sklearn_sparsedis.estimators._callbacks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis.estimators._representation_heads import FittedHeads, fit_heads
-from sklearn_sparsedis.estimators._representation_training import fit_encoder, ready_encoder
+from sklearn_sparsedis.estimators._representation_training import (
+    FittedEncoder,
+    fit_encoder,
+    ready_encoder,
+)
 from sklearn_sparsedis.estimators._settings import HeadSettings, RepresentationSettings
 from sklearn_sparsedis.inputs._losses import respond
 from sklearn_sparsedis.inputs._observations import known_tasks
@@ -403,16 +407,14 @@ class SparseDisentangledRepresentation(
         if isinstance(rows, np.ndarray):  # rows in a file are checked when they are read
             check_magnitude("X", rows)
         going_on = one_epoch and started is not None
-        targets = check_targets(
+        targets = self._check_targets(
+            settings.heads,
+            rows,
             Y,
-            len(rows),
-            task_id=task_id,
-            sample_weight=sample_weight,
+            task_id,
+            sample_weight,
             tasks=known_tasks(Y, self.tasks_) if going_on else None,
-            caller=type(self).__name__,
         )
-        check_range(targets, rows.dtype)
-        targets = settings.heads.targets(targets)
         watching = fit_tasks(
             self,
             context,
@@ -426,6 +428,37 @@ class SparseDisentangledRepresentation(
         fitted = fit_encoder(
             settings, identity, rows, targets, started, one_epoch=one_epoch, watching=watching
         )
+        self._set_encoder(fitted, turned=settings.heads.penalty.turns_components)
+        self._set_heads(fit_heads(settings.heads, self._transform(rows), targets, fitted.basis))
+        end_fit(self, context, X, Y, task_id=task_id, sample_weight=sample_weight)
+        return self
+
+    def _check_parameters(self) -> RepresentationSettings:
+        """The parameters in records; raises for one that is not in its domain."""
+        return RepresentationSettings.of(self.get_params(deep=False))
+
+    def _check_targets(
+        self,
+        settings: HeadSettings,
+        rows: NDArray[Any] | Rows,
+        Y: ArrayLike | None,
+        task_id: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        tasks: NDArray[Any] | None = None,
+    ) -> Targets:
+        targets = check_targets(
+            Y,
+            len(rows),
+            task_id=task_id,
+            sample_weight=sample_weight,
+            tasks=tasks,
+            caller=type(self).__name__,
+        )
+        check_range(targets, rows.dtype)
+        return settings.targets(targets)
+
+    def _set_encoder(self, fitted: FittedEncoder, *, turned: bool) -> None:
+        """Set what a training gives, with the basis that components were turned to, if any."""
         self.encoder_ = fitted.encoder
         self.loss_curve_ = np.array(fitted.run.losses)
         self.validation_loss_curve_ = np.array(fitted.run.held_out_losses)
@@ -433,26 +466,9 @@ class SparseDisentangledRepresentation(
         self._n_features_out = self.n_components
         if fitted.basis is not None:
             self.confidence_ = fitted.basis.confidence()
-        elif not settings.heads.penalty.turns_components or not hasattr(self, "confidence_"):
+        elif not turned or not hasattr(self, "confidence_"):
             self.confidence_ = None
-        if fitted.basis is not None and fitted.basis.basis.problems:
-            warn_caller(fitted.basis.basis.message)
-        constant = [] if settings.heads.penalty.turns_components else self.encoder_.unreached()
-        if constant:
-            rank = self.n_components - len(constant)
-            warn_caller(
-                f"n_components={self.n_components} exceeds the rank of X, {rank}, and a linear "
-                f"encoder has no more independent components: components {constant} are constant "
-                f'zero. Set n_components={rank}, or encoder="mlp".'
-            )
-        heads = fit_heads(settings.heads, self._transform(rows), targets, fitted.basis)
-        self._set_heads(heads)
-        end_fit(self, context, X, Y, task_id=task_id, sample_weight=sample_weight)
-        return self
-
-    def _check_parameters(self) -> RepresentationSettings:
-        """The parameters in records; raises for one that is not in its domain."""
-        return RepresentationSettings.of(self.get_params(deep=False))
+        fitted.warn(self.n_components, turned=turned)
 
     def _attributes(
         self,
@@ -478,20 +494,7 @@ class SparseDisentangledRepresentation(
         self.alpha_max_ = heads.alpha_max
         self.dual_gap_ = heads.dual_gap
         self._layout = heads.layout
-        single = np.flatnonzero(heads.one_kind)
-        if len(single):
-            names = ", ".join(str(name) for name in heads.tasks[single[:5]])
-            warn_caller(
-                f"{len(single)} of {len(heads.tasks)} tasks have labels of one kind only: "
-                f"{names}{', ...' if len(single) > 5 else ''}. Their predictions are constant.",
-            )
-        late = int((heads.dual_gap > self.tol).sum())
-        if late:
-            warn_caller(
-                f"{late} of {len(heads.dual_gap)} heads did not reach tol={self.tol:g}: the worst "
-                f"relative duality gap is {heads.dual_gap.max():.1e}. Raise alpha or tol.",
-                ConvergenceWarning,
-            )
+        heads.warn(self.tol)
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Components of rows, with mean zero and unit variance over the training rows.
@@ -642,16 +645,12 @@ class SparseDisentangledRepresentation(
             A fitted copy that shares `encoder_` with this one, which does not change.
         """
         rows = self._check_X(X)
-        targets = check_targets(
-            Y, len(rows), task_id=task_id, sample_weight=sample_weight, caller=type(self).__name__
-        )
-        check_range(targets, rows.dtype)
         settings = HeadSettings.of(self.get_params(deep=False))
         if loss is not None:
             settings = replace(settings, loss=loss)
         if task_of_output is not None:
             settings = replace(settings, task_of_output=task_of_output)
-        targets = settings.targets(targets)
+        targets = self._check_targets(settings, rows, Y, task_id, sample_weight)
         adapted = copy.copy(self)
         common = self.common_head_ if self.common_head else None
         adapted._set_heads(fit_heads(settings, self._transform(rows), targets, common=common))

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 from torch import Tensor
 
+from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.basis._sparsest_heads import SparsestBasis, solve_sparsest_heads
 from sklearn_sparsedis.estimators._settings import HeadSettings
 from sklearn_sparsedis.inputs._losses import (
@@ -40,6 +42,23 @@ class FittedHeads:
     one_kind: NDArray[np.bool_]
     support: NDArray[np.bool_]
     common: Bunch | None
+
+    def warn(self, tol: float) -> None:
+        """Name tasks that cannot be learned, and heads that are not solved to a tolerance."""
+        single = np.flatnonzero(self.one_kind)
+        if len(single):
+            names = ", ".join(str(name) for name in self.tasks[single[:5]])
+            warn_caller(
+                f"{len(single)} of {len(self.tasks)} tasks have labels of one kind only: "
+                f"{names}{', ...' if len(single) > 5 else ''}. Their predictions are constant.",
+            )
+        late = int((self.dual_gap > tol).sum())
+        if late:
+            warn_caller(
+                f"{late} of {len(self.dual_gap)} heads did not reach tol={tol:g}: the worst "
+                f"relative duality gap is {self.dual_gap.max():.1e}. Raise alpha or tol.",
+                ConvergenceWarning,
+            )
 
 
 def standardise(

@@ -59,6 +59,19 @@ class FittedEncoder:
     run: TrainingRun
     basis: SparsestBasis | None = None
 
+    def warn(self, n_components: int, *, turned: bool) -> None:
+        """Say what is wrong with a basis, or which components a linear encoder cannot have."""
+        if self.basis is not None and self.basis.basis.problems:
+            warn_caller(self.basis.basis.message)
+        constant = [] if turned else self.encoder.unreached()
+        if constant:
+            rank = n_components - len(constant)
+            warn_caller(
+                f"n_components={n_components} exceeds the rank of X, {rank}, and a linear "
+                f"encoder has no more independent components: components {constant} are constant "
+                f'zero. Set n_components={rank}, or encoder="mlp".'
+            )
+
 
 def fit_encoder(
     settings: RepresentationSettings,

@@ -83,17 +83,7 @@ def scale_problem(
     batch : torch.Size
         Batch dimensions.
     """
-    if not F.is_floating_point():
-        raise TypeError(f"F must be a floating-point tensor, got {F.dtype}")
-    if y.is_floating_point() or y.dtype == torch.bool:
-        raise TypeError(f"y must be an integer tensor of labels, got {y.dtype}")
-    if F.ndim < 2 or y.shape != F.shape[:-1]:
-        raise ValueError(
-            "F must have shape (*batch, n, m) and y (*batch, n), "
-            f"got {tuple(F.shape)} and {tuple(y.shape)}"
-        )
-    if F.layout not in (torch.strided, torch.sparse_csr):
-        raise TypeError(f"F must be dense or in compressed sparse rows, got {F.layout}")
+    _check_data(F, y)
     batch, n, m = F.shape[:-2], F.shape[-2], F.shape[-1]
     k = int(y.max()) + 1 if n_classes is None else n_classes
     if k < 2:
@@ -137,6 +127,20 @@ def _scalar(value: Tensor | float, dtype: torch.dtype, device: torch.device) -> 
     if isinstance(value, Tensor):
         return value.to(dtype)
     return torch.full((), value, dtype=dtype, device=device)
+
+
+def _check_data(F: Tensor, y: Tensor) -> None:
+    if not F.is_floating_point():
+        raise TypeError(f"F must be a floating-point tensor, got {F.dtype}")
+    if y.is_floating_point() or y.dtype == torch.bool:
+        raise TypeError(f"y must be an integer tensor of labels, got {y.dtype}")
+    if F.ndim < 2 or y.shape != F.shape[:-1]:
+        raise ValueError(
+            "F must have shape (*batch, n, m) and y (*batch, n), "
+            f"got {tuple(F.shape)} and {tuple(y.shape)}"
+        )
+    if F.layout not in (torch.strided, torch.sparse_csr):
+        raise TypeError(f"F must be dense or in compressed sparse rows, got {F.layout}")
 
 
 def _check_broadcast(name: str, value: Tensor, shape: torch.Size) -> None:
