@@ -6,14 +6,13 @@ from typing import Any
 __all__ = ["check_choice", "check_integer", "check_real"]
 
 
-def check_integer(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """Return `value` as an int in [low, high]."""
-    wanted = f">= {low}" if high is None else f"in [{low}, {high}]"
+def check_integer(name: str, value: Any, low: int) -> int:
+    """Return `value` as an int of at least `low`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer {wanted}, got {value!r}.")
+        raise TypeError(f"{name} must be an integer >= {low}, got {value!r}.")
     value = int(value)
-    if value < low or (high is not None and value > high):
-        raise ValueError(f"{name}={value} must be {wanted}.")
+    if value < low:
+        raise ValueError(f"{name}={value} must be >= {low}.")
     return value
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["mcp_penalty", "mcp_slope", "mcp_threshold"]
+__all__ = ["mcp_penalty", "mcp_threshold"]
 
 
 def mcp_penalty(coef: Tensor, alpha: Tensor, width: Tensor) -> Tensor:
@@ -28,11 +28,6 @@ def mcp_penalty(coef: Tensor, alpha: Tensor, width: Tensor) -> Tensor:
     """
     size = coef.abs().minimum(width * alpha)
     return alpha * size - size.square() / (2 * width)
-
-
-def mcp_slope(coef: Tensor, alpha: Tensor, width: Tensor) -> Tensor:
-    """Derivative of `mcp_penalty` in |w|: alpha - |w|/gamma, zero from gamma alpha on."""
-    return (alpha - coef.abs() / width).clamp_min(0)
 
 
 def mcp_threshold(target: Tensor, alpha: Tensor, width: Tensor, curvature: Tensor) -> Tensor:

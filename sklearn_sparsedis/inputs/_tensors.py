@@ -18,13 +18,13 @@ _EXTREME_ROWS = (
 )
 
 
-def to_tensor(array: NDArray[Any], device: torch.device | str = "cpu") -> Tensor:
+def to_tensor(array: NDArray[Any]) -> Tensor:
     """Tensor with its own memory: the caller's array may be read-only or change later.
 
     Its memory and the order of its bytes may be any, which torch alone does not take.
     """
     own = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-    return torch.from_numpy(own).to(device)
+    return torch.from_numpy(own)
 
 
 class _Shared:

@@ -70,7 +70,7 @@ def bootstrap_interval(
     >>> bool(interval.low < interval.score < interval.high)
     True
     """
-    check_count("n_resamples", n_resamples, 2)
+    check_count("n_resamples", n_resamples)
     if isinstance(confidence, bool) or not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence={confidence!r} must be in (0, 1).")
     true, pred = np.asarray(Z_true), np.asarray(Z_pred)

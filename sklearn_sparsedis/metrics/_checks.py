@@ -23,9 +23,7 @@ def is_constant(Z: np.ndarray) -> np.ndarray:
     return np.ptp(Z / np.where(scale > 0, scale, 1.0), axis=0) <= 16 * np.finfo(float).eps
 
 
-def check_pair(
-    Z_true: Any, Z_pred: Any, min_samples: int = 2, names: tuple[str, str] = ("Z_true", "Z_pred")
-) -> tuple[np.ndarray, np.ndarray]:
+def check_pair(Z_true: Any, Z_pred: Any) -> tuple[np.ndarray, np.ndarray]:
     """Validate true latents and a representation of the same rows.
 
     Raises
@@ -34,12 +32,12 @@ def check_pair(
         Where lengths differ, a value is not finite, or a true latent is constant: no score says
         how well something is recovered that does not vary.
     """
-    true, pred = as_codes(Z_true, names[0], min_samples), as_codes(Z_pred, names[1], min_samples)
+    true, pred = as_codes(Z_true, "Z_true"), as_codes(Z_pred, "Z_pred")
     check_consistent_length(true, pred)
     dead = np.flatnonzero(is_constant(true))
     if dead.size:
         raise ValueError(
-            f"{names[0]} has constant columns {dead.tolist()}: their recovery cannot be scored. "
+            f"Z_true has constant columns {dead.tolist()}: their recovery cannot be scored. "
             f"Drop these columns or pass rows on which they vary."
         )
     return true, pred

@@ -112,8 +112,8 @@ def explicitness_score(
     >>> explicitness_score(Z, Z @ [[1, 1], [1, -1]])
     1.0
     """
-    check_count("n_bins", n_bins, 2)
-    check_count("max_train", max_train, 2)
+    check_count("n_bins", n_bins)
+    check_count("max_train", max_train)
     true, pred = check_pair(Z_true, Z_pred)
     mask = discrete_mask(Z_true, discrete_factors)
     train, test = split_rows(len(true), test_size, random_state)

@@ -17,10 +17,10 @@ __all__ = [
 ]
 
 
-def check_count(name: str, value: Any, low: int) -> int:
-    """Return `value` if it is an integer >= `low`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-        raise ValueError(f"{name}={value!r} must be an integer >= {low}.")
+def check_count(name: str, value: Any) -> int:
+    """Return `value` if it is an integer of at least two."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 2:
+        raise ValueError(f"{name}={value!r} must be an integer >= 2.")
     return int(value)
 
 
@@ -88,7 +88,7 @@ def prepare_labels(
     labels_true : ndarray of int, shape (n_samples, n_latents)
     labels_pred : ndarray of int, shape (n_samples, n_features)
     """
-    check_count("n_bins", n_bins, 2)
+    check_count("n_bins", n_bins)
     true, pred = check_pair(Z_true, Z_pred)
     mask = discrete_mask(Z_true, discrete_factors)
     labels_true = np.empty(true.shape, dtype=np.intp)

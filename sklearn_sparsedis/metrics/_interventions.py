@@ -42,7 +42,7 @@ class _SharedValueSampler:
 def _prepare(
     Z_true: Any, Z_pred: Any, discrete_factors: Any, n_bins: int
 ) -> tuple[list[_SharedValueSampler], np.ndarray]:
-    check_count("n_bins", n_bins, 2)
+    check_count("n_bins", n_bins)
     true, pred = check_pair(Z_true, Z_pred)
     if true.shape[1] < 2:
         raise ValueError("Z_true has one latent, but at least two must be told apart.")
@@ -130,8 +130,8 @@ def factor_vae_score(
     >>> factor_vae_score(Z, -Z[:, ::-1], n_batches=300)
     1.0
     """
-    check_count("batch_size", batch_size, 2)
-    check_count("n_batches", n_batches, 2)
+    check_count("batch_size", batch_size)
+    check_count("n_batches", n_batches)
     samplers, Z = _prepare(Z_true, Z_pred, discrete_factors, n_bins)
     if Z.shape[1] == 0:
         return 0.0
@@ -228,8 +228,8 @@ def beta_vae_score(
     >>> beta_vae_score(Z, -Z[:, ::-1], n_batches=300)
     1.0
     """
-    check_count("batch_size", batch_size, 2)
-    check_count("n_batches", n_batches, 2)
+    check_count("batch_size", batch_size)
+    check_count("n_batches", n_batches)
     samplers, Z = _prepare(Z_true, Z_pred, discrete_factors, n_bins)
     if Z.shape[1] == 0:
         return 0.0

@@ -86,7 +86,7 @@ def irs_score(
     >>> irs_score(Z, Z), irs_score(Z, Z @ [[1, 1], [1, -1]])
     (1.0, 0.5)
     """
-    check_count("n_bins", n_bins, 2)
+    check_count("n_bins", n_bins)
     if isinstance(quantile, bool) or not 0.0 < quantile <= 1.0:
         raise ValueError(f"quantile={quantile!r} must be in (0, 1].")
     true, pred = check_pair(Z_true, Z_pred)

@@ -14,27 +14,7 @@ from sklearn_sparsedis.functional import (
 )
 from sklearn_sparsedis.functional._gram import centre_targets
 from sklearn_sparsedis.functional._lasso import residual_square
-from sklearn_sparsedis.functional._prox import soft_threshold
 from sklearn_sparsedis.functional._support import factor_regular, factor_support
-
-
-def test_soft_threshold_minimises_its_objective():
-    x = torch.linspace(-2, 2, 41).double()
-    grid = torch.linspace(-3, 3, 6001).double()
-    objective = 0.5 * (grid - x[:, None]).square() + 0.7 * grid.abs()
-    np.testing.assert_allclose(soft_threshold(x, 0.7), grid[objective.argmin(1)], atol=1e-3)
-
-
-def test_soft_threshold_and_its_conjugate_sum_to_the_identity():
-    x = torch.randn(100, generator=torch.Generator().manual_seed(0)).double()
-    np.testing.assert_allclose(soft_threshold(x, 0.5) + x.clamp(-0.5, 0.5), x, atol=1e-15)
-
-
-def test_soft_threshold_is_safe_at_zero():
-    x = torch.tensor([0.0, 0.0, 2.0]).double().requires_grad_()
-    soft_threshold(x, torch.tensor([0.0, 1.0, 1.0]).double()).sum().backward()
-    assert x.grad.isfinite().all()
-    assert x.grad[2] == 1
 
 
 @pytest.mark.parametrize("layout", ["shared", "rows", "labels", "own"])

@@ -178,7 +178,7 @@ class NewtonSystem:
         if not len(self.active):
             return right
         if not order:
-            return self._unbend(right, 1.0)
+            return self._unbend(right)
         if order <= _DIRECT_ORDER and not is_sparse(self.features.F):
             return self._solve_in_dual(right)
         return self._conjugate_gradients(right, start)
@@ -186,9 +186,9 @@ class NewtonSystem:
     def _along(self, x: Tensor) -> Tensor:
         return self.unit * (self.unit * x).sum(-1, keepdim=True)
 
-    def _unbend(self, x: Tensor, shift: Tensor | float) -> Tensor:
-        """Solve the system with a multiple of the identity in place of the rows' part."""
-        return (x + self.curve / shift * self._along(x)) / (shift + self.curve)
+    def _unbend(self, x: Tensor) -> Tensor:
+        """Solve the system with the identity in place of the rows' part."""
+        return (x + self.curve * self._along(x)) / (1.0 + self.curve)
 
     def _multiply(self, x: Tensor) -> Tensor:
         bent = self.part.image(self.rows.bend(self.part.scores(x)))
@@ -231,8 +231,8 @@ class NewtonSystem:
         same = (sample[:, None] == sample).to(right.dtype)
         same.diagonal().mul_(2)
         system += same / rows.weight[sample]
-        start = self._unbend(right, 1.0)
+        start = self._unbend(right)
         scores = basis.reduce((F @ start)[None])[0, index[0]]
         pull = torch.zeros(basis.rows.shape[:2], dtype=right.dtype, device=right.device)
         pull[0, index[0]] = Factor(system).solve(scores)
-        return start - self._unbend(F.mT @ basis.expand(pull)[0], 1.0)
+        return start - self._unbend(F.mT @ basis.expand(pull)[0])
