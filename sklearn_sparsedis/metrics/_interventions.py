@@ -40,9 +40,10 @@ class _SharedValueSampler:
 
 
 def _prepare(
-    Z_true: Any, Z_pred: Any, discrete_factors: Any, n_bins: int
+    Z_true: Any, Z_pred: Any, discrete_factors: Any, n_bins: int, batch_size: int, n_batches: int
 ) -> tuple[list[_SharedValueSampler], np.ndarray]:
-    check_count("n_bins", n_bins)
+    for name, value in (("n_bins", n_bins), ("batch_size", batch_size), ("n_batches", n_batches)):
+        check_count(name, value)
     true, pred = check_pair(Z_true, Z_pred)
     if true.shape[1] < 2:
         raise ValueError("Z_true has one latent, but at least two must be told apart.")
@@ -130,9 +131,7 @@ def factor_vae_score(
     >>> factor_vae_score(Z, -Z[:, ::-1], n_batches=300)
     1.0
     """
-    check_count("batch_size", batch_size)
-    check_count("n_batches", n_batches)
-    samplers, Z = _prepare(Z_true, Z_pred, discrete_factors, n_bins)
+    samplers, Z = _prepare(Z_true, Z_pred, discrete_factors, n_bins, batch_size, n_batches)
     if Z.shape[1] == 0:
         return 0.0
     rng = check_random_state(random_state)
@@ -228,9 +227,7 @@ def beta_vae_score(
     >>> beta_vae_score(Z, -Z[:, ::-1], n_batches=300)
     1.0
     """
-    check_count("batch_size", batch_size)
-    check_count("n_batches", n_batches)
-    samplers, Z = _prepare(Z_true, Z_pred, discrete_factors, n_bins)
+    samplers, Z = _prepare(Z_true, Z_pred, discrete_factors, n_bins, batch_size, n_batches)
     if Z.shape[1] == 0:
         return 0.0
     rng = check_random_state(random_state)
