@@ -10,7 +10,7 @@ from sklearn_sparsedis.functional import solve_support
 from sklearn_sparsedis.functional._gram import strength_like
 from sklearn_sparsedis.functional._logistic import row_shares
 from sklearn_sparsedis.functional._support import factor_support
-from sklearn_sparsedis.solvers import L1, L2, HuberLoss, LogisticLoss, SolveResult
+from sklearn_sparsedis.solvers import L1, L2, LogisticLoss, SolveResult
 from sklearn_sparsedis.solvers.smooth_loss._losses import Loss
 from sklearn_sparsedis.solvers.smooth_loss._penalties import Penalty
 from sklearn_sparsedis.solvers.smooth_loss._problem import PosedProblem, SmoothProblem, pose
@@ -20,9 +20,6 @@ from sklearn_sparsedis.solvers.smooth_loss._state import SmoothState
 __all__ = [
     "SmoothFit",
     "fit_smooth",
-    "huber_lasso",
-    "huber_lasso_fit",
-    "huber_ridge_fit",
     "logistic_lasso",
     "logistic_lasso_fit",
     "logistic_ridge_fit",
@@ -176,64 +173,6 @@ def logistic_ridge_fit(Z: Tensor, y: Tensor, alpha: Tensor | float, **options: A
     SmoothFit
     """
     return fit_smooth(LogisticLoss(), L2(), Z, y, alpha, **options)
-
-
-def huber_lasso(
-    Z: Tensor, y: Tensor, alpha: Tensor | float, delta: Tensor | float, **options: Any
-) -> tuple[Tensor, Tensor]:
-    """Sparse robust regression as a differentiable function of its data.
-
-    Parameters
-    ----------
-    Z, y, alpha, delta, **options
-        As in `huber_lasso_fit`.
-
-    Returns
-    -------
-    coef : Tensor of shape (*batch, m)
-    intercept : Tensor of shape (*batch,)
-        See `huber_lasso_fit` for their certificates.
-    """
-    return huber_lasso_fit(Z, y, alpha, delta, **options)[:2]
-
-
-def huber_lasso_fit(
-    Z: Tensor, y: Tensor, alpha: Tensor | float, delta: Tensor | float, **options: Any
-) -> SmoothFit:
-    """Sparse robust regressions and their losses as differentiable functions of their data.
-
-    Parameters
-    ----------
-    Z : Tensor of shape (n, m) or (*batch, n, m)
-    y : Tensor of shape (*batch, n)
-    alpha, delta : float or Tensor of shape (*batch,)
-    **options
-        sample_weight, tol, max_iter, coef_init and intercept_init of `solvers.solve_huber_lasso`.
-
-    Returns
-    -------
-    SmoothFit
-        Differentiable in Z, y, alpha, delta and sample_weight, by the rule of `fit_smooth`, where
-        rows beyond delta have no curvature and move with the sign of their residual times delta.
-    """
-    return fit_smooth(HuberLoss(delta), L1(), Z, y, alpha, **options)
-
-
-def huber_ridge_fit(
-    Z: Tensor, y: Tensor, alpha: Tensor | float, delta: Tensor | float, **options: Any
-) -> SmoothFit:
-    """Robust ridge regressions and their losses as differentiable functions of their data.
-
-    Parameters
-    ----------
-    Z, y, alpha, delta, **options
-        As in `huber_lasso_fit`, for `solvers.solve_huber_ridge`.
-
-    Returns
-    -------
-    SmoothFit
-    """
-    return fit_smooth(HuberLoss(delta), L2(), Z, y, alpha, **options)
 
 
 class _Smooth(torch.autograd.Function):

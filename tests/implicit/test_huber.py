@@ -7,8 +7,8 @@ from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 from torch.autograd import gradcheck
 
 from sklearn_sparsedis.functional import huber_alpha_max, huber_loss
-from sklearn_sparsedis.implicit import fit_smooth, huber_lasso, huber_lasso_fit, huber_ridge_fit
-from sklearn_sparsedis.solvers import L1, L2, ElasticNet, HuberLoss, LogisticLoss, solve_huber_lasso
+from sklearn_sparsedis.implicit import fit_smooth
+from sklearn_sparsedis.solvers import L1, L2, ElasticNet, HuberLoss, LogisticLoss, solve_smooth
 
 PENALTIES = {"l1": L1(), "l2": L2(), "net": ElasticNet(0.6)}
 by_penalty = pytest.mark.parametrize("penalty", PENALTIES.values(), ids=PENALTIES)
@@ -62,10 +62,10 @@ def test_gradcheck_of_a_logistic_elastic_net():
 def test_one_delta_for_all_problems_gets_the_sum_of_the_gradients():
     Z, y, alpha, _ = problem()
     delta = torch.tensor(0.6, dtype=torch.float64, requires_grad=True)
-    coef = huber_lasso(Z, y, alpha, delta, tol=1e-13)[0]
+    coef = fit_smooth(HuberLoss(delta), L1(), Z, y, alpha, tol=1e-13).coef
     found = torch.autograd.grad(coef.square().sum(), delta)[0]
     each = torch.full((2,), 0.6, dtype=torch.float64, requires_grad=True)
-    coef = huber_lasso(Z, y, alpha, each, tol=1e-13)[0]
+    coef = fit_smooth(HuberLoss(each), L1(), Z, y, alpha, tol=1e-13).coef
     expected = torch.autograd.grad(coef.square().sum(), each)[0]
     assert found != 0
     np.testing.assert_allclose(found, expected.sum(), rtol=1e-12)
@@ -73,8 +73,8 @@ def test_one_delta_for_all_problems_gets_the_sum_of_the_gradients():
 
 def test_solution_loss_and_certificate_are_the_solvers():
     Z, y, alpha, delta = problem()
-    fit = huber_lasso_fit(Z, y, alpha, delta, tol=1e-10)
-    result = solve_huber_lasso(Z, y, alpha, delta, tol=1e-10)
+    fit = fit_smooth(HuberLoss(delta), L1(), Z, y, alpha, tol=1e-10)
+    result = solve_smooth(HuberLoss(delta), L1(), Z, y, alpha, tol=1e-10)
     np.testing.assert_array_equal(fit.coef.detach(), result.coef)
     np.testing.assert_array_equal(fit.result.gap, result.gap)
     score = (Z @ fit.coef[..., None])[..., 0] + fit.intercept[:, None]
@@ -84,8 +84,8 @@ def test_solution_loss_and_certificate_are_the_solvers():
 
 def test_far_from_the_origin_the_gradient_is_the_same():
     Z, y, alpha, delta = problem()
-    near = huber_ridge_fit(Z, y, alpha, delta, tol=1e-14)
-    far = huber_ridge_fit(Z + 100, y + 1000, alpha, delta, tol=1e-14)
+    near = fit_smooth(HuberLoss(delta), L2(), Z, y, alpha, tol=1e-14)
+    far = fit_smooth(HuberLoss(delta), L2(), Z + 100, y + 1000, alpha, tol=1e-14)
     shifted = far.intercept + 100 * far.coef.sum(-1) - 1000
     inputs = [Z, y, alpha, delta]
     found = torch.autograd.grad(far.coef.square().sum() + shifted.sin().sum(), inputs)
@@ -94,15 +94,16 @@ def test_far_from_the_origin_the_gradient_is_the_same():
         np.testing.assert_allclose(a, b, atol=1e-9)
 
 
-@pytest.mark.parametrize("fit", [huber_lasso_fit, huber_ridge_fit])
-def test_constant_targets_move_the_intercept_alone(fit):
+@by_penalty
+def test_constant_targets_move_the_intercept_alone(penalty):
     Z, y, alpha, delta = problem()
     y = torch.full_like(y, 0.3).requires_grad_()
-    solution = fit(Z, y, alpha, delta)
+    solution = fit_smooth(HuberLoss(delta), penalty, Z, y, alpha)
     outer = solution.coef.sum() + solution.intercept.sum() + solution.loss.sum()
     gradients = torch.autograd.grad(outer, [Z, alpha, delta])
     assert all((g == 0).all() for g in gradients)
-    to_y = torch.autograd.grad(fit(Z, y, alpha, delta).intercept.sum(), y)[0]
+    intercept = fit_smooth(HuberLoss(delta), penalty, Z, y, alpha).intercept
+    to_y = torch.autograd.grad(intercept.sum(), y)[0]
     np.testing.assert_allclose(to_y.sum(-1), 1, rtol=1e-12)
 
 

@@ -18,8 +18,6 @@ from sklearn_sparsedis.solvers import (
     LogisticLoss,
     alpha_unit,
     huber_delta,
-    solve_huber_lasso,
-    solve_huber_ridge,
     solve_smooth,
 )
 from sklearn_sparsedis.solvers.smooth_loss import _steps as steps
@@ -74,7 +72,7 @@ def test_a_ridge_fit_is_that_of_scikit_learn_at_its_scale():
         # its objective at its scale is ours, times 2 sum(weight) / scale
         alpha = float(3.0 * peer.scale_ / weight[t].sum())
         loss = HuberLoss(float(1.5 * peer.scale_))
-        found = solve_huber_ridge(Z[t], y[t], alpha, loss.delta, sample_weight=weight[t], tol=1e-12)
+        found = solve_smooth(loss, L2(), Z[t], y[t], alpha, sample_weight=weight[t], tol=1e-12)
         np.testing.assert_allclose(found.coef, peer.coef_, atol=1e-5)
         np.testing.assert_allclose(found.intercept, peer.intercept_, atol=1e-5)
         theirs = torch.tensor(peer.coef_), torch.tensor(peer.intercept_)
@@ -175,7 +173,8 @@ def test_outliers_of_any_size_have_the_same_pull():
     near, _ = fit(Z, y, L1(), tol=1e-12)
     far = y.clone()
     far[:, :5] += 1e6
-    beyond = solve_huber_lasso(Z, far, 0.1 * huber_alpha_max(Z, y, DELTA), DELTA, tol=1e-12)
+    alpha = 0.1 * huber_alpha_max(Z, y, DELTA)
+    beyond = solve_smooth(HuberLoss(DELTA), L1(), Z, far, alpha, tol=1e-12)
     np.testing.assert_allclose(beyond.coef, near.coef, atol=1e-6)
 
 
@@ -188,7 +187,7 @@ def test_alpha_max_and_units_are_those_of_each_loss():
     net = alpha_unit(HuberLoss(DELTA), ElasticNet(0.25), Z, y, weight)
     np.testing.assert_allclose(net, 4 * largest, rtol=1e-12)
     for share, used in ((1 + 1e-9, 0), (0.999, 1)):
-        found = solve_huber_lasso(Z, y, largest * share, DELTA, sample_weight=weight)
+        found = solve_smooth(HuberLoss(DELTA), L1(), Z, y, largest * share, sample_weight=weight)
         assert ((found.coef != 0).sum(-1) == used).all()
         net = solve_smooth(
             HuberLoss(DELTA), ElasticNet(0.25), Z, y, 4 * largest * share, sample_weight=weight
@@ -279,7 +278,7 @@ def test_float32_reaches_what_float32_can(penalty):
 def test_nan_stays_in_its_problem():
     Z, y = problems()
     y[2, 0] = torch.nan
-    found = solve_huber_lasso(Z, y, 0.1, DELTA)
+    found = solve_smooth(HuberLoss(DELTA), L1(), Z, y, 0.1)
     assert found.converged.tolist() == [t != 2 for t in range(6)]
 
 
@@ -305,7 +304,8 @@ def test_stays_on_the_device_and_looks_once_a_block(penalty, shared):
 def test_easier_problems_and_the_scale_stay_on_the_device(monkeypatch):
     monkeypatch.setattr(steps, "RELAXED_BLOCK", 0)
     with FakeTensorMode(), SyncCounter(answer=True):
-        found = solve_huber_ridge(fake_cuda(50, 6), fake_cuda(9, 50), 0.1, DELTA, max_iter=3)
+        Z, y = fake_cuda(50, 6), fake_cuda(9, 50)
+        found = solve_smooth(HuberLoss(DELTA), L2(), Z, y, 0.1, max_iter=3)
         assert found.coef.device.type == ACCELERATOR
     with FakeTensorMode(), SyncCounter(answer=False):
         delta = huber_delta(fake_cuda(50, 6), fake_cuda(9, 50), fake_cuda(9, 50))
@@ -316,12 +316,12 @@ def test_settings_out_of_range_are_refused():
     Z, y = problems()
     for delta in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="delta must be positive and finite"):
-            solve_huber_ridge(Z, y, 0.1, delta)
+            HuberLoss(delta)
     for ratio in (0.0, -0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="l1_ratio must be above 0 and at most 1"):
             ElasticNet(ratio)
     with pytest.raises(ValueError, match="alpha must be positive, got 0.0: without a penalty, f"):
-        solve_huber_lasso(Z, y, 0.0, DELTA)
+        solve_smooth(HuberLoss(DELTA), L1(), Z, y, 0.0)
 
 
 def test_the_loss_on_both_sides_of_delta():

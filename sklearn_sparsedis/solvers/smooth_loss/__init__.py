@@ -1,6 +1,5 @@
 """Fits under a loss that is smooth in the score and a penalty, each an object."""
 
-from sklearn_sparsedis.solvers.smooth_loss._huber import solve_huber_lasso, solve_huber_ridge
 from sklearn_sparsedis.solvers.smooth_loss._logistic import (
     solve_logistic_lasso,
     solve_logistic_ridge,
@@ -19,8 +18,6 @@ __all__ = [
     "LogisticLoss",
     "alpha_unit",
     "huber_delta",
-    "solve_huber_lasso",
-    "solve_huber_ridge",
     "solve_logistic_lasso",
     "solve_logistic_ridge",
     "solve_smooth",

@@ -194,12 +194,21 @@ class _HuberRows(NamedTuple):
 
 @dataclass(frozen=True)
 class HuberLoss:
-    """Half the square of the residual y - f up to `delta` in size, and linear beyond.
+    """Half the square of the residual y - f up to `delta` in size, and linear beyond [1]_.
 
     Parameters
     ----------
     delta : float or Tensor of shape (*batch,)
         Positive, in units of the targets; `solvers.huber_delta` takes it from the data.
+
+    Notes
+    -----
+    Where no row is within delta of the fit, the intercept may not be determined; it is then one of
+    those that are optimal.
+
+    References
+    ----------
+    .. [1] Huber, "Robust estimation of a location parameter", Ann. Math. Statist. 1964.
     """
 
     delta: Tensor | float
