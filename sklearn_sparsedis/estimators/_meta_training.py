@@ -3,7 +3,8 @@
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,11 @@ from torch import Tensor, nn
 from sklearn_sparsedis._distributed import Ranks
 from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import Identity
-from sklearn_sparsedis.estimators._checkpoints import open_record, skorch_callbacks
+from sklearn_sparsedis.estimators._checkpoints import open_record
 from sklearn_sparsedis.estimators._encoders import check_started, not_applicable, users_network
 from sklearn_sparsedis.estimators._settings import EpisodeSettings
 from sklearn_sparsedis.exceptions import DivergenceError
-from sklearn_sparsedis.inputs._parameters import check_device, draw_seed
+from sklearn_sparsedis.inputs._parameters import draw_seed
 from sklearn_sparsedis.inputs._tensors import to_tensor
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._encoders import build_network, column_moments, image_shape
@@ -33,8 +34,8 @@ from sklearn_sparsedis.tasks._episodes import (
     quarter_turns,
 )
 from sklearn_sparsedis.training._episodes import EpisodeObjective, HeldOutEpisodes, encode_rows
-from sklearn_sparsedis.training._meta_train import MetaTrainingPlan, meta_train
 from sklearn_sparsedis.training._state import TrainingRun
+from sklearn_sparsedis.training._train import TrainingPlan, train
 
 __all__ = [
     "FittedMetaEncoder",
@@ -76,7 +77,6 @@ def fit_meta_encoder(
     """
     if isinstance(settings.encoder.encoder, str):  # a user's module has the outputs that it has
         check_started(started, settings.encoder.n_components)
-    device = check_device(settings.training.device)
     drawn = agree(identity, {"X": X, "y": y}, draw_seed(settings.training.random_state))
     if Ranks.joined().size > settings.episodes_per_batch:
         raise ValueError(
@@ -91,8 +91,8 @@ def fit_meta_encoder(
     episodes = _held_out_episodes(settings, X[~kept], y[~kept], seed)
     seeds = [seed, *more_seeds] if started is None else [seed]
     record = open_record(identity, {"X": X, "y": y}, drawn, started)
-    plan = _plan(settings, device, fresh=started is None)
-    plan = replace(plan, record=record, callbacks=(*plan.callbacks, *watching))
+    anneal = started is None and settings.head.kind == "group_lasso_svm"
+    plan = settings.training.plan(PATIENCE, watching, record=record, anneal=anneal)
     runs = [_run(settings, rows, labels, episodes, started, plan, seed) for seed in seeds]
     return min(runs, key=_final_loss)
 
@@ -111,7 +111,7 @@ def _run(
     labels: NDArray[np.int64],
     held_out: HeldOutEpisodes | None,
     started: Encoder | None,
-    plan: MetaTrainingPlan,
+    plan: TrainingPlan,
     seed: int,
 ) -> FittedMetaEncoder:
     turns = _turns(settings, rows.shape[1])
@@ -142,7 +142,11 @@ def _run(
             seed=seed,
             turns=None if turns is None else turns.to(device),
         )
-        run = meta_train(objective, batches, plan, held_out)
+        evaluate = None
+        if held_out is not None:
+            judged = held_out._replace(X=held_out.X.to(device))
+            evaluate = partial(EpisodeObjective.held_out_loss, held_out=judged)
+        run = train(objective, batches, plan, evaluate)
     objective.eval()
     scale = float(objective.scale.detach())
     if not 0 < scale < np.inf:
@@ -151,21 +155,6 @@ def _run(
             "estimator is unchanged."
         )
     return FittedMetaEncoder(objective.encoder, scale, run, sizes)
-
-
-def _plan(settings: EpisodeSettings, device: torch.device, *, fresh: bool) -> MetaTrainingPlan:
-    training = settings.training
-    return MetaTrainingPlan(
-        max_iter=training.max_iter,
-        optimizer=training.optimizer,
-        learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
-        device=device,
-        patience=PATIENCE if training.n_iter_no_change is None else training.n_iter_no_change,
-        anneal=fresh and settings.head.kind == "group_lasso_svm",
-        callbacks=skorch_callbacks(training.callbacks),
-        verbose=bool(training.verbose),
-    )
 
 
 def _turns(settings: EpisodeSettings, n_features: int) -> Tensor | None:

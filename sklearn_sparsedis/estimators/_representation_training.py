@@ -19,19 +19,20 @@ from sklearn_sparsedis.basis._sparsest_heads import (
 )
 from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import Identity
-from sklearn_sparsedis.estimators._checkpoints import open_record, skorch_callbacks
+from sklearn_sparsedis.estimators._checkpoints import open_record
 from sklearn_sparsedis.estimators._encoders import check_started, new_encoder, rows_of
 from sklearn_sparsedis.estimators._representation_heads import standardise
 from sklearn_sparsedis.estimators._settings import RepresentationSettings, TrainingSettings
 from sklearn_sparsedis.inputs._losses import task_weights
-from sklearn_sparsedis.inputs._parameters import check_device, draw_seed
+from sklearn_sparsedis.inputs._parameters import draw_seed
 from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._generators import seeded
+from sklearn_sparsedis.tasks._batches import TaskBatches
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._encode import encode
-from sklearn_sparsedis.training._held_out import hold_out
+from sklearn_sparsedis.training._held_out import evaluation, hold_out
 from sklearn_sparsedis.training._objective import BilevelObjective
 from sklearn_sparsedis.training._state import TrainingRun
 from sklearn_sparsedis.training._table_heads import settle_losses
@@ -47,7 +48,9 @@ MIN_ROWS_TO_SPARE = 2000
 MAX_ROWS_READ = 20_000
 # share of the steps in which training goes on from a start near its end
 CONTINUED = 1 / 3
-# whole evaluations without improvement before training stops, as a share of all of them
+# evaluations on held-out labels during a full training, and how many of them without improvement
+# stop it
+N_EVALUATIONS = 50
 PATIENCE = 15
 
 
@@ -92,15 +95,20 @@ def fit_encoder(
     standard, _ = standardise(targets, jointly=settings.heads.common_head)
     x = rows_of(X)
     table = standard.table(x, x.dtype)
-    device = check_device(training.device)
     arrays = {"X": X, **targets.arrays()}
     drawn = agree(identity, arrays, draw_seed(training.random_state))
     seeds = np.random.RandomState(drawn).randint(2**31 - 1, size=training.n_init)
     table = _settle_losses(settings, table, started, int(seeds[0]))
     standard = replace(standard, losses=table.losses)
-    plan = _plan(settings, table, device, fresh=started is None, one_epoch=one_epoch)
-    record = None if one_epoch else open_record(identity, arrays, drawn, started)
-    plan = replace(plan, record=record, callbacks=(*plan.callbacks, *watching))
+    n_batches = -(-len(table.X) // min(settings.batch_size, len(table.X)))
+    plan = training.plan(
+        PATIENCE,
+        watching,
+        max_iter=n_batches if one_epoch else training.max_iter,
+        anneal=started is None and not one_epoch and penalty.annealed,
+        constant_rate=one_epoch,
+        record=None if one_epoch else open_record(identity, arrays, drawn, started),
+    )
     # the same labels for all trainings, which are compared on them
     parts = None if one_epoch else _held_out(training, table, int(seeds[0]))
     fitted: list[tuple[float, FittedEncoder]] = []
@@ -114,7 +122,7 @@ def fit_encoder(
     best = min(fitted, key=lambda pair: pair[0])[1]
     if not penalty.turns_components:
         return best
-    basis = _rotate(best.encoder, table, device, int(seeds[0]), started)
+    basis = _rotate(best.encoder, table, plan.device, int(seeds[0]), started)
     return replace(best, basis=basis)
 
 
@@ -203,27 +211,15 @@ def _run(
     Its encoder is chosen on the second part of the table after a training on the first; without
     parts it is the last one of a training on all.
     """
+    part, held_out = parts or (table, None)
     with seeded(seed):
-        if parts is not None:
-            part, held_out = parts
-            objective = _objective(
-                settings, part, targets, started, seed, more_rows=plan.constant_rate
-            )
-            run = train(objective, part, plan, seed=seed, held_out=held_out)
-            loss = min(run.held_out_losses)
-            if len(table.X) < MIN_ROWS_TO_SPARE:
-                # callbacks have seen the training that chose the number of steps
-                plan = replace(plan, callbacks=(), title="again, on all labels")
-                objective = _objective(
-                    settings, table, targets, started, seed, more_rows=plan.constant_rate
-                )
-                train(objective, table, plan, seed=seed, n_steps=run.best_step)
-        else:
-            objective = _objective(
-                settings, table, targets, started, seed, more_rows=plan.constant_rate
-            )
-            run = train(objective, table, plan, seed=seed)
-            loss = np.nan
+        objective, run = _train(settings, part, targets, started, plan, seed, held_out)
+        loss = min(run.held_out_losses, default=np.nan)
+        if parts is not None and len(table.X) < MIN_ROWS_TO_SPARE:
+            # callbacks have seen the training that chose the number of steps
+            plan = replace(plan, callbacks=(), title="again, on all labels")
+            n_steps = run.best_step
+            objective, _ = _train(settings, table, targets, started, plan, seed, n_steps=n_steps)
         objective.eval()
         if not settings.heads.penalty.convex:  # the objective tells local minima apart best
             loss = float(objective.fit_heads(table).result.objective.mean())
@@ -243,33 +239,6 @@ def ready_encoder(encoder: Encoder, X: NDArray[Any] | Rows, targets: Targets) ->
     return ready
 
 
-def _plan(
-    settings: RepresentationSettings,
-    table: TaskTable,
-    device: torch.device,
-    *,
-    fresh: bool,
-    one_epoch: bool,
-) -> TrainingPlan:
-    training = settings.training
-    batch_size = min(settings.batch_size, len(table.X))
-    return TrainingPlan(
-        max_iter=-(-len(table.X) // batch_size) if one_epoch else training.max_iter,
-        batch_size=batch_size,
-        tasks_per_batch=settings.tasks_per_batch,
-        query_fraction=settings.query_fraction,
-        optimizer=training.optimizer,
-        learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
-        device=device,
-        anneal=fresh and not one_epoch and settings.heads.penalty.annealed,
-        constant_rate=one_epoch,
-        patience=PATIENCE if training.n_iter_no_change is None else training.n_iter_no_change,
-        callbacks=skorch_callbacks(training.callbacks),
-        verbose=bool(training.verbose),
-    )
-
-
 def _held_out(
     settings: TrainingSettings, table: TaskTable, seed: int
 ) -> tuple[TaskTable, TaskTable] | None:
@@ -287,6 +256,37 @@ def _held_out(
             "labels, or set early_stopping=False."
         )
     return parts
+
+
+def _train(
+    settings: RepresentationSettings,
+    table: TaskTable,
+    targets: Targets,
+    started: Encoder | None,
+    plan: TrainingPlan,
+    seed: int,
+    held_out: TaskTable | None = None,
+    n_steps: int | None = None,
+) -> tuple[BilevelObjective, TrainingRun]:
+    """One training on a table, and how it went; as `train`."""
+    objective = _objective(settings, table, targets, started, seed, more_rows=plan.constant_rate)
+    n_steps = plan.max_iter if n_steps is None else n_steps
+    n_batches, evaluate = max(n_steps, 1), None
+    table = table.to(plan.device)
+    if held_out is not None:
+        n_batches = max(1, plan.max_iter // N_EVALUATIONS)
+        evaluate = evaluation(table, held_out.to(plan.device), seed)
+    batches = TaskBatches(
+        table,
+        batch_size=settings.batch_size,
+        tasks_per_batch=settings.tasks_per_batch,
+        query_fraction=settings.query_fraction,
+        n_batches=n_batches,
+        n_total=n_steps,
+        seed=seed,
+        part=objective.ranks.part,
+    )
+    return objective, train(objective, batches, plan, evaluate, n_steps)
 
 
 def _objective(

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from sklearn_sparsedis._warnings import warn_caller
-from sklearn_sparsedis.estimators._checkpoints import check_callbacks
+from sklearn_sparsedis.estimators._checkpoints import check_callbacks, skorch_callbacks
 from sklearn_sparsedis.inputs._losses import mark_losses
 from sklearn_sparsedis.inputs._outputs import number_tasks, share_supports
 from sklearn_sparsedis.inputs._parameters import (
@@ -30,6 +31,7 @@ from sklearn_sparsedis.nn._image_encoders import EPISODE_ENCODERS
 from sklearn_sparsedis.penalties import Penalty
 from sklearn_sparsedis.penalties._registry import check_penalty, penalties_with
 from sklearn_sparsedis.training._net import OPTIMIZERS
+from sklearn_sparsedis.training._train import TrainingPlan
 
 __all__ = [
     "EncoderSettings",
@@ -229,6 +231,30 @@ class TrainingSettings:
         check_callbacks(found.callbacks)
         check_device(found.device)
         return found
+
+    def plan(self, patience: int, watching: Sequence[Callback], **options: Any) -> TrainingPlan:
+        """How an encoder is trained.
+
+        Parameters
+        ----------
+        patience : int
+            That of n_iter_no_change=None.
+        watching : sequence of skorch callbacks
+            Those of the fit, called after the user's.
+        **options
+            Other attributes of the plan.
+        """
+        wanted = self.n_iter_no_change
+        return TrainingPlan(
+            **{"max_iter": self.max_iter, **options},
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            device=check_device(self.device),
+            patience=patience if wanted is None else wanted,
+            callbacks=(*skorch_callbacks(self.callbacks), *watching),
+            verbose=bool(self.verbose),
+        )
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,12 @@ from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._episode_heads import START_SCALES, EpisodeHeads, FewShotHead
 from sklearn_sparsedis.tasks._episodes import EpisodeBatch, Episodes
 
-__all__ = ["RAMPED", "EpisodeObjective", "HeldOutEpisodes", "encode_rows", "fit_episodes"]
+__all__ = ["EpisodeObjective", "HeldOutEpisodes", "encode_rows", "fit_episodes"]
 
 # images that pass through the encoder at once outside training
 CHUNK = 512
 # values of features that a chunk of episodes may hold outside training
 CHUNK_VALUES = 2**22
-# share of the steps over which the group penalty grows to what is asked for
-RAMPED = 0.5
 # the scale's logarithm moves this much faster than the encoder's parameters
 SCALE_RATE = 10.0
 
@@ -52,6 +50,10 @@ class EpisodeObjective(nn.Module):
         Share of a query's label that is spread over all classes.
     """
 
+    # share of the steps over which the group penalty grows to what is asked for
+    annealed_share = 0.5
+    convex = True
+
     def __init__(self, encoder: Encoder, head: FewShotHead, label_smoothing: float) -> None:
         super().__init__()
         self.encoder = encoder
@@ -72,7 +74,7 @@ class EpisodeObjective(nn.Module):
         A feature that no head uses gets no gradient. So the penalty grows from zero, and features
         are switched off after they had the chance to learn something.
         """
-        share = min(1.0, progress / RAMPED)
+        share = min(1.0, progress / self.annealed_share)
         self.training_head = replace(self.head, group_reg=share * self.head.group_reg)
 
     def forward(self, batch: EpisodeBatch) -> Tensor:

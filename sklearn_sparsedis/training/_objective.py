@@ -26,8 +26,6 @@ __all__ = ["BilevelObjective"]
 # tasks that are dealt out to ranks, and whether their heads need the rows: heads of statistics cost
 # less than the messages of a deal as long as they are fewer
 MIN_DEALT = {False: 1000, True: 1}
-# share of the steps in which the heads' strength follows the schedule of their penalty
-ANNEALED = 0.8
 
 
 class BilevelObjective(nn.Module):
@@ -44,6 +42,9 @@ class BilevelObjective(nn.Module):
     task_weight : Tensor of shape (n_tasks,), optional
         Weights of the tasks' losses, which bring losses of different kinds to one scale.
     """
+
+    # share of the steps in which the heads' strength follows the schedule of their penalty
+    annealed_share = 0.8
 
     coef: Tensor
     intercept: Tensor
@@ -70,12 +71,17 @@ class BilevelObjective(nn.Module):
         self.register_buffer("intercept", coef.new_zeros(n_tasks), persistent=False)
         self.register_buffer("task_weight", task_weight, persistent=False)
 
+    @property
+    def convex(self) -> bool:
+        """Whether the penalty of the heads is convex."""
+        return self.problem.penalty.convex
+
     def anneal(self, progress: float) -> None:
         """Set the penalty of the heads for a share `progress` of all steps done (`Penalty.at`)."""
-        if progress >= ANNEALED:
+        if progress >= self.annealed_share:
             self.training_problem = self.problem
             return
-        penalty, floor = self.problem.penalty.at(progress / ANNEALED)
+        penalty, floor = self.problem.penalty.at(progress / self.annealed_share)
         self.training_problem = replace(self.problem, penalty=penalty, floor=floor)
 
     def forward(self, batch: TaskBatch) -> Tensor:
