@@ -1,4 +1,4 @@
-"""What GroupLassoSVMMetaClassifier does in fit: encoder, meta-training, heads."""
+"""Encoder, meta-training and heads of GroupLassoSVMMetaClassifier."""
 
 import copy
 import math
@@ -33,7 +33,8 @@ from sklearn_sparsedis.tasks._episodes import (
     feasible_sizes,
     quarter_turns,
 )
-from sklearn_sparsedis.training._episodes import EpisodeObjective, HeldOutEpisodes, encode_rows
+from sklearn_sparsedis.training._encode import encode
+from sklearn_sparsedis.training._episodes import EpisodeObjective, HeldOutEpisodes
 from sklearn_sparsedis.training._state import TrainingRun
 from sklearn_sparsedis.training._train import TrainingPlan, train
 
@@ -257,7 +258,7 @@ def encode_array(encoder: Encoder, X: NDArray[Any], device: torch.device) -> Ten
         encoder = copy.deepcopy(encoder).to(device)
     with torch.no_grad(), seeded(0):
         rows = to_tensor(X).to(encoder.mean.dtype)
-        return encode_rows(encoder, rows.to(device)).cpu().double()
+        return encode(encoder.raw, rows.to(device)).cpu().double()
 
 
 def check_features(features: Tensor, dtype: torch.dtype) -> None:

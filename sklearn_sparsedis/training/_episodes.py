@@ -14,11 +14,10 @@ from sklearn_sparsedis._distributed import Ranks
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._episode_heads import START_SCALES, EpisodeHeads, FewShotHead
 from sklearn_sparsedis.tasks._episodes import EpisodeBatch, Episodes
+from sklearn_sparsedis.training._encode import encode
 
-__all__ = ["EpisodeObjective", "HeldOutEpisodes", "encode_rows", "fit_episodes"]
+__all__ = ["EpisodeObjective", "HeldOutEpisodes", "fit_episodes"]
 
-# images that pass through the encoder at once outside training
-CHUNK = 512
 # values of features that a chunk of episodes may hold outside training
 CHUNK_VALUES = 2**22
 # the scale's logarithm moves this much faster than the encoder's parameters
@@ -95,7 +94,8 @@ class EpisodeObjective(nn.Module):
         training = self.training
         self.eval()
         n = len(held_out.X)
-        features = self.ranks.join(encode_rows(self.encoder, held_out.X[self.ranks.part(n)]), n)
+        features = encode(self.encoder.raw, held_out.X, self.ranks.part(n))
+        features = self.ranks.join(features, n)
         episodes = held_out.episodes
         labels = torch.from_numpy(episodes.query_labels).to(features.device)
         total = 0.0
@@ -104,11 +104,6 @@ class EpisodeObjective(nn.Module):
             total += float(cross_entropy(scores, labels.repeat(len(part)))) * len(part)
         self.train(training)
         return total / len(episodes.support)
-
-
-def encode_rows(encoder: Encoder, X: Tensor) -> Tensor:
-    """Features of rows, a chunk at a time."""
-    return torch.cat([encoder.raw(part) for part in X.split(CHUNK)])
 
 
 def fit_episodes(

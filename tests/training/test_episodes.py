@@ -101,7 +101,7 @@ def test_held_out_loss_in_chunks(monkeypatch):
     whole = model.held_out_loss(held_out)
     module = __import__("sklearn_sparsedis.training._episodes", fromlist=["x"])
     monkeypatch.setattr(module, "CHUNK_VALUES", 500)
-    monkeypatch.setattr(module, "CHUNK", 7)
+    monkeypatch.setattr("sklearn_sparsedis.training._encode.CHUNK", 7)
     assert model.held_out_loss(held_out) == pytest.approx(whole, abs=1e-9)
 
 
