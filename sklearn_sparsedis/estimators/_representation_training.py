@@ -1,4 +1,4 @@
-"""What SparseDisentangledRepresentation does in fit: encoder and training."""
+"""Encoder and training of SparseDisentangledRepresentation."""
 
 import copy
 from collections.abc import Sequence
@@ -190,7 +190,7 @@ def _rotate(
 
 
 def _missing(table: TaskTable, raw: Tensor) -> str | None:
-    """What the components lack; of a table in a file some rows tell."""
+    """Say what the components lack; of a table in a file some rows tell."""
     if isinstance(table.X, Tensor):
         return missing_directions(table, raw)
     chosen = torch.arange(0, len(raw), -(-len(raw) // MAX_ROWS_READ))

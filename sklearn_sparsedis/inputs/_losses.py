@@ -1,4 +1,4 @@
-"""Which tasks have which loss, and what follows from it for their heads."""
+"""Losses of tasks, and what follows from them for the heads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -101,7 +101,7 @@ def respond(names: NDArray[np.str_], scores: NDArray[np.float64]) -> None:
 
 
 def one_kind(targets: Targets) -> NDArray[np.bool_]:
-    """Which tasks have labels of one kind only."""
+    """Mark tasks that have labels of one kind only."""
     ones, zeros = targets.any(targets.array == 1), targets.any(targets.array == 0)
     return _have_classes(targets) & ~(ones & zeros)
 

@@ -1,4 +1,4 @@
-"""Which rows and targets belong to which task: wide, long and sparse layouts."""
+"""Observations of tasks from targets in the wide, the long and the sparse layout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which columns of Y are outputs of one task, and what follows from it."""
+"""Columns of Y that are outputs of one task, and what follows from that."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import replace

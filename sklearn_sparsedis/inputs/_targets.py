@@ -64,11 +64,11 @@ class Targets:
         return self.values.value.numpy()
 
     def with_array(self, array: NDArray[np.float64]) -> "Targets":
-        """The same with other values; those on rows of weight zero do not count."""
+        """Replace the values; those on rows of weight zero become zero."""
         return replace(self, values=self.values.with_value(torch.from_numpy(array)))
 
     def at(self, numbers: NDArray[Any]) -> NDArray[Any]:
-        """One entry a task for each of its values: an array that broadcasts with `array`."""
+        """Return one entry a task for each of its values: it broadcasts with `array`."""
         return self.values.at(numbers)
 
     def mean(self, array: NDArray[np.float64], *, jointly: bool = False) -> NDArray[np.float64]:
@@ -76,7 +76,7 @@ class Targets:
         return self.values.mean(torch.from_numpy(array), jointly=jointly).numpy()
 
     def apply(self, function: Callable[..., Iterable[Tensor]]) -> list[NDArray[np.float64]]:
-        """What a function of values and weights, (T, k) each, gives: arrays with T first."""
+        """Apply a function of values and weights, (T, k) each, whose results have T first."""
         return [numbers.numpy() for numbers in self.values.apply(function)]
 
     def any(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -84,11 +84,11 @@ class Targets:
         return self.values.any(torch.from_numpy(mask)).numpy()
 
     def table(self, X: Any, dtype: torch.dtype) -> TaskTable:
-        """With rows X, and targets in a dtype."""
+        """Join the targets, in a dtype, with rows X."""
         return TaskTable(X, self.values.cast(dtype), self.losses, self.task_of_output)
 
     def arrays(self) -> dict[str, NDArray[Any] | None]:
-        """All that makes them up, by name."""
+        """Return the arrays that make up the targets, by name."""
         return {
             "losses": np.array([loss.name for loss in self.losses or ()]),
             **self.values.arrays(),
@@ -195,7 +195,7 @@ def _of_sparse(Y: csr_array, weights: NDArray[np.float64] | None) -> ObservedTar
 
 
 def check_label_counts(targets: Targets) -> Targets:
-    """The same targets; raise for tasks without labels that count."""
+    """Return the targets; raise for tasks without labels that count."""
     require_labels(targets.values.count.numpy(), targets.tasks)
     return targets
 

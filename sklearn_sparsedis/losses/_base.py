@@ -34,7 +34,7 @@ class TaskTargets(Protocol):
         """Tasks that have a label that counts where a mask like `array` is true."""
 
     def apply(self, function: Callable[..., Iterable[Tensor]]) -> list[NDArray[np.float64]]:
-        """What a function of values and weights, (T, k) each, gives: arrays with T first."""
+        """Apply a function of values and weights, (T, k) each, whose results have T first."""
 
 
 class Loss:

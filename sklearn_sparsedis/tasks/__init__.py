@@ -1,3 +1,3 @@
-"""Batches of tasks, and samplers of episodes."""
+"""Targets, tables and batches of tasks, and samplers of episodes."""
 
 __all__: list[str] = []

@@ -87,7 +87,7 @@ class DenseTargets:
         return torch.from_numpy(np.full_like(means, means.mean()) if jointly else means)
 
     def at(self, numbers: NDArray[Any]) -> NDArray[Any]:
-        """One entry a task for each of its values: an array that broadcasts with `value`."""
+        """Return one entry a task for each of its values: it broadcasts with `value`."""
         return numbers
 
     def labels_of(self, task: int) -> Tensor:
@@ -95,56 +95,56 @@ class DenseTargets:
         return self.value[self.labelled, task]
 
     def with_value(self, value: Tensor) -> "DenseTargets":
-        """The same with other values, of which those on rows of weight zero do not count."""
+        """Replace the values; those on rows of weight zero become zero."""
         if self.weight is not None:
             value = torch.where(self.weight[:, None] > 0, value, 0.0)
         return replace(self, value=value)
 
     def cast(self, dtype: torch.dtype) -> "DenseTargets":
-        """The same with values in a dtype."""
+        """Convert the values to a dtype."""
         return replace(self, value=self.value.to(dtype))
 
     def to(self, device: torch.device) -> "DenseTargets":
-        """The same on a device."""
+        """Move values and weights to a device."""
         weight = None if self.weight is None else self.weight.to(device)
         return DenseTargets(self.value.to(device), weight)
 
     def of_tasks(self, tasks: Tensor) -> "DenseTargets":
-        """The targets of some tasks, in the order given."""
+        """Select tasks, in the order given."""
         return replace(self, value=self.value[:, tasks])
 
     def of_rows(self, index: Tensor) -> "DenseTargets":
-        """The targets on rows at an index; row i is ``index[i]``."""
+        """Select rows; row i of the result is row ``index[i]``."""
         index = send(index, self.value.device)
         weight = None if self.weight is None else self.weight[index]
         return DenseTargets(self.value[index], weight)
 
     def of_complete_rows(self, numbers: NDArray[np.int64], names: NDArray[Any]) -> "DenseTargets":
-        """The same: no task lacks an output."""
+        """Return these targets, because no row lacks an output."""
         return self
 
     def dense(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
-        """Targets (n, T) and weights of rows; on the device already."""
+        """Return targets (n, T) and weights of rows, which are on the device already."""
         return self.value, self.weight
 
     def observed(self) -> ObservedTargets:
-        """The same as observations, whose cost is that of a label and not of a row."""
+        """Convert to observations, so that labels can be left out one by one."""
         weight = self.labelled.double() if self.weight is None else self.weight
         return ObservedTargets.of_table(self.value, weight[:, None].expand_as(self.value))
 
     def apart(self, n_rows: int, *, some: bool) -> None:
-        """Nothing, since tasks that share their rows are drawn with rows of all."""
+        """Return None: tasks that share their rows are drawn with rows of all."""
 
     def blocks(self, Z: Tensor) -> Iterator[Block]:
-        """All tasks in one block, whose rows are those of Z (n, m)."""
+        """Yield one block of all tasks, whose rows are those of Z (n, m)."""
         yield Block(torch.arange(self.shape[1]), Z, self.value, self.weight)
 
     def apply(self, function: Callable[..., Iterable[Tensor]], *tables: Tensor) -> Iterable[Tensor]:
-        """What a function of values (T, n), weights and rows of tables gives, each with T first."""
+        """Apply a function of values (T, n), weights and tables, whose results have T first."""
         return function(self.value.T, self.weight, *tables)
 
     def same_rows(self) -> Iterator[tuple[range, slice | NDArray[np.int64], Tensor, Tensor]]:
-        """All tasks, the rows that have weight, targets on them (k, T), and weights (k,)."""
+        """Yield all tasks, the rows that have weight, targets (k, T) and weights (k,) on them."""
         tasks = range(self.shape[1])
         if self.weight is None:
             yield tasks, slice(None), self.value, torch.ones(len(self.value), dtype=torch.float64)
@@ -153,7 +153,7 @@ class DenseTargets:
             yield tasks, rows, self.value[rows], self.weight[rows]
 
     def spare_rows(self, order: Tensor, n_kept: int, kinds: Tensor) -> Tensor:
-        """Whether no task needs a row, shape (n,), if the last ones of an order are needed first.
+        """Mark rows that no task needs, shape (n,), if the last ones of an order are needed first.
 
         Parameters
         ----------
@@ -172,15 +172,15 @@ class DenseTargets:
         return spare
 
     def most_rows(self, n: int, rows: int, labels: int) -> int:
-        """Rows, of n, that an evaluation may take: `rows`, or all where they have weights."""
+        """Return how many of n rows an evaluation takes: `rows`, or all where they have weights."""
         return rows if self.weight is None else n
 
     def predictions(self, Z: Tensor, coef: Tensor, intercept: Tensor) -> Tensor:
-        """Predictions of all tasks on rows Z (n, m), like `value`."""
+        """Predict all tasks on rows Z (n, m); the result is like `value`."""
         return Z.to(coef.dtype) @ coef.T + intercept
 
     def arrays(self) -> dict[str, NDArray[Any] | None]:
-        """All that makes them up, by name."""
+        """Return the arrays that make up the targets, by name."""
         weight = None if self.weight is None else self.weight.numpy()
         return {"Y": self.value.numpy(), "sample_weight": weight}
 

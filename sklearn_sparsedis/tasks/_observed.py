@@ -120,7 +120,7 @@ class ObservedTargets:
         return self.total(self.weight * x) / torch.where(total > 0, total, 1.0)
 
     def at(self, numbers: NDArray[Any]) -> NDArray[Any]:
-        """One entry a task for each of its values: an array that broadcasts with `value`."""
+        """Return one entry a task for each of its values: it broadcasts with `value`."""
         return numbers[self.task.numpy()]
 
     def labels_of(self, task: int) -> Tensor:
@@ -128,19 +128,19 @@ class ObservedTargets:
         return self.value[self.start[task] : self.start[task + 1]]
 
     def with_value(self, value: Tensor) -> "ObservedTargets":
-        """The same with other values."""
+        """Replace the values."""
         return replace(self, value=value)
 
     def cast(self, dtype: torch.dtype) -> "ObservedTargets":
-        """The same with values in a dtype."""
+        """Convert the values to a dtype."""
         return self.with_value(self.value.to(dtype))
 
     def to(self, device: torch.device) -> "ObservedTargets":
-        """The same: what a batch has of them follows its rows to their device."""
+        """Return these targets: only those of a batch follow its rows to a device."""
         return self
 
     def observed(self) -> "ObservedTargets":
-        """The same."""
+        """Return these targets."""
         return self
 
     def where(self, kept: Tensor) -> "ObservedTargets":
@@ -192,7 +192,7 @@ class ObservedTargets:
     def of_complete_rows(
         self, numbers: NDArray[np.int64], names: NDArray[Any]
     ) -> "ObservedTargets":
-        """Without labels of outputs on rows that lack another output of the task.
+        """Leave out labels of outputs on rows that lack another output of the task.
 
         Parameters
         ----------
@@ -217,7 +217,7 @@ class ObservedTargets:
         return self.where(torch.from_numpy(complete))
 
     def dense(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Targets (n, T), zero where not observed, and their weights, on a device."""
+        """Return targets (n, T), zero where not observed, and their weights, on a device."""
         values = self.value.new_zeros(self.shape)
         weights = self.weight.new_zeros(self.shape)
         values[self.row, self.task] = self.value
@@ -225,10 +225,10 @@ class ObservedTargets:
         return send(values, device), send(weights, device)
 
     def apart(self, n_rows: int, *, some: bool) -> "ObservedTargets | None":
-        """These targets, where the tasks of a batch are drawn with rows of their own.
+        """Return these targets if the tasks of a batch are drawn with rows of their own, else None.
 
-        So they are where a batch has some of the tasks, or `n_rows` rows that all tasks share would
-        hold few labels of a task; else the result is None.
+        They are if a batch has some of the tasks, or if `n_rows` rows that all tasks share would
+        hold few labels of a task.
         """
         drawn = float(self.count.double().mean()) * n_rows / self.n_rows
         return self if some or (drawn < LEAST_LABELS and n_rows < self.n_rows) else None
@@ -253,15 +253,15 @@ class ObservedTargets:
         return Pack(tasks, self.row[chosen], value, weight)
 
     def blocks(self, Z: Tensor) -> Iterator[Block]:
-        """All tasks in blocks, each with its own of the rows Z (n, m), on their device."""
+        """Yield blocks of tasks, each with its own of the rows Z (n, m), on their device."""
         for pack in self.packs(max(1, Z.shape[1])):
             row, y, weight = (x.to(Z.device) for x in pack[1:])
             yield Block(pack.tasks, Z[row], y.T, weight.T)
 
     def apply(self, function: Callable[..., Iterable[Tensor]], *tables: Tensor) -> Iterable[Tensor]:
-        """What a function of values, weights and rows of tables gives, each with T first.
+        """Apply a function of values, weights and rows of tables, whose results have T first.
 
-        It is called with packs, values and weights of shape (T, k) and rows of shape (T, k, m).
+        It is called with packs: values and weights of shape (T, k), rows of shape (T, k, m).
         """
         found, order = [], []
         device = (*tables, self.value)[0].device
@@ -286,7 +286,7 @@ class ObservedTargets:
                 yield self.pack(tasks)
 
     def same_rows(self) -> Iterator[tuple[list[int], NDArray[np.int64], Tensor, Tensor]]:
-        """Tasks observed on the same rows, with these, targets (k, T) and weights (k,)."""
+        """Yield tasks observed on the same rows, these rows, targets (k, T) and weights (k,)."""
         same: dict[bytes, list[int]] = {}
         ends = list(pairwise(self.start.tolist()))
         row, weight = self.row.numpy(), self.weight.numpy()
@@ -299,19 +299,19 @@ class ObservedTargets:
             yield tasks, row[own], value, self.weight[own]
 
     def spare_rows(self, order: Tensor, n_kept: int, kinds: Tensor) -> Tensor:
-        """No row, shape (n,), since tasks spare labels and not rows."""
+        """Mark no row, shape (n,), because tasks spare labels and not rows."""
         return torch.zeros(self.n_rows, dtype=torch.bool)
 
     def most_rows(self, n: int, rows: int, labels: int) -> int:
-        """Rows, of n, that an evaluation may take: those with a number of labels in the mean."""
+        """Return how many of n rows an evaluation takes: those that have `labels` in the mean."""
         return round(n * min(1.0, labels / len(self.row)))
 
     def predictions(self, Z: Tensor, coef: Tensor, intercept: Tensor) -> Tensor:
-        """Predictions on rows Z (n, m) where there are observations, like `value`."""
+        """Predict on rows Z (n, m) where there are observations; the result is like `value`."""
         return predictions_at(self.row, self.task, Z, coef, intercept)
 
     def arrays(self) -> dict[str, NDArray[Any] | None]:
-        """All that makes them up, by name."""
+        """Return the arrays that make up the targets, by name."""
         parts = {"Y": self.value, "sample_weight": self.weight, "rows of Y": self.row}
         return {name: part.numpy() for name, part in {**parts, "tasks": self.start}.items()}
 

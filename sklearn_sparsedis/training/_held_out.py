@@ -57,7 +57,7 @@ def hold_out(table: TaskTable, fraction: float, seed: int) -> tuple[TaskTable, T
 
 
 def _varied(table: TaskTable) -> Tensor:
-    """Which tasks have labels that are not all equal, shape (n_columns,)."""
+    """Mark tasks whose labels are not all equal, shape (n_columns,)."""
     varied = table.Y.varied
     if table.task_of_output is None:
         return varied
@@ -86,7 +86,7 @@ def _hold_out_labels(
 
 
 def _spare_labels(table: TaskTable, Y: ObservedTargets, rank: Tensor) -> Tensor:
-    """Which labels their tasks do not need, shape (n_observed,), if those of high rank are."""
+    """Mark labels that tasks do not need, shape (n_observed,), if high ranks are needed first."""
     classes = table.which(lambda loss: loss.classes)[Y.task]
     kept = torch.where(classes, 1, KEPT_LABELS)
     # labels 0 and 1 of a task are counted apart

@@ -62,7 +62,7 @@ class BilevelNet(NeuralNet):
     n_steps : int or None
         Length of the schedules; None keeps the rate constant.
     anneal : bool
-        Whether the heads' strength follows the objective's schedule (its `anneal`).
+        Whether the heads' alpha follows the objective's schedule (its `anneal`).
     constant_rate : bool
         Whether the learning rate stays what it is.
     callbacks : sequence of skorch callbacks
@@ -136,7 +136,7 @@ class BilevelNet(NeuralNet):
         self._continued = False
 
     def on_batch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Move the heads' strength along its schedule."""
+        """Move the heads' alpha along its schedule."""
         super().on_batch_begin(net, **kwargs)
         if self.anneal:
             self.module_.anneal(self.n_steps_done / self.n_steps)

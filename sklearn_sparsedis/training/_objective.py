@@ -43,7 +43,7 @@ class BilevelObjective(nn.Module):
         Weights of the tasks' losses, which bring losses of different kinds to one scale.
     """
 
-    # share of the steps in which the heads' strength follows the schedule of their penalty
+    # share of the steps in which the heads' alpha follows the schedule of their penalty
     annealed_share = 0.8
 
     coef: Tensor
@@ -156,7 +156,7 @@ class BilevelObjective(nn.Module):
         if batch.rows is None:
             support, query = Z[:k], Z[k:]
         else:
-            support, query = own_rows(Z, batch.rows[:k]), own_rows(Z, batch.rows[k:])
+            support, query = rows_of_tasks(Z, batch.rows[:k]), rows_of_tasks(Z, batch.rows[k:])
         heads = self.training_problem.solve(
             support,
             batch.Y[:k],
@@ -168,8 +168,10 @@ class BilevelObjective(nn.Module):
         )
         if k == len(batch.Y):
             return heads, heads.loss
-        left = None if weights is None else weights[k:]
-        losses = self.training_problem.judge(heads, query, batch.Y[k:], left, losses=batch.losses)
+        query_weights = None if weights is None else weights[k:]
+        losses = self.training_problem.judge(
+            heads, query, batch.Y[k:], query_weights, losses=batch.losses
+        )
         return heads, losses
 
     def _remember(self, batch: TaskBatch, heads: Heads) -> None:
@@ -253,7 +255,7 @@ class BilevelObjective(nn.Module):
         return self.ranks.join(encode(network, X, self.ranks.part(n)), n)
 
 
-def own_rows(Z: Tensor, rows: Tensor) -> Tensor:
+def rows_of_tasks(Z: Tensor, rows: Tensor) -> Tensor:
     """Rows (T, k, m) of tasks that each have their own, from positions (k, T)."""
     index = rows.T
     # the gradient of selected rows costs less than that of an index

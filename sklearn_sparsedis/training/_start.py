@@ -121,11 +121,11 @@ def _ridge_gcv(
     singular, V = _right_vectors(root * X, scale=size)
     projected = ((root * X) @ V).T @ (root * Y) / singular[:, None]
     shrinkage = singular**2 / (singular**2 + ALPHAS[:, None] + np.finfo(np.float64).tiny)
-    left = ((root * Y) ** 2).sum(0) - (1 - (1 - shrinkage) ** 2) @ projected**2
-    freedom = n_rows - 1 - shrinkage.sum(1)
-    usable = freedom > 0.5
-    criterion = np.full(left.shape, np.inf)
-    criterion[usable] = left[usable] / freedom[usable, None] ** 2
+    residual = ((root * Y) ** 2).sum(0) - (1 - (1 - shrinkage) ** 2) @ projected**2
+    dof = n_rows - 1 - shrinkage.sum(1)
+    usable = dof > 0.5
+    criterion = np.full(residual.shape, np.inf)
+    criterion[usable] = residual[usable] / dof[usable, None] ** 2
     best = shrinkage[criterion.sum(1).argmin()] / singular
     return V @ (best[:, None] * projected)
 
@@ -149,9 +149,9 @@ def _components(
     A = A * _signs(B.T @ (X.T @ (X @ A)))
     if len(singular) < n_components:
         scores = X @ A
-        left = X - scores @ (scores.T @ X)
+        residual = X - scores @ (scores.T @ X)
         n_left = n_components - len(singular)
-        spread, W = _right_vectors(left, n_left, float(np.linalg.norm(X)))
+        spread, W = _right_vectors(residual, n_left, float(np.linalg.norm(X)))
         A = np.hstack([A, W * _signs(W) / spread])
     return A
 

@@ -32,7 +32,7 @@ class TrainingPlan:
     patience : int
         Evaluations without improvement after which training stops.
     anneal : bool
-        Whether the heads' strength follows the schedule of the objective (its `anneal`).
+        Whether the heads' alpha follows the schedule of the objective (its `anneal`).
     constant_rate : bool
         Whether the learning rate stays what it is instead of falling to zero.
     title : str
@@ -122,7 +122,7 @@ def _early_stopping(
     plan: TrainingPlan,
     evaluate: Callable[[Any], float],
 ) -> EarlyStopping:
-    # the schedule of the heads' strength is not cut short
+    # the schedule of the heads' alpha is not cut short
     earliest = round(objective.annealed_share * plan.max_iter) if plan.anneal else 0
     # an encoder of the penalty that the training starts with may not be what was asked for
     keep_from = 0 if objective.convex else earliest
