@@ -1,18 +1,12 @@
 """Fitted models as files that execute no code when they are loaded."""
 
-import copy
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-import torch
 from sklearn import config_context
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
 from sklearn_sparsedis.estimators._base import StampedEstimator
 from sklearn_sparsedis.estimators._checkpoints import skorch_callbacks
@@ -21,13 +15,24 @@ from sklearn_sparsedis.estimators._group_lasso_svc import GroupLassoSVC
 from sklearn_sparsedis.estimators._meta_classifier import GroupLassoSVMMetaClassifier
 from sklearn_sparsedis.estimators._representation import SparseDisentangledRepresentation
 from sklearn_sparsedis.estimators._sparse_rotation import SparseRotation
+from sklearn_sparsedis.estimators._stored_models import (
+    OUTPUT,
+    YOURS,
+    Model,
+    UserEncoder,
+    check_encoder,
+    check_names,
+    check_penalty,
+    check_values,
+    is_users,
+    try_out,
+)
 from sklearn_sparsedis.losses import LOSSES
-from sklearn_sparsedis.nn._encoders import ENCODERS
 from sklearn_sparsedis.nn._generators import seeded
 from sklearn_sparsedis.nn._image_encoders import EPISODE_ENCODERS
-from sklearn_sparsedis.nn._stored_encoder import check_stored_encoder, put_together, take_apart
+from sklearn_sparsedis.nn._encoders import ENCODERS
+from sklearn_sparsedis.nn._stored_encoder import put_together, take_apart
 from sklearn_sparsedis.penalties import Penalty
-from sklearn_sparsedis.storage._arrays import check_arrays
 from sklearn_sparsedis.storage._file import explained, read_file, write_file
 
 __all__ = ["load_model", "save_model"]
@@ -92,15 +97,6 @@ ROTATION = {
 }
 
 
-@dataclass(frozen=True)
-class Model:
-    """An estimator, and what its files are checked against."""
-
-    estimator: type[StampedEstimator]
-    fitted: Mapping[str, str]
-    networks: Mapping[str, Callable[..., nn.Module]] = field(default_factory=dict)
-
-
 MODELS = {
     model.estimator.__name__: model
     for model in (
@@ -118,14 +114,10 @@ MODELS = {
         Model(SparseRotation, ALL | ROTATION | TASKS),
     )
 }
-UserEncoder = nn.Module | Callable[[int, int], nn.Module]
-# what stands for a module or function of the user's in a file
-YOURS = {"yours": True}
-REQUESTS, OUTPUT = "_metadata_request", "_sklearn_output_config"
-CONTAINERS = "default|pandas|polars"
+REQUESTS = "_metadata_request"
 
 
-def save_model(model: Any, path: str | os.PathLike[str]) -> None:
+def save_model(model: StampedEstimator, path: str | os.PathLike[str]) -> None:
     """Store a fitted estimator of this package in a safetensors file.
 
     The file holds arrays, and in its metadata JSON with the parameters, the versions that wrote it
@@ -190,8 +182,8 @@ SparseRotation
     requests = attributes.pop(REQUESTS, None)
     if "encoder_" in attributes:
         attributes["encoder_"] = take_apart(attributes["encoder_"])
-    _check_values(kind, params, attributes)
-    if _is_users(params.get("encoder")):
+    check_values(kind, params, attributes)
+    if is_users(params.get("encoder")):
         params["encoder"] = YOURS
     if isinstance(params.get("penalty"), Penalty):
         params["penalty"] = {"yours": type(params["penalty"]).__name__}
@@ -257,14 +249,14 @@ def load_model(
             raise ValueError(f"it holds a {content['class']!r}, which is none of our estimators")
         kind = MODELS[content["class"]]
         params, attributes = dict(content["params"]), dict(content["attributes"])
-        _check_names(kind, params, attributes)
-        _check_encoder(params.get("encoder"), attributes.get("encoder_"), encoder)
+        check_names(kind, params, attributes)
+        check_encoder(params.get("encoder"), attributes.get("encoder_"), encoder)
         if params.get("encoder") == YOURS:
             params["encoder"] = encoder
-        _check_penalty(params.get("penalty"), penalty)
+        check_penalty(params.get("penalty"), penalty)
         if penalty is not None:
             params["penalty"] = penalty
-        _check_values(kind, params, attributes)
+        check_values(kind, params, attributes)
         stored, output = attributes.pop("encoder_", None), attributes.pop(OUTPUT, None)
         model = kind.estimator(**params)
         for name, value in attributes.items():
@@ -273,87 +265,11 @@ def load_model(
             with seeded(0):  # a callable draws weights, which these replace
                 users = partial(users_network, encoder, input_shape=model.input_shape)
                 model.encoder_ = put_together(stored, kind.networks, users)
-        _try_out(model)
+        try_out(model)
         if output is not None:  # only now, because it may need libraries that are not here
             setattr(model, OUTPUT, output)
         _request(model, content["requests"] or {})
     return model
-
-
-def _is_users(encoder: object) -> bool:
-    return isinstance(encoder, nn.Module) or callable(encoder)
-
-
-def _check_values(kind: Model, params: Any, attributes: Any) -> None:
-    """Raise for parameters and fitted attributes that no fitted model has."""
-    tried = kind.estimator(**params)
-    tried.n_features_in_ = attributes["n_features_in_"]
-    if tried.device != "auto":  # it need not be here
-        torch.device(tried.device)
-        tried.device = "cpu"
-    check_random_state(params.get("random_state"))
-    tried._check_parameters()
-    check_arrays(attributes, kind.fitted)
-    if attributes.get(OUTPUT):
-        check_arrays(attributes, {f"{OUTPUT}.transform": CONTAINERS})
-    if "encoder_" in attributes:
-        check_stored_encoder(attributes["encoder_"], kind.networks, kind.estimator.__name__)
-
-
-def _check_encoder(param: object, stored: Any, given: UserEncoder | None) -> None:
-    needed = param == YOURS or (stored is not None and stored["recipe"] is None)
-    if needed and given is None:
-        raise ValueError(
-            "its encoder is a module of the user's, whose code is not stored. Call "
-            "load_model(path, encoder=...) with the module or callable that the model was fitted "
-            "with"
-        )
-    if given is not None and not needed:
-        raise ValueError(
-            f"encoder= was given, but the encoder of this model is our own {param!r}. Leave it out"
-        )
-    if given is not None and not _is_users(given):
-        raise ValueError(f"encoder= must be an nn.Module or a callable, got {given!r}")
-
-
-def _check_penalty(param: object, given: object) -> None:
-    """Raise unless a penalty was given where the file has the class of one."""
-    if not isinstance(param, dict):
-        if given is not None:
-            raise ValueError(
-                f"penalty= was given, but the penalty of this model is our own {param!r}. Leave it "
-                "out"
-            )
-        return
-    kind = param.get("yours")
-    if not isinstance(given, Penalty) or type(given).__name__ != kind:
-        raise ValueError(
-            f"its penalty is an object of the class {kind}, whose code is not stored, and "
-            f"penalty={given!r} was given. Call load_model(path, penalty=...) with the object that "
-            "the model was fitted with"
-        )
-
-
-def _check_names(kind: Model, params: Any, attributes: Any) -> None:
-    known, owner = set(kind.estimator().get_params(deep=False)), kind.estimator.__name__
-    if set(params) != known:
-        odd = sorted(map(str, set(params) ^ known))
-        raise ValueError(f"parameters of {owner} are missing or unknown: {', '.join(odd)}")
-    for name in attributes:
-        ours = isinstance(name, str) and name.isidentifier() and not name.startswith("__")
-        if not ours or (hasattr(kind.estimator, name) and name not in kind.fitted):
-            raise ValueError(f"{owner} can have no attribute {name!r}")
-
-
-def _try_out(model: Any) -> None:
-    """Fail where the encoder does not fit."""
-    tried = copy.copy(model)
-    tried.device = "cpu"
-    vars(tried).pop("feature_names_in_", None)  # the row has none
-    row = np.zeros((1, model.n_features_in_))
-    for method in ("predict", "transform"):
-        if hasattr(tried, method):
-            getattr(tried, method)(row)
 
 
 def _requests(request: Any) -> dict[str, dict[str, Any]]:
@@ -365,7 +281,7 @@ def _requests(request: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-def _request(model: Any, requests: dict[str, dict[str, Any]]) -> None:
+def _request(model: StampedEstimator, requests: dict[str, dict[str, Any]]) -> None:
     with config_context(enable_metadata_routing=True):
         for method, wanted in requests.items():
             getattr(model, f"set_{method}_request")(**wanted)
