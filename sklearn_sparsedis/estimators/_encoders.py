@@ -13,15 +13,10 @@ from sklearn_sparsedis.estimators._settings import EncoderSettings
 from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.inputs._tensors import to_tensor
 from sklearn_sparsedis.nn import Encoder
-from sklearn_sparsedis.nn._encoders import (
-    ENCODERS,
-    build_network,
-    column_moments,
-    column_scale,
-    linear_path,
-)
+from sklearn_sparsedis.nn._encoders import column_moments, column_scale
 from sklearn_sparsedis.nn._generators import diverted_draws
 from sklearn_sparsedis.nn._image_input import with_image_input
+from sklearn_sparsedis.nn._networks import ENCODERS, build_network, linear_path
 from sklearn_sparsedis.tasks._file_rows import FileRows
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._encode import rows_at_once

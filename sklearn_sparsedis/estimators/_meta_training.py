@@ -23,10 +23,11 @@ from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.inputs._parameters import draw_seed
 from sklearn_sparsedis.inputs._tensors import to_tensor
 from sklearn_sparsedis.nn import Encoder
-from sklearn_sparsedis.nn._encoders import build_network, column_moments, image_shape
+from sklearn_sparsedis.nn._encoders import column_moments
 from sklearn_sparsedis.nn._episode_heads import EpisodeHeads
 from sklearn_sparsedis.nn._generators import diverted_draws, seeded
 from sklearn_sparsedis.nn._image_encoders import EPISODE_ENCODERS
+from sklearn_sparsedis.nn._networks import build_network, image_shape
 from sklearn_sparsedis.tasks._episodes import (
     EpisodeBatches,
     EpisodeSampler,

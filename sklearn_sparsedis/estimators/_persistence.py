@@ -30,7 +30,7 @@ from sklearn_sparsedis.estimators._stored_models import (
 from sklearn_sparsedis.losses import LOSSES
 from sklearn_sparsedis.nn._generators import seeded
 from sklearn_sparsedis.nn._image_encoders import EPISODE_ENCODERS
-from sklearn_sparsedis.nn._encoders import ENCODERS
+from sklearn_sparsedis.nn._networks import ENCODERS
 from sklearn_sparsedis.nn._stored_encoder import put_together, take_apart
 from sklearn_sparsedis.penalties import Penalty
 from sklearn_sparsedis.storage._file import explained, read_file, write_file

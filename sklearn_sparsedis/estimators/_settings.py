@@ -24,10 +24,10 @@ from sklearn_sparsedis.inputs._parameters import (
 from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.losses import Loss
 from sklearn_sparsedis.losses._groups import each_loss
-from sklearn_sparsedis.nn._encoders import ENCODERS
 from sklearn_sparsedis.nn._episode_heads import EPISODE_HEADS, FewShotHead
 from sklearn_sparsedis.nn._heads import HeadProblem
 from sklearn_sparsedis.nn._image_encoders import EPISODE_ENCODERS
+from sklearn_sparsedis.nn._networks import ENCODERS
 from sklearn_sparsedis.penalties import Penalty
 from sklearn_sparsedis.penalties._registry import check_penalty, penalties_with
 from sklearn_sparsedis.training._net import OPTIMIZERS

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-from sklearn_sparsedis.nn._encoders import ENCODERS, MLPNetwork, image_shape
+from sklearn_sparsedis.nn._networks import ENCODERS, MLPNetwork, image_shape
 
 __all__ = ["EPISODE_ENCODERS", "Conv4Network", "DropBlock", "ResNet12Network"]
 

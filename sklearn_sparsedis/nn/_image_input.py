@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsedis.nn._encoders import image_shape
 from sklearn_sparsedis.nn._generators import Generators
+from sklearn_sparsedis.nn._networks import image_shape
 
 __all__ = ["ImageInput", "with_image_input"]
 

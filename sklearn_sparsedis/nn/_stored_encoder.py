@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from sklearn_sparsedis.nn._encoders import Encoder, build_network
+from sklearn_sparsedis.nn._encoders import Encoder
+from sklearn_sparsedis.nn._networks import build_network
 
 __all__ = ["check_stored_encoder", "put_together", "take_apart"]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sklearn_sparsedis.exceptions import DivergenceError
-from sklearn_sparsedis.nn._encoders import linear_path
+from sklearn_sparsedis.nn._networks import linear_path
 from sklearn_sparsedis.tasks._batches import TaskBatches
 from sklearn_sparsedis.tasks._episodes import EpisodeBatches
 from sklearn_sparsedis.training._checkpoint import TrainingCheckpoint

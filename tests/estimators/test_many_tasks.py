@@ -10,8 +10,8 @@ from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.losses import Logistic, SquaredError
 from sklearn_sparsedis.metrics import mean_corrcoef_score, nan_r2_score
 from sklearn_sparsedis.nn import Encoder
-from sklearn_sparsedis.nn._encoders import LinearNetwork
 from sklearn_sparsedis.nn._heads import HeadProblem
+from sklearn_sparsedis.nn._networks import LinearNetwork
 from sklearn_sparsedis.penalties import PENALTIES
 from sklearn_sparsedis.tasks._batches import TaskBatches
 from sklearn_sparsedis.tasks._observed import ObservedTargets

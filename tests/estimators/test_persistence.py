@@ -38,6 +38,8 @@ from sklearn_sparsedis.callbacks import Checkpoint
 from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.estimators._persistence import MODELS
 from sklearn_sparsedis.exceptions import VersionMismatchWarning
+from sklearn_sparsedis.nn._image_encoders import EPISODE_ENCODERS
+from sklearn_sparsedis.nn._networks import ENCODERS
 from sklearn_sparsedis.storage import _file
 
 DATA = make_sparse_multitask(120, 30, n_latents=3, n_features=9, random_state=0)
@@ -436,9 +438,7 @@ def test_the_encoder_is_not_called_with_sizes_that_the_file_does_not_have(path):
 
 def test_each_estimator_loads_its_own_networks(fitted, path, monkeypatch):
     """Both have an "mlp", which are two functions."""
-    from sklearn_sparsedis import nn as ours
-
-    for name, registry in [("mlp", ours.ENCODERS), ("classifier", ours.EPISODE_ENCODERS)]:
+    for name, registry in [("mlp", ENCODERS), ("classifier", EPISODE_ENCODERS)]:
         save_model(fitted[name][0], path)
         with monkeypatch.context() as patch:
             patch.setitem(registry, "mlp", lambda *sizes, **_: pytest.fail("asked"))

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from sklearn_sparsedis.nn import ConvNetwork, Encoder
-from sklearn_sparsedis.nn._encoders import ENCODERS, column_moments
+from sklearn_sparsedis.nn._encoders import column_moments
+from sklearn_sparsedis.nn._networks import ENCODERS
 
 
 def test_conv_is_the_papers_network_on_its_images():

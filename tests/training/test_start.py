@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sklearn_sparsedis.nn import Encoder
-from sklearn_sparsedis.nn._encoders import ENCODERS
+from sklearn_sparsedis.nn._networks import ENCODERS
 from sklearn_sparsedis.tasks._dense import DenseTargets
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskTable
