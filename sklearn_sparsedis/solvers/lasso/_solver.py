@@ -115,8 +115,10 @@ def solve_lasso_gram(
     supports keep changing are left to feature-sign search (`_feature_sign.py`). The first block has
     one Newton step, taken by every problem however good its start is, and no sweeps with
     `coef_init`. Small problems on the CPU begin with up to three plain Newton steps instead, each
-    of the problems that are left. The host looks at the gaps once a block. Problems that a block
-    leaves as they were have reached what their dtype can, and stop.
+    of the problems that are left. In double precision a problem whose gap is closed goes on until
+    the conditions of optimality decide its support, on which the gradient of the solution rests:
+    where near copies share a weight that takes longer. The host looks at the gaps once a block.
+    Problems that a block leaves as they were have reached what their dtype can, and stop.
     Singular systems follow the rule of `functional.solve_support`, and a feature with G_jj = 0 has
     the coefficient zero. Problems with alpha = 0 are least squares, solved and certified by
     `solve_ridge_gram`.
