@@ -34,7 +34,7 @@ class _Point(NamedTuple):
     barrier: Tensor
 
 
-def interior_point(problem: MultitaskProblem, tol: float) -> tuple[Tensor, Tensor]:
+def interior_point(problem: MultitaskProblem, tol: Tensor) -> tuple[Tensor, Tensor]:
     """Follow the central path until gaps are closed and supports clear, or rounding stops it.
 
     With ||W_j|| <= t_j and the barrier -mu log(t_j^2 - ||W_j||^2), t_j = nu + sqrt(nu^2 +
@@ -45,8 +45,8 @@ def interior_point(problem: MultitaskProblem, tol: float) -> tuple[Tensor, Tenso
     Parameters
     ----------
     problem : MultitaskProblem
-    tol : float
-        Relative duality gap.
+    tol : Tensor of shape (T,)
+        Relative duality gaps.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def interior_point(problem: MultitaskProblem, tol: float) -> tuple[Tensor, Tenso
             kept = torch.where(better[:, None, None], state.coef, kept)
             least = torch.where(better, state.gap, least)
         falls = least < 0.5 * gap[index]
-        active[index] &= (least > tol) | (falls & _unclear(some, state))
+        active[index] &= (least > tol[index]) | (falls & _unclear(some, state))
         for values, new in zip((*point, coef, gap), (*moved, kept, least), strict=True):
             values[index] = new
     return coef, n_iter

@@ -15,6 +15,11 @@ from sklearn_sparsedis.solvers.lasso._state import LassoState, choose
 from sklearn_sparsedis.solvers.multitask_lasso._state import MultitaskProblem
 from sklearn_sparsedis.solvers.multitask_lasso._steps import solve_multitask_in_parts
 
+# correlation above which two features are near copies
+NEAR_COPY = 0.995
+# a gap, in units of rounding, that decides how near copies share a weight
+EXACT = 1e5
+
 __all__ = ["multitask_statistics", "solve_multitask_lasso", "solve_multitask_lasso_gram"]
 
 
@@ -114,8 +119,9 @@ def solve_multitask_lasso_gram(
     sweeps with `coef_init`. Problems in which supports keep changing (collinear features, more of
     them than rows, next to no penalty) are left to an interior-point method that takes some twenty
     steps. The systems of both, of the size of the support times q, have the curvature of the norms
-    in terms of rank one a variable: with s variables in use a step is O(s^3 + s^2 q). The host
-    looks at the gaps once a block. Problems that a block leaves as they were have reached what
+    in terms of rank one a variable: with s variables in use a step is O(s^3 + s^2 q). Problems with
+    near copies of a feature go on, in double precision, to a gap that decides their support. The
+    host looks at the gaps once a block. Problems that a block leaves as they were have reached what
     their dtype can, and stop: in float32 a gap of 1e-5 for alpha from 0.1 alpha_max on, and more
     below, where the rounding of the gradient is not small against alpha.
     A feature with G_jj = 0 has the coefficient zero. One output is the problem of
@@ -138,8 +144,8 @@ def solve_multitask_lasso_gram(
     if some_free:  # solved below; here they are done at once, with the solution zero
         strength = torch.where(free, multitask_lasso_alpha_max(Q) + 1, strength)
         start = None if start is None else torch.where(free[:, None, None], 0.0, start)
-    problem = MultitaskProblem(G, Q, y2.sum(-1), strength)
-    state = solve_multitask_in_parts(problem, start, tol, max_iter)
+    problem = MultitaskProblem(G, Q, y2.sum(-1), strength, _tolerances(G, tol).expand_as(strength))
+    state = solve_multitask_in_parts(problem, start, max_iter)
     if some_free:
         state = choose(free, _least_squares(problem, y2, state), state)
     return SolveResult(
@@ -149,6 +155,19 @@ def solve_multitask_lasso_gram(
         state.n_iter.reshape(batch),
         (state.gap <= tol).reshape(batch),
     )
+
+
+def _tolerances(gram: Tensor, tol: float) -> Tensor:
+    """Gaps at which problems are done, shape () or (T,).
+
+    Where near copies share a weight, the gap closes long before it is known which are in use and
+    how much each weighs, on which the gradient of the solution rests.
+    """
+    diagonal = gram.diagonal(dim1=-2, dim2=-1)
+    inverse = diagonal.clamp_min(torch.finfo(gram.dtype).tiny).rsqrt()
+    pairs = (gram * inverse[..., None]).mul_(inverse[..., None, :]).triu_(1)
+    near = pairs.abs_().amax((-2, -1)) > NEAR_COPY
+    return torch.where(near, min(tol, EXACT * torch.finfo(gram.dtype).eps), tol)
 
 
 def _one_output(

@@ -13,16 +13,21 @@ __all__ = ["MultitaskProblem", "evaluate"]
 
 @dataclass
 class MultitaskProblem:
-    """Statistics of T problems; gram (m, m) or (T, m, m), corr (T, m, q), y_sq and alpha (T,)."""
+    """Statistics of T problems, and the gaps at which they are done.
+
+    gram (m, m) or (T, m, m), corr (T, m, q), y_sq, alpha and tol (T,).
+    """
 
     gram: Tensor
     corr: Tensor
     y_sq: Tensor
     alpha: Tensor
+    tol: Tensor
 
     def part(self, index: Tensor | slice) -> "MultitaskProblem":
         gram = self.gram if self.gram.ndim == 2 else self.gram[index]
-        return MultitaskProblem(gram, self.corr[index], self.y_sq[index], self.alpha[index])
+        columns = (self.corr, self.y_sq, self.alpha, self.tol)
+        return MultitaskProblem(gram, *(values[index] for values in columns))
 
     def gradient(self, coef: Tensor) -> Tensor:
         return self.corr - self.gram @ coef

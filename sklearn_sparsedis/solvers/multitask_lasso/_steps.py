@@ -29,7 +29,7 @@ ROUNDING = 16
 
 
 def solve_multitask_in_parts(
-    problem: MultitaskProblem, start: Tensor | None, tol: float, max_iter: int
+    problem: MultitaskProblem, start: Tensor | None, max_iter: int
 ) -> LassoState:
     """Solve, on the CPU as many problems at a time as have Gram matrices that fit its cache.
 
@@ -40,17 +40,15 @@ def solve_multitask_in_parts(
     problem : MultitaskProblem
         With alpha > 0.
     start : Tensor of shape (T, m, q), optional
-    tol : float
-        Relative duality gap.
     max_iter : int
         Limit on sweeps, Newton steps and steps of the interior-point method together.
     """
 
     def solve(part: slice) -> LassoState:
         if part == slice(0, len(problem.corr)):
-            return _solve(problem, start, tol, max_iter)
+            return _solve(problem, start, max_iter)
         some = None if start is None else start[part]
-        return _solve(problem.part(part), some, tol, max_iter)
+        return _solve(problem.part(part), some, max_iter)
 
     states = solve_each_part(solve, cached_parts(problem.corr[:, :, 0]))
     if len(states) == 1:
@@ -59,9 +57,7 @@ def solve_multitask_in_parts(
     return LassoState(*(torch.cat(values) for values in columns))
 
 
-def _solve(
-    problem: MultitaskProblem, start: Tensor | None, tol: float, max_iter: int
-) -> LassoState:
+def _solve(problem: MultitaskProblem, start: Tensor | None, max_iter: int) -> LassoState:
     n_iter = torch.zeros_like(problem.alpha, dtype=torch.int64)
     zero = torch.zeros_like(problem.corr)
     if not max_iter:
@@ -69,32 +65,34 @@ def _solve(
     if start is None:
         start, n_iter = _sweep(problem, zero, problem.corr), n_iter + SWEEPS
     # every problem takes a step, which makes a start that is good enough exact
-    state = _close(problem, start, n_iter, tol)
+    state = _close(problem, start, n_iter)
     trial = evaluate(problem, _newton_step(problem, state), n_iter + 1)
-    if not any_true(~(trial.gap <= tol)):
+    if not any_true(~(trial.gap <= problem.tol)):
         return trial
-    state = _newton_steps(problem, _better(state, trial, tol, 1), trial, tol, NEWTON_STEPS)
-    spent, active, block = SWEEPS + 1 + NEWTON_STEPS, state.gap > tol, 0
+    state = _newton_steps(problem, _better(problem, state, trial, 1), trial, NEWTON_STEPS)
+    spent, active, block = SWEEPS + 1 + NEWTON_STEPS, state.gap > problem.tol, 0
     while spent < max_iter and any_true(active):
         step = _block if block < BLOCKS else _interior
-        new = _on_active(step, problem, state, active, tol)
-        active = new.gap > tol
+        new = _on_active(step, problem, state, active)
+        active = new.gap > problem.tol
         if block > BLOCKS:  # what did not help a second time would never help
             active = active & ((new.gap != state.gap) | (new.objective != state.objective))
         spent = spent + int(step is _interior) * INTERIOR_STEPS + SWEEPS + NEWTON_STEPS
         state, block = new, block + 1
-    gap = torch.where(state.gap == 2 * tol, evaluate(problem, state.coef, n_iter).gap, state.gap)
-    return replace(state, gap=gap)
+    swept = state.gap == 2 * problem.tol
+    return replace(
+        state, gap=torch.where(swept, evaluate(problem, state.coef, n_iter).gap, state.gap)
+    )
 
 
-def _close(problem: MultitaskProblem, coef: Tensor, n_iter: Tensor, tol: float) -> LassoState:
+def _close(problem: MultitaskProblem, coef: Tensor, n_iter: Tensor) -> LassoState:
     """An iterate that does not end a problem, even where its gap would.
 
     Where near copies share a weight, sweeps meet the tolerance long before they tell which of them
     are in use; the gradient of the solution rests on that, and Newton steps do.
     """
     state = evaluate(problem, coef, n_iter)
-    return replace(state, gap=state.gap.clamp_min(2 * tol))
+    return replace(state, gap=state.gap.maximum(2 * problem.tol))
 
 
 def _on_active(
@@ -102,76 +100,76 @@ def _on_active(
     problem: MultitaskProblem,
     state: LassoState,
     active: Tensor,
-    tol: float,
 ) -> LassoState:
     """One block of iterations; on the CPU, only of the problems that are not done."""
     if active.device.type != "cpu" or not any_true(~active):
-        return step(problem, state, tol)
+        return step(problem, state)
     index = torch.nonzero(active)[:, 0]
-    return state.put(index, step(problem.part(index), state.part(index), tol))
+    return state.put(index, step(problem.part(index), state.part(index)))
 
 
-def _block(problem: MultitaskProblem, state: LassoState, tol: float) -> LassoState:
+def _block(problem: MultitaskProblem, state: LassoState) -> LassoState:
     """Sweeps and Newton steps."""
     coef = _sweep(problem, state.coef, state.gradient)
-    swept = _close(problem, coef, state.n_iter, tol)
-    state = _better(state, swept, tol, SWEEPS)
-    return _newton_steps(problem, state, swept, tol, NEWTON_STEPS)
+    swept = _close(problem, coef, state.n_iter)
+    state = _better(problem, state, swept, SWEEPS)
+    return _newton_steps(problem, state, swept, NEWTON_STEPS)
 
 
-def _interior(problem: MultitaskProblem, state: LassoState, tol: float) -> LassoState:
+def _interior(problem: MultitaskProblem, state: LassoState) -> LassoState:
     """The interior-point method from its own start, its zeros made exact, and Newton steps."""
-    coef, n_steps = interior_point(problem, INTERIOR_TOL * tol)
+    coef, n_steps = interior_point(problem, INTERIOR_TOL * problem.tol)
     inside = evaluate(problem, coef, state.n_iter)
     used = _proximal_step(problem, inside)[1] > problem.alpha[:, None]
     state = replace(state, n_iter=state.n_iter + n_steps)
     # what is not in use goes first; where near copies share a weight, what costs nothing
-    for kept in (used, used | _matters(problem, coef, tol)):
+    for kept in (used, used | _matters(problem, coef)):
         cut = evaluate(problem, torch.where(kept[..., None], coef, 0.0), state.n_iter)
         trial = evaluate(problem, _newton_step_on(problem, cut.coef), state.n_iter)
-        state = _better(_better(state, trial, tol, 1), cut, tol, 0)
+        state = _better(problem, _better(problem, state, trial, 1), cut, 0)
     swept = evaluate(problem, _sweep(problem, cut.coef, cut.gradient), state.n_iter)
-    state = _better(state, swept, tol, SWEEPS)
-    return _newton_steps(problem, state, inside, tol, NEWTON_STEPS)
+    state = _better(problem, state, swept, SWEEPS)
+    return _newton_steps(problem, state, inside, NEWTON_STEPS)
 
 
-def _matters(problem: MultitaskProblem, coef: Tensor, tol: float) -> Tensor:
+def _matters(problem: MultitaskProblem, coef: Tensor) -> Tensor:
     """Whether a variable changes any gradient by more than a tenth of the tolerance, in units of
     alpha, and more than rounding does."""
     root = problem.gram.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()
     change = vector_norm(coef, dim=-1) * root
     rounding = ROUNDING * torch.finfo(coef.dtype).eps * problem.y_sq.sqrt()[:, None]
-    return change > rounding.maximum(
-        0.1 * tol * problem.alpha[:, None] / root.amax(-1, keepdim=True)
-    )
+    share = 0.1 * (problem.tol * problem.alpha)[:, None]
+    return change > rounding.maximum(share / root.amax(-1, keepdim=True))
 
 
 def _newton_steps(
-    problem: MultitaskProblem, state: LassoState, trial: LassoState, tol: float, n_steps: int
+    problem: MultitaskProblem, state: LassoState, trial: LassoState, n_steps: int
 ) -> LassoState:
     """Newton steps from `trial`, each kept in `state` where it is better."""
     if not n_steps:
         return state
     if state.gap.device.type == "cpu":  # leave out what is done
-        active = ~(state.gap <= tol)
+        active = ~(state.gap <= problem.tol)
         if any_true(~active):
             index = torch.nonzero(active)[:, 0]
             if not len(index):
                 return state
             left, trial = state.part(index), trial.part(index)
-            return state.put(index, _newton_steps(problem.part(index), left, trial, tol, n_steps))
+            return state.put(index, _newton_steps(problem.part(index), left, trial, n_steps))
     trial = evaluate(problem, _newton_step(problem, trial), state.n_iter)
-    return _newton_steps(problem, _better(state, trial, tol, 1), trial, tol, n_steps - 1)
+    return _newton_steps(problem, _better(problem, state, trial, 1), trial, n_steps - 1)
 
 
-def _better(state: LassoState, trial: LassoState, tol: float, n_iter: int | Tensor) -> LassoState:
+def _better(
+    problem: MultitaskProblem, state: LassoState, trial: LassoState, n_iter: int
+) -> LassoState:
     """The iterate that is done, or has the lower objective, or the smaller gap where rounding
     hides that."""
-    active = state.gap > tol
+    active = state.gap > problem.tol
     rounding = 16 * torch.finfo(state.objective.dtype).eps * state.objective
     lower = trial.objective < state.objective - rounding
     equal = trial.objective <= state.objective + rounding
-    better = (trial.gap <= tol) | lower | (equal & (trial.gap < state.gap))
+    better = (trial.gap <= problem.tol) | lower | (equal & (trial.gap < state.gap))
     return replace(choose(active & better, trial, state), n_iter=state.n_iter + n_iter * active)
 
 
