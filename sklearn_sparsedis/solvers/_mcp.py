@@ -95,7 +95,8 @@ def solve_mcp_gram(
     the first and after every block of sweeps there is a Newton step, which is exact where it leaves
     each coefficient on its part of the penalty, and not taken elsewhere. The minimum found depends
     on the start: continue from a larger alpha or gamma [1]_. O(m^2) a sweep and O(m^3) a Newton
-    step; the host looks at the certificates once in 8 sweeps. A feature with G_jj = 0 has the
+    step; the host looks at the certificates once in 8 sweeps. Sweeps go on where the certificate is
+    met but a step would still leave the parts. A feature with G_jj = 0 has the
     coefficient zero.
 
     References
@@ -143,7 +144,7 @@ def solve_mcp_and_factor(
 
 def _newton_step(
     gamma: float, gram: Tensor, corr: Tensor, alpha: Tensor, coef: Tensor
-) -> tuple[Tensor, MCPSystem]:
+) -> tuple[Tensor, Tensor, MCPSystem]:
     """Stationary points with each coefficient on its part of the penalty, where there are any."""
     width = mcp_width(gram, gamma)
     curved, sign = _curved(coef, alpha, width), coef.sign()
@@ -151,8 +152,9 @@ def _newton_step(
     factor, regular = factor_regular(bent, coef != 0)
     exact = factor.solve(torch.addcmul(corr, alpha * sign, curved, value=-1))
     same = (exact.sign() == sign) & (_curved(exact, alpha, width) == curved)
-    kept = same.all(-1) & regular
-    return torch.where(kept[:, None], exact, coef), MCPSystem(curved, factor, regular)
+    same = same.all(-1)
+    moved = torch.where((same & regular)[:, None], exact, coef)
+    return moved, regular & ~same, MCPSystem(curved, factor, regular)
 
 
 def _curved(coef: Tensor, alpha: Tensor, width: Tensor) -> Tensor:

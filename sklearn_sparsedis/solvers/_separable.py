@@ -26,6 +26,8 @@ __all__ = [
 
 # sweeps of coordinate descent between two looks at the certificates
 SWEEPS = 8
+# error of a coefficient, in units of rounding, of which the gain of a change is the square
+ROUNDING = 1e2
 # a function of coefficients or targets, strengths and curvatures, which broadcast
 Elementwise = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -87,13 +89,13 @@ def descend(
     alpha: Tensor | float,
     *,
     sweep: Callable[..., Tensor],
-    newton: Callable[..., tuple[Tensor, Any]],
+    newton: Callable[..., tuple[Tensor, Tensor, Any]],
     bound: Callable[..., tuple[Tensor, Tensor]],
     tol: float,
     max_iter: int,
     coef_init: Tensor | None,
 ) -> tuple[SolveResult, Any]:
-    """Sweeps and Newton steps until the certificates of all problems are below `tol`.
+    """Sweeps and Newton steps until all certificates are below `tol` and all supports decided.
 
     Parameters
     ----------
@@ -102,7 +104,8 @@ def descend(
     sweep : callable
         From (gram, corr, alpha, coef) to coefficients after `SWEEPS` sweeps.
     newton : callable
-        From the same to coefficients after a Newton step, and what the caller wants to know of it.
+        From the same to coefficients after a Newton step, whether more sweeps could lead to an
+        exact one, and what the caller wants to know of it.
     bound : callable
         From (gram, corr, y_sq, alpha, coef) to objectives and certificates.
     """
@@ -116,14 +119,16 @@ def descend(
     else:
         coef = torch.where(constant, 0.0, coef_init.reshape(-1, m).to(q.dtype))
     n_iter = torch.zeros(len(q), dtype=torch.int64, device=q.device)
-    coef, known = newton(G, q, strength, coef)
+    coef, open_, known = newton(G, q, strength, coef)
     objective, gap = bound(G, q, y2, strength, coef)
+    # the gain is the square of an error: it says nothing of small coefficients before it is tiny
+    rounding = (ROUNDING * torch.finfo(q.dtype).eps) ** 2
     for _ in range(0, max_iter, SWEEPS):
-        active = gap > tol
+        active = (gap > tol) | (open_ & (gap > rounding))
         if not any_true(active):
             break
         swept = torch.where(active[:, None], sweep(G, q, strength, coef), coef)
-        coef, known = newton(G, q, strength, swept)
+        coef, open_, known = newton(G, q, strength, swept)
         n_iter = n_iter + SWEEPS * active
         objective, gap = bound(G, q, y2, strength, coef)
     result = SolveResult(
@@ -158,7 +163,7 @@ def derivatives(
 
 def _newton_step(
     value: Elementwise, gram: Tensor, corr: Tensor, alpha: Tensor, coef: Tensor
-) -> tuple[Tensor, None]:
+) -> tuple[Tensor, Tensor, None]:
     """A step to where the gradient is zero, unless the objective rises by more than rounding."""
     curvature = curvatures(gram, coef)
     slope, bend = derivatives(value, coef, alpha, curvature)
@@ -169,7 +174,8 @@ def _newton_step(
     before, after = value(coef, alpha, curvature), value(moved, alpha, curvature)
     rise = (step * (0.5 * gram_matvec(gram, step) - gradient) + after - before).sum(-1)
     rounding = 4 * torch.finfo(coef.dtype).eps * (before.abs() + after.abs()).sum(-1)
-    return torch.where((regular & (rise <= rounding))[:, None], moved, coef), None
+    kept = regular & (rise <= rounding)
+    return torch.where(kept[:, None], moved, coef), torch.zeros_like(kept), None
 
 
 def _sweep(

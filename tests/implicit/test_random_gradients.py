@@ -81,7 +81,8 @@ def mcp_problem(draw):
     # with more features than rows no minimum is isolated
     Z = torch.cat([Z, Z.abs().mean(0) * draw.normal(10, Z.shape[1])])
     y = draw.targets(Z)
-    alpha = share * (Z.T @ y).abs().max() / len(Z)
+    # at half of the largest, a variable alone has its weight where the penalty's curved part ends
+    alpha = 0.9 * share * (Z.T @ y).abs().max() / len(Z)
     return Z, lambda Z, tol: mcp_gram(*statistics(Z, y), alpha, tol=tol).coef
 
 
@@ -151,7 +152,9 @@ def errors(make, seed, tolerances):
     best = solve(Z, 1e-14).detach()
     direction, weight = draw.normal(*Z.shape) * Z.abs().mean(0), draw.normal(*best.shape)
     below, above = slopes(solve, Z, direction, weight, 1e-14)
-    scale = max(abs(below), abs(above), 1e-2 * float(best.abs().max()))
+    # where all coefficients are zero and stay so, a gradient that is not zero is infinitely wrong
+    tiny = torch.finfo(best.dtype).tiny
+    scale = max(abs(below), abs(above), 1e-2 * float(best.abs().max()), tiny)
     if abs(above - below) > 1e-2 * scale:
         return None
     found = []
@@ -165,10 +168,10 @@ def errors(make, seed, tolerances):
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_gradients_are_exact_at_any_tolerance(name):
     # these seeds hold near copies that share a weight, and rows left at rounding level
-    seeds = [0, 1, 2, 16, 33, 51, 101]
+    seeds = [0, 1, 2, 14, 16, 33, 51, 101, 144, 391]
     found = [errors(PROBLEMS[name], seed, TOLERANCES[::3]) for seed in seeds]
     known = [x for x in found if x is not None]
-    assert len(known) >= 5
+    assert len(known) >= 8
     # differences of solutions that are exact to 1e-12 or so, over 1e-6, next to near copies
     assert max(max(x) for x in known) < 1e-2
 
