@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import softshrink
 
 from sklearn_sparsedis.functional import solve_support
+from sklearn_sparsedis.functional._near_copies import rounded_gap
 from sklearn_sparsedis.functional._support import (
     RegularFactor,
     SupportFactor,
@@ -33,8 +34,6 @@ SWEEPS = 8
 NEWTON_STEPS = 3
 # steps of feature-sign search between two looks at the gaps
 SEARCH_STEPS = 8
-# a gap that says, in units of rounding, that a stationary point has the support of the solution
-EXACT = 1e5
 # errors of a gradient, in units of rounding
 ROUNDING = 1e3
 
@@ -159,7 +158,7 @@ def _left(problem: LassoProblem, state: LassoState, tol: float) -> Tensor:
     closes long before it is known: it is where the conditions of optimality hold up to rounding.
     A gap of rounding says as much, because it grows as fast as what violates them.
     """
-    exact = EXACT * torch.finfo(state.gap.dtype).eps
+    exact = rounded_gap(state.gap.dtype)
     left = ~(state.gap <= min(tol, exact))
     if tol <= exact or (left.device.type == "cpu" and not any_true(left)):
         return left

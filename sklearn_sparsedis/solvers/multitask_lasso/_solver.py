@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional import multitask_lasso_alpha_max, multitask_lasso_objective
 from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._near_copies import near_copies, rounded_gap
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import constant_features, one_or_each, solve_ridge_gram
@@ -14,11 +15,6 @@ from sklearn_sparsedis.solvers.lasso._solver import solve_lasso_gram
 from sklearn_sparsedis.solvers.lasso._state import LassoState, choose
 from sklearn_sparsedis.solvers.multitask_lasso._state import MultitaskProblem
 from sklearn_sparsedis.solvers.multitask_lasso._steps import solve_multitask_in_parts
-
-# correlation above which two features are near copies
-NEAR_COPY = 0.995
-# a gap, in units of rounding, that decides how near copies share a weight
-EXACT = 1e5
 
 __all__ = ["multitask_statistics", "solve_multitask_lasso", "solve_multitask_lasso_gram"]
 
@@ -144,7 +140,8 @@ def solve_multitask_lasso_gram(
     if some_free:  # solved below; here they are done at once, with the solution zero
         strength = torch.where(free, multitask_lasso_alpha_max(Q) + 1, strength)
         start = None if start is None else torch.where(free[:, None, None], 0.0, start)
-    problem = MultitaskProblem(G, Q, y2.sum(-1), strength, _tolerances(G, tol).expand_as(strength))
+    gap = torch.where(near_copies(G), min(tol, rounded_gap(G.dtype)), tol).expand_as(strength)
+    problem = MultitaskProblem(G, Q, y2.sum(-1), strength, gap)
     state = solve_multitask_in_parts(problem, start, max_iter)
     if some_free:
         state = choose(free, _least_squares(problem, y2, state), state)
@@ -155,19 +152,6 @@ def solve_multitask_lasso_gram(
         state.n_iter.reshape(batch),
         (state.gap <= tol).reshape(batch),
     )
-
-
-def _tolerances(gram: Tensor, tol: float) -> Tensor:
-    """Gaps at which problems are done, shape () or (T,).
-
-    Where near copies share a weight, the gap closes long before it is known which are in use and
-    how much each weighs, on which the gradient of the solution rests.
-    """
-    diagonal = gram.diagonal(dim1=-2, dim2=-1)
-    inverse = diagonal.clamp_min(torch.finfo(gram.dtype).tiny).rsqrt()
-    pairs = (gram * inverse[..., None]).mul_(inverse[..., None, :]).triu_(1)
-    near = pairs.abs_().amax((-2, -1)) > NEAR_COPY
-    return torch.where(near, min(tol, EXACT * torch.finfo(gram.dtype).eps), tol)
 
 
 def _one_output(

@@ -1,8 +1,9 @@
 """What the solver of smooth losses needs to know of a penalty."""
 
+import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -45,6 +46,10 @@ class Model(NamedTuple):
 class Penalty(Protocol):
     """A penalty of coefficients w (T, m) with strengths alpha (T,)."""
 
+    @property
+    def exact_gap(self) -> float:
+        """Gap at which steps end, in double precision, where the tolerance is larger."""
+
     def value(self, coef: Tensor, alpha: Tensor) -> Tensor:
         """Of each problem, shape (T,)."""
 
@@ -73,6 +78,8 @@ class Penalty(Protocol):
 
 class L1:
     """alpha ||w||_1."""
+
+    exact_gap = math.inf
 
     def value(self, coef: Tensor, alpha: Tensor) -> Tensor:
         return alpha * coef.abs().sum(-1)
@@ -121,6 +128,9 @@ def _as_lasso(model: Model) -> LassoProblem:
 class L2:
     """alpha/2 ||w||_2^2."""
 
+    # coefficients are as exact as the root of the gap, and their gradient somewhat less
+    exact_gap = 1e-8
+
     def value(self, coef: Tensor, alpha: Tensor) -> Tensor:
         return 0.5 * alpha * coef.square().sum(-1)
 
@@ -157,6 +167,7 @@ class ElasticNet:
     """
 
     l1_ratio: float
+    exact_gap: ClassVar[float] = math.inf
 
     def __post_init__(self) -> None:
         if not (isinstance(self.l1_ratio, Real) and 0 < self.l1_ratio <= 1):

@@ -12,7 +12,10 @@ __all__ = ["SmoothState", "choose", "evaluate"]
 
 @dataclass(frozen=True)
 class SmoothState:
-    """Iterate of T problems with its certificate; `residual` and `curvature` are weighted."""
+    """Iterate of T problems with its certificate; `residual` and `curvature` are weighted.
+
+    `near` says whether the last step saw near copies of a feature.
+    """
 
     coef: Tensor
     intercept: Tensor
@@ -24,6 +27,7 @@ class SmoothState:
     objective: Tensor
     gap: Tensor
     n_iter: Tensor
+    near: Tensor
 
     def part(self, index: Tensor) -> "SmoothState":
         return SmoothState(*(value[index] for value in vars(self).values()))
@@ -68,9 +72,8 @@ def evaluate(
     floor = objective.maximum(1e-3 * problem.null)
     gap = torch.where(floor > 0, gap.clamp_min(0) / floor, gap)
     curvature = rows.curvature(share)
-    return SmoothState(
-        coef, intercept, score, residual, curvature, gradient, loss, objective, gap, n_iter
-    )
+    slopes, near = (residual, curvature, gradient), torch.zeros_like(gap, dtype=torch.bool)
+    return SmoothState(coef, intercept, score, *slopes, loss, objective, gap, n_iter, near)
 
 
 def _balance(residual: Tensor) -> Tensor:

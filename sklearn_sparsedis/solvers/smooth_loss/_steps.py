@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from sklearn_sparsedis.functional._near_copies import near_copies, rounded_gap
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers.smooth_loss._penalties import Model
 from sklearn_sparsedis.solvers.smooth_loss._problem import SmoothProblem
@@ -58,7 +59,7 @@ def iterate(
     """
     on_cpu = state.coef.device.type == "cpu"
     state = (_swept_step if cold else _plain_step)(problem, state)
-    active, block = state.gap > tol, 0
+    active, block = _left(problem, state, tol), 0
     while max_iter > 1 and any_true(active):
         if hard and block == RELAXED_BLOCK:
             state = _where(active, _relaxed_step, problem, state)
@@ -68,11 +69,18 @@ def iterate(
         new = _where(active, partial(kind, search), problem, state)
         # a step that cannot fail and changed nothing has reached what the dtype can
         last = _moved(new, state) if on_cpu or safe else active
-        active = (new.gap > tol) & last
+        active = _left(problem, new, tol) & last
         state = new
         block += 1
         max_iter -= STEPS_A_LOOK
     return state
+
+
+def _left(problem: SmoothProblem, state: SmoothState, tol: float) -> Tensor:
+    """Problems whose gap is open, or whose gradient it does not make exact."""
+    rounded = rounded_gap(state.gap.dtype)
+    tol = min(tol, max(problem.penalty.exact_gap, rounded))
+    return (state.gap > tol) | (state.near & (state.gap > rounded))
 
 
 def _relaxed_step(problem: SmoothProblem, state: SmoothState) -> SmoothState:
@@ -85,7 +93,7 @@ def _relaxed_step(problem: SmoothProblem, state: SmoothState) -> SmoothState:
     if trial is state:
         return state
     trial = evaluate(problem, trial.coef, trial.intercept, trial.n_iter)
-    return replace(_better(state, trial), n_iter=trial.n_iter)
+    return replace(_better(state, trial, state.near), n_iter=trial.n_iter)
 
 
 def _where(
@@ -130,8 +138,8 @@ def _safe_step(search: Step, problem: SmoothProblem, state: SmoothState) -> Smoo
 
 def _plain_step(problem: SmoothProblem, state: SmoothState) -> SmoothState:
     """To where a Newton step on the guess at support and signs leads."""
-    point = _minimised(problem, state, state.curvature, problem.penalty.newton)
-    return _better(state, evaluate(problem, *point, state.n_iter))
+    coef, intercept, near = _minimised(problem, state, state.curvature, problem.penalty.newton)
+    return _better(state, evaluate(problem, coef, intercept, state.n_iter), near)
 
 
 def _swept_step(problem: SmoothProblem, state: SmoothState) -> SmoothState:
@@ -150,20 +158,20 @@ def _search(
     """To where the local model leads, or towards it where that is too far."""
     least = problem.loss.least_curvature(state.score, state.residual, problem.y)
     curvature = state.curvature.maximum(least)
-    point = _minimised(problem, state, curvature, minimise)
-    whole = evaluate(problem, *point, state.n_iter)
+    coef, intercept, near = _minimised(problem, state, curvature, minimise)
+    whole = evaluate(problem, coef, intercept, state.n_iter)
     stuck = ~(whole.objective < state.objective)
     if stuck.device.type == "cpu" and not any_true(stuck):
-        return _better(state, whole)
-    part = evaluate(problem, *_line_search(problem, state, *point), state.n_iter)
-    return _better(state, choose(stuck, part, whole))
+        return _better(state, whole, near)
+    part = evaluate(problem, *_line_search(problem, state, coef, intercept), state.n_iter)
+    return _better(state, choose(stuck, part, whole), near)
 
 
 def _bounded_step(problem: SmoothProblem, state: SmoothState) -> SmoothState:
     """To the minimum of a model that is an upper bound."""
     curvature = problem.loss.majorant(state.score, problem.y) * problem.share.expand_as(problem.y)
-    point = _minimised(problem, state, curvature, problem.penalty.minimise)
-    return _better(state, evaluate(problem, *point, state.n_iter))
+    coef, intercept, near = _minimised(problem, state, curvature, problem.penalty.minimise)
+    return _better(state, evaluate(problem, coef, intercept, state.n_iter), near)
 
 
 def _minimised(
@@ -171,8 +179,9 @@ def _minimised(
     state: SmoothState,
     curvature: Tensor,
     minimise: Callable[[Model], Tensor],
-) -> tuple[Tensor, Tensor]:
-    """Coefficients and intercept to which the model with some curvature of the rows leads."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Coefficients and intercept to which the model with some curvature of the rows leads, and
+    whether it has near copies."""
     gram, mean, total = problem.design.moments(curvature)
     inverse = torch.where(total > 0, 1 / total, 0.0)
     offset = state.residual.sum(-1)
@@ -181,7 +190,7 @@ def _minimised(
     square = (squares.sum(-1) - offset.square() * inverse).clamp_min(0)
     coef = minimise(Model(gram, gradient, square, state.coef, problem.alpha))
     shift = offset * inverse - (mean * (coef - state.coef)).sum(-1)
-    return coef, state.intercept + shift
+    return coef, state.intercept + shift, near_copies(gram)
 
 
 def _line_search(
@@ -201,10 +210,10 @@ def _line_search(
     return state.coef + share[:, None] * step, state.intercept + share * shift
 
 
-def _better(state: SmoothState, trial: SmoothState) -> SmoothState:
+def _better(state: SmoothState, trial: SmoothState, near: Tensor) -> SmoothState:
     """The iterate with the lower objective; the smaller gap decides where rounding hides that."""
     rounding = 16 * torch.finfo(state.objective.dtype).eps * state.objective
     lower = trial.objective < state.objective - rounding
     equal = trial.objective <= state.objective + rounding
     taken = choose(lower | (equal & (trial.gap < state.gap)), trial, state)
-    return replace(taken, n_iter=state.n_iter + 1)
+    return replace(taken, n_iter=state.n_iter + 1, near=near)
