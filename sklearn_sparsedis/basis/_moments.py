@@ -1,226 +1,237 @@
 """First and second moments of many tasks' features and targets, from one pass over the rows."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sklearn_sparsedis._distributed import ALONE, Ranks
+from sklearn_sparsedis.functional import GramStatistics
+from sklearn_sparsedis.functional._gram import ROUNDED
 from sklearn_sparsedis.inputs._observations import Observations
 from sklearn_sparsedis.inputs._rows import CHUNK, Rows
 from sklearn_sparsedis.inputs._tensors import check_magnitude
-from sklearn_sparsedis.tasks._packs import similar_sizes
+from sklearn_sparsedis.tasks._observed import ObservedTargets
+
+if TYPE_CHECKING:  # a rotation has no table of targets
+    from sklearn_sparsedis.tasks._dense import TargetValues
 
 # numbers in the moments of the tasks that are treated in one pass: 128 MB
 _HELD = 16_777_216
+_ARRAYS = ("count", "z_mean", "y_mean", "gram", "corr", "y_sq")
+_Index = slice | EllipsisType | NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class TaskMoments:
-    """Moments of v = (features, target) on the rows of each task.
+@dataclass
+class Moments:
+    """Moments of features and targets of T tasks, which `add` continues in place.
+
+    The first shape of an array is that for tasks that share all rows, the second that for tasks
+    with rows of their own.
 
     Attributes
     ----------
-    count : ndarray of shape (T,)
-        Rows.
-    mean : ndarray of shape (T, r + 1)
-    scatter : ndarray of shape (T, r + 1, r + 1)
-        Sum of ``(v - mean) (v - mean)'``.
+    count : ndarray of shape () or (T,)
+        Number of rows. A row of weight two counts as two rows, one of weight a half as one.
+    z_mean : ndarray of shape (d,) or (T, d)
+        Mean of the features.
+    y_mean : ndarray of shape (T,)
+        Mean of the targets.
+    gram : ndarray of shape (d, d) or (T, d, d)
+        Mean product of centred features.
+    corr : ndarray of shape (T, d)
+        Mean product of centred targets and features.
+    y_sq : ndarray of shape (T,)
+        Mean square of centred targets.
+    eps : float
+        Relative rounding error of the features' dtype, the coarsest seen.
     """
 
     count: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    scatter: NDArray[np.float64]
+    z_mean: NDArray[np.float64]
+    y_mean: NDArray[np.float64]
+    gram: NDArray[np.float64]
+    corr: NDArray[np.float64]
+    y_sq: NDArray[np.float64]
+    eps: float = 0.0
 
-    def add(
-        self,
-        tasks: NDArray[np.intp],
-        count: NDArray[Any],
-        mean: NDArray[np.float64],
-        scatter: NDArray[np.float64],
-    ) -> None:
+    @classmethod
+    def none(cls, d: int, n_tasks: int, *, shared: bool = False) -> "Moments":
+        """Return the moments of no rows."""
+        each = () if shared else (n_tasks,)
+        return cls(
+            count=np.zeros(each),
+            z_mean=np.zeros((*each, d)),
+            y_mean=np.zeros(n_tasks),
+            gram=np.zeros((*each, d, d)),
+            corr=np.zeros((n_tasks, d)),
+            y_sq=np.zeros(n_tasks),
+        )
+
+    @classmethod
+    def of(
+        cls, Z: NDArray[Any], y: NDArray[Any], weight: NDArray[np.float64] | None = None
+    ) -> "Moments":
+        """Return the moments of targets y (T, n) on rows Z (n, d), or on rows Z (T, n, d).
+
+        Weights of the rows have shape (n,) or (T, n); without weight a task has moments of zero.
+        """
+        total = np.asarray(float(Z.shape[-2]) if weight is None else weight.sum(-1))
+        count = total if weight is None else np.maximum(total, (weight > 0).sum(-1))
+        total = np.where(total > 0, total, 1.0)
+        if weight is None:
+            z_mean, y_mean = Z.mean(axis=-2, dtype=np.float64), y.mean(axis=-1, dtype=np.float64)
+        else:
+            z_mean = (weight[..., None, :] @ Z)[..., 0, :] / total[..., None]
+            y_mean = (weight * y).sum(-1) / total
+        features, targets = Z - z_mean[..., None, :], y - y_mean[..., None]
+        if weight is not None:
+            features *= np.sqrt(weight)[..., None]
+            targets *= np.sqrt(weight)
+        y_sq = np.einsum("tn,tn->t", targets, targets) / total
+        apart = Z.ndim == 3
+        corr = (targets[:, None] @ features)[:, 0] if apart else targets @ features
+        return cls(
+            count=np.asarray(count),
+            z_mean=z_mean,
+            y_mean=y_mean,
+            gram=features.mT @ features / total[..., None, None],
+            corr=corr / total[..., None],
+            y_sq=y_sq,
+            eps=float(np.finfo(Z.dtype).eps),
+        )
+
+    @classmethod
+    def of_targets(cls, Z: Tensor, Y: "TargetValues") -> "Moments":
+        """Return the moments of targets on the rows Z (n, d) where they were observed."""
+
+        def moments(y: Tensor, weight: Tensor | None, Z: Tensor) -> list[Tensor]:
+            found = cls.of(Z.numpy(), y.numpy(), None if weight is None else weight.numpy())
+            return [torch.from_numpy(getattr(found, name)) for name in _ARRAYS]
+
+        arrays = (x.numpy() for x in Y.apply(moments, Z))
+        found = dict(zip(_ARRAYS, arrays, strict=True))
+        return cls(**found, eps=torch.finfo(Z.dtype).eps)
+
+    def add(self, tasks: _Index, more: "Moments") -> None:
         """Add the moments of more rows of some tasks, about their own means [1]_.
 
         .. [1] Chan, Golub, LeVeque, "Algorithms for computing the sample variance", The American
            Statistician, 1983.
         """
-        total = self.count[tasks] + count
-        shift = mean - self.mean[tasks]
-        weight = (self.count[tasks] * count / total)[:, None, None]
-        self.scatter[tasks] += scatter + weight * shift[:, :, None] * shift[:, None, :]
-        self.mean[tasks] += shift * (count / total)[:, None]
+        total = self.count[tasks] + more.count
+        share = more.count / np.maximum(total, 1)
+        between = share * (1 - share)
+        dz, dy = more.z_mean - self.z_mean[tasks], more.y_mean - self.y_mean[tasks]
+        each, every = share[..., None], share[..., None, None]
+        outer = (between[..., None] * dz)[..., :, None] * dz[..., None, :]
+        self.gram[tasks] += every * (more.gram - self.gram[tasks]) + outer
+        self.corr[tasks] += each * (more.corr - self.corr[tasks]) + (between * dy)[..., None] * dz
+        self.y_sq[tasks] += share * (more.y_sq - self.y_sq[tasks]) + between * dy**2
+        self.z_mean[tasks] += each * dz
+        self.y_mean[tasks] += share * dy
         self.count[tasks] = total
+        self.eps = max(self.eps, more.eps)
 
-    def over(self, ranks: Ranks) -> "TaskMoments":
-        """Of the rows of all ranks."""
+    def over(self, ranks: Ranks) -> "Moments":
+        """Return the moments of the rows of all ranks."""
         if ranks.size == 1:
             return self
-        n = self.count[:, None]
-        count, mean = ranks.add(self.count, n * self.mean)
-        mean = mean / np.maximum(count, 1)[:, None]
-        shift = self.mean - mean
-        about = self.scatter + n[:, :, None] * shift[:, :, None] * shift[:, None, :]
-        return TaskMoments(count, mean, *ranks.add(about))
+        n = self.count
+        count, z_mean, y_mean = ranks.add(n, n[..., None] * self.z_mean, n * self.y_mean)
+        total = np.maximum(count, 1)
+        z_mean, y_mean, share = z_mean / total[..., None], y_mean / total, n / total
+        dz, dy = self.z_mean - z_mean, self.y_mean - y_mean
+        gram, corr, y_sq = ranks.add(
+            share[..., None, None] * (self.gram + dz[..., :, None] * dz[..., None, :]),
+            share[..., None] * (self.corr + dy[..., None] * dz),
+            share * (self.y_sq + dy**2),
+        )
+        return Moments(count, z_mean, y_mean, gram, corr, y_sq, self.eps)
+
+    def mapped(self, matrix: NDArray[np.float64], origin: NDArray[np.float64]) -> "Moments":
+        """Return the moments of ``(z - origin) @ matrix``."""
+        return replace(
+            self,
+            z_mean=(self.z_mean - origin) @ matrix,
+            gram=matrix.T @ self.gram @ matrix,
+            corr=self.corr @ matrix,
+        )
+
+    @property
+    def rounding(self) -> float:
+        """Deviation that is rounding, in units of what a feature measures."""
+        return ROUNDED * self.eps
+
+    @property
+    def statistics(self) -> GramStatistics:
+        """What least squares needs to know, for solvers."""
+        arrays = (self.gram, self.corr, self.y_sq, self.z_mean, self.y_mean)
+        return GramStatistics(*map(torch.from_numpy, arrays))
+
+
+def shared_moments(F: Rows, Y: Rows | None = None, ranks: Ranks = ALONE) -> Moments:
+    """Read the moments of tables in chunks; without targets if there are none.
+
+    Of several ranks each reads a part of the rows.
+    """
+    n_tasks = 0 if Y is None else Y.shape[1]
+
+    def read() -> Moments:
+        moments = Moments.none(F.shape[1], n_tasks, shared=True)
+        for rows, block in F.chunks(F.shape[1] + n_tasks, ranks.part(len(F))):
+            check_magnitude("F", block)
+            targets = np.empty((0, len(block))) if Y is None else Y[rows].T
+            moments.add(..., Moments.of(block, targets))
+        return moments
+
+    return replace(ranks.each(read).over(ranks), eps=float(np.finfo(F.dtype).eps))
 
 
 def task_moments(
-    features: Callable[[NDArray[Any]], NDArray[np.float64]],
-    n_features: int,
     F: Rows,
     observed: Observations,
+    matrix: NDArray[np.float64],
+    origin: NDArray[np.float64],
     ranks: Ranks = ALONE,
-) -> Iterator[tuple[slice, TaskMoments]]:
-    """Moments of all tasks, as many tasks at a time as have moments that fit into memory.
+) -> Iterator[tuple[slice, Moments]]:
+    """Read the moments of ``(F - origin) @ matrix`` on the rows of each task.
 
-    Parameters
-    ----------
-    features : callable
-        From rows of F to (n, n_features) in float64.
-    n_features : int
-    F : Rows
-    observed : Observations
-    ranks : Ranks, optional
-        Each of which reads a part of the rows.
+    As many tasks are treated at a time as have moments that fit into memory. Of several ranks each
+    reads a part of the rows.
 
     Yields
     ------
     tasks : slice
-    moments : TaskMoments
+    moments : Moments
     """
-    n_tasks, size = len(observed.tasks), n_features + 1
-    step = max(1, _HELD // size**2)
-    for start in range(0, n_tasks, step):
-        tasks = slice(start, min(start + step, n_tasks))
-        T = tasks.stop - tasks.start
-        moments = TaskMoments(np.zeros(T), np.zeros((T, size)), np.zeros((T, size, size)))
+    n_tasks, size = len(observed.tasks), matrix.shape[1] + 1
+    bounds = [*range(0, n_tasks, max(1, _HELD // size**2)), n_tasks]
+    for tasks in (slice(*pair) for pair in pairwise(bounds)):
+        moments = Moments.none(matrix.shape[1], tasks.stop - tasks.start)
 
-        def read(tasks: slice = tasks, moments: TaskMoments = moments) -> None:
+        def read(tasks: slice = tasks, moments: Moments = moments) -> None:
             for rows in observed.chunks(max(1, CHUNK // size), ranks):
                 row, task, y = observed.on(rows, tasks)
                 if len(row):
-                    _add_rows(moments, features(F[rows]), row, task, y)
+                    chosen, start = np.unique(task, return_index=True)
+                    Y = _targets(row, y, np.append(start, len(row)))
+                    Z = torch.from_numpy((F[rows].astype(np.float64) - origin) @ matrix)
+                    moments.add(chosen, Moments.of_targets(Z, Y))
 
         ranks.each(read)
         yield tasks, moments.over(ranks)
 
 
-def _add_rows(
-    moments: TaskMoments,
-    Z: NDArray[np.float64],
-    row: NDArray[np.intp],
-    task: NDArray[np.intp],
-    y: NDArray[np.float64],
-) -> None:
-    """Add observations in the order of their tasks, in batches of tasks with as many of them."""
-    tasks, first, count = np.unique(task, return_index=True, return_counts=True)
-    values = np.empty((len(row), Z.shape[1] + 1))
-    values[:, :-1], values[:, -1] = Z[row], y
-    for group in (positions.numpy() for positions in similar_sizes(torch.from_numpy(count))):
-        n = count[group]
-        slot = np.arange(n.max())
-        filled = (slot < n[:, None])[:, :, None]
-        padded = values[np.minimum(first[group][:, None] + slot, len(values) - 1)]
-        mean = (padded * filled).sum(axis=1) / n[:, None]
-        padded -= mean[:, None]
-        padded *= filled
-        moments.add(tasks[group], n, mean, padded.transpose(0, 2, 1) @ padded)
-
-
-@dataclass(frozen=True)
-class SharedMoments:
-    """Moments of features and of targets that are observed on the same rows.
-
-    Attributes
-    ----------
-    n_samples : int
-    mean : ndarray of shape (d,)
-    level : ndarray of shape (T,)
-        Mean of each target.
-    scatter : ndarray of shape (d, d)
-        Sum of products of centred features.
-    cross : ndarray of shape (T, d)
-        Sum of products of centred targets and features.
-    square : ndarray of shape (T,)
-        Sum of squares of centred targets.
-    eps : float
-        Relative rounding error of the features' dtype, the coarsest seen.
-    """
-
-    n_samples: int
-    mean: NDArray[np.float64]
-    level: NDArray[np.float64]
-    scatter: NDArray[np.float64]
-    cross: NDArray[np.float64]
-    square: NDArray[np.float64]
-    eps: float = 0.0
-
-    @classmethod
-    def none(cls, d: int, n_tasks: int, eps: float = 0.0) -> "SharedMoments":
-        """Of no rows."""
-        scatter, cross = np.zeros((d, d)), np.zeros((n_tasks, d))
-        return cls(0, np.zeros(d), np.zeros(n_tasks), scatter, cross, np.zeros(n_tasks), eps)
-
-    @classmethod
-    def of(cls, F: NDArray[Any], Y: NDArray[Any]) -> "SharedMoments":
-        """Of rows F (n, d) and Y (n, T)."""
-        mean, level = F.mean(axis=0, dtype=np.float64), Y.mean(axis=0, dtype=np.float64)
-        features, targets = F - mean, Y - level
-        return cls(
-            n_samples=len(F),
-            mean=mean,
-            level=level,
-            scatter=features.T @ features,
-            cross=targets.T @ features,
-            square=np.einsum("nt,nt->t", targets, targets),
-            eps=float(np.finfo(F.dtype).eps),
-        )
-
-    def merged(self, more: "SharedMoments") -> "SharedMoments":
-        """Of the rows of both, of which there are some."""
-        old, n = self.n_samples, more.n_samples
-        weight = old * n / (old + n)
-        shift, rise = more.mean - self.mean, more.level - self.level
-        return SharedMoments(
-            n_samples=old + n,
-            mean=self.mean + shift * (n / (old + n)),
-            level=self.level + rise * (n / (old + n)),
-            scatter=self.scatter + more.scatter + weight * np.outer(shift, shift),
-            cross=self.cross + more.cross + weight * np.outer(rise, shift),
-            square=self.square + more.square + weight * rise**2,
-            eps=max(self.eps, more.eps),
-        )
-
-    def over(self, ranks: Ranks) -> "SharedMoments":
-        """Of the rows of all ranks."""
-        if ranks.size == 1:
-            return self
-        n = self.n_samples
-        count, mean, level = ranks.add(np.array([float(n)]), n * self.mean, n * self.level)
-        mean, level = mean / count, level / count
-        shift, rise = self.mean - mean, self.level - level
-        scatter, cross, square = ranks.add(
-            self.scatter + n * np.outer(shift, shift),
-            self.cross + n * np.outer(rise, shift),
-            self.square + n * rise**2,
-        )
-        return SharedMoments(int(count[0]), mean, level, scatter, cross, square, self.eps)
-
-    def with_table(self, F: Rows, Y: Rows | None = None, ranks: Ranks = ALONE) -> "SharedMoments":
-        """Of these rows and those of tables, read in chunks; without targets if there are none.
-
-        Of several ranks each reads a part of the rows.
-        """
-        width = F.shape[1] + (0 if Y is None else Y.shape[1])
-
-        def read() -> SharedMoments:
-            more = SharedMoments.none(F.shape[1], len(self.level), float(np.finfo(F.dtype).eps))
-            for rows, block in F.chunks(width, ranks.part(len(F))):
-                check_magnitude("F", block)
-                targets = np.empty((len(block), 0)) if Y is None else Y[rows]
-                more = more.merged(SharedMoments.of(block, targets))
-            return more
-
-        return self.merged(ranks.each(read).over(ranks))
+def _targets(
+    row: NDArray[np.intp], y: NDArray[np.float64], start: NDArray[np.intp]
+) -> ObservedTargets:
+    """Return targets as they come from a table, which weigh the same."""
+    rows, values, starts = map(torch.from_numpy, (row, y, start))
+    return ObservedTargets(rows, values, torch.ones_like(values), starts, int(row.max()) + 1)

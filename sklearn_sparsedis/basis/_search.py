@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from sklearn_sparsedis.basis._heads import HeadEstimates
 from sklearn_sparsedis.solvers import SparseBasisResult, solve_sparse_basis
 
 # singular values of a matrix of errors exceed sqrt(T) + sqrt(r) by a few units at most
@@ -57,6 +58,16 @@ class HeadBasis:
     problems: tuple[str, ...]
 
     @property
+    def support(self) -> NDArray[np.bool_]:
+        """Which task uses which component, shape (n_tasks, n_components)."""
+        return self.unused < 0.5
+
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """Whether the search found the support of a task, shape (n_tasks,)."""
+        return (self.unused != 0.5).any(axis=1)
+
+    @property
     def message(self) -> str:
         """The problems, and which components the data determine all the same."""
         trusted = np.flatnonzero(self.identified).tolist()
@@ -87,19 +98,19 @@ def head_spectrum(coef: NDArray[Any], stderr: NDArray[Any]) -> tuple[NDArray[Any
 
 
 def find_head_basis(
-    coef: NDArray[Any],
-    stderr: NDArray[Any],
+    heads: HeadEstimates,
     n_components: int | None,
     *,
     n_init: int | None,
     device: str | torch.device,
     seed: int,
 ) -> HeadBasis:
-    """Find the sparsest basis of heads (T, r) with standard errors (T,).
+    """Find the basis in which heads are sparsest, given one error for each of them.
 
     Directions beyond those that the heads use are filled from the complement, those beyond r are
     zero, and both are reported as not identified; heads with infinite standard errors are left out.
     """
+    coef, stderr = heads.coef, heads.error
     known = np.isfinite(stderr)
     spectrum, directions = head_spectrum(coef[known], stderr[known])
     above = spectrum > 1
@@ -171,7 +182,7 @@ def _with_result(
     identified = basis.identified
     identified[kept] = (basis.scores > basis.chance)[kept] & (basis.stability[kept] >= _STABLE)
     problems = _doubts(identified[kept])
-    blocks = find_blocks(basis.unused[known, kept] < 0.5)
+    blocks = find_blocks(basis.support[known, kept])
     if blocks:
         identified[np.concatenate(blocks)] = False
         problems.append(_in_blocks(blocks))

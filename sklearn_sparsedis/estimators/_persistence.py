@@ -89,11 +89,11 @@ ROTATION = {
     "mixing_": "finite components features",
     "identified_": "flag components",
     "_n_features_out": "size components",
-    "_moments.mean": "finite features",
-    "_moments.scatter": "finite features features",
-    "_moments.level": "finite tasks",
-    "_moments.cross": "finite tasks features",
-    "_moments.square": "finite tasks",
+    "_moments.z_mean": "finite features",
+    "_moments.y_mean": "finite tasks",
+    "_moments.gram": "finite features features",
+    "_moments.corr": "finite tasks features",
+    "_moments.y_sq": "finite tasks",
 }
 
 

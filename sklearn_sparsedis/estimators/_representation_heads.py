@@ -11,7 +11,8 @@ from sklearn.utils import Bunch
 from torch import Tensor
 
 from sklearn_sparsedis._warnings import warn_caller
-from sklearn_sparsedis.basis._sparsest_heads import SparsestBasis, solve_sparsest_heads
+from sklearn_sparsedis.basis._components import Components
+from sklearn_sparsedis.basis._sparsest_heads import solve_sparsest_heads
 from sklearn_sparsedis.estimators._settings import HeadSettings
 from sklearn_sparsedis.inputs._losses import (
     calibrate_intercepts,
@@ -78,7 +79,7 @@ def fit_heads(
     settings: HeadSettings,
     Z: NDArray[Any],
     targets: Targets,
-    basis: SparsestBasis | None = None,
+    basis: Components | None = None,
     common: Bunch | None = None,
 ) -> FittedHeads:
     """Heads of all tasks on given components, in the units of Y.
@@ -88,7 +89,7 @@ def fit_heads(
     settings : HeadSettings
     Z : ndarray of shape (n, m)
     targets : Targets
-    basis : SparsestBasis, optional
+    basis : Components, optional
         Of "l0", where it was found on these rows.
     common : Bunch, optional
         Common head of other tasks, from which these deviate; fitted on these where it is wanted

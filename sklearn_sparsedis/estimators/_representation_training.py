@@ -12,11 +12,8 @@ from skorch.callbacks import Callback
 from torch import Tensor
 
 from sklearn_sparsedis._warnings import warn_caller
-from sklearn_sparsedis.basis._sparsest_heads import (
-    SparsestBasis,
-    find_sparsest_basis,
-    missing_directions,
-)
+from sklearn_sparsedis.basis._components import Components
+from sklearn_sparsedis.basis._sparsest_heads import find_sparsest_basis, missing_directions
 from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import Identity
 from sklearn_sparsedis.estimators._checkpoints import open_record
@@ -60,7 +57,7 @@ class FittedEncoder:
 
     encoder: Encoder
     run: TrainingRun
-    basis: SparsestBasis | None = None
+    basis: Components | None = None
 
     def warn(self, n_components: int, *, turned: bool) -> None:
         """Say what is wrong with a basis, or which components a linear encoder cannot have."""
@@ -168,7 +165,7 @@ def _rotate(
     device: torch.device,
     seed: int,
     started: Encoder | None,
-) -> SparsestBasis | None:
+) -> Components | None:
     """Turn the outputs of an encoder to the basis in which the heads are sparsest.
 
     An encoder that has such a basis keeps it where these rows do not determine another one.
@@ -180,8 +177,9 @@ def _rotate(
     if found.basis.problems and started is not None and before is not None:
         encoder.rotation = before
         return None
-    encoder.rotate(found.matrix)
-    encoder.calibrate(raw.double() @ found.matrix.T, table.row_weights)
+    matrix = torch.from_numpy(found.matrix)
+    encoder.rotate(matrix)
+    encoder.calibrate(raw.double() @ matrix.T, table.row_weights)
     missing = _missing(table, raw)
     if missing is None:
         return found

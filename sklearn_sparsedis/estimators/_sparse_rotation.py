@@ -1,5 +1,6 @@
 """Rotate any features to the basis in which the heads of many tasks are sparsest."""
 
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -12,17 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsedis._distributed import Ranks
 from sklearn_sparsedis._warnings import warn_caller
-from sklearn_sparsedis.basis._least_squares import (
-    TaskHeads,
-    Whitening,
-    fit_heads,
-    refit_from_moments,
-    refit_from_rows,
-    shared_heads,
-    whiten,
-)
-from sklearn_sparsedis.basis._moments import SharedMoments
-from sklearn_sparsedis.basis._search import HeadBasis, find_head_basis
+from sklearn_sparsedis.basis._components import ReadMoments, find_components, shared_reader
+from sklearn_sparsedis.basis._moments import Moments, shared_moments, task_moments
 from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import (
     ComponentHeads,
@@ -186,11 +178,16 @@ class SparseRotation(
         """
         with unchanged_on_failure(self):
             rows, observed, seed = self._check(F, Y, task_id, reset=True, min_samples=2)
+            ranks = Ranks.joined()
+            self._moments: dict[str, Any] | None = None
             if isinstance(observed.Y, Rows) and observed.shared:
-                moments = SharedMoments.none(rows.shape[1], len(observed.tasks))
-                moments = moments.with_table(rows, observed.Y, Ranks.joined())
-                return self._fit_shared(moments, observed.tasks, seed)
-            return self._fit_apart(rows, observed, seed)
+                moments = shared_moments(rows, observed.Y, ranks)
+                self._moments, read = dict(vars(moments)), shared_reader(moments)
+            else:
+                moments = shared_moments(rows, ranks=ranks)
+                read = partial(task_moments, rows, observed, ranks=ranks)
+            self._find(moments, read, observed.tasks, seed)
+            return self
 
     def partial_fit(self, F: ArrayLike, Y: ArrayLike) -> "SparseRotation":
         """Continue with more rows, on which all tasks were observed.
@@ -226,11 +223,12 @@ class SparseRotation(
                 raise ValueError(
                     "partial_fit needs every task on every row: Y has missing values. Use fit."
                 )
-            kept = None if first else self._moments
-            empty = SharedMoments.none(rows.shape[1], len(observed.tasks))
-            moments = empty if kept is None else SharedMoments(**kept)
-            moments = moments.with_table(rows, observed.Y, Ranks.joined())
-            return self._fit_shared(moments, observed.tasks, seed)
+            moments = shared_moments(rows, observed.Y, Ranks.joined())
+            if not first and self._moments is not None:
+                moments.add(..., Moments(**self._moments))
+            self._moments = dict(vars(moments))
+            self._find(moments, shared_reader(moments), observed.tasks, seed)
+            return self
 
     def _check(
         self, F: ArrayLike, Y: Any, task_id: ArrayLike | None, *, reset: bool, min_samples: int
@@ -250,43 +248,30 @@ class SparseRotation(
         arrays = {"F": rows, **observed.arrays(), "names of tasks": names}
         return rows, observed, agree(self._identity(), arrays, draw_seed(self.random_state))
 
-    def _fit_shared(
-        self, moments: SharedMoments, tasks: NDArray[Any], seed: int
-    ) -> "SparseRotation":
-        """Everything but the rows, for tasks that share them."""
-        features = whiten(moments)
-        heads = shared_heads(features, moments)
-        basis = self._find_basis(heads, seed)
-        gram, cross = basis.rotation @ basis.rotation.T, heads.coef @ basis.rotation.T
-        coef = refit_from_moments(gram, cross, basis.unused < 0.5)
-        self._moments: dict[str, Any] | None = dict(vars(moments))
-        self._store(features, basis, tasks, coef, heads.intercept)
-        return self
-
-    def _fit_apart(self, rows: Rows, observed: Observations, seed: int) -> "SparseRotation":
-        """Fit tasks with rows of their own."""
-        ranks = Ranks.joined()
-        features = whiten(SharedMoments.none(rows.shape[1], 0).with_table(rows, ranks=ranks))
-        heads = fit_heads(features, rows, observed, ranks)
-        basis = self._find_basis(heads, seed)
-        support = basis.unused < 0.5
-        refit = refit_from_rows(features, basis.rotation, rows, observed, support, ranks)
-        self._moments = None
-        self._store(features, basis, observed.tasks, *refit)
-        return self
-
-    def _find_basis(self, heads: TaskHeads, seed: int) -> HeadBasis:
-        basis = find_head_basis(
-            heads.coef,
-            np.sqrt((heads.stderr**2).sum(axis=1) / max(heads.coef.shape[1], 1)),
+    def _find(self, moments: Moments, read: ReadMoments, tasks: NDArray[Any], seed: int) -> None:
+        """Set the fitted attributes."""
+        found = find_components(
+            moments,
+            read,
             self.n_components,
             n_init=self.n_init,
             device=check_device(self.device),
             seed=seed,
         )
+        basis = found.basis
         if basis.problems:
             warn_caller(basis.message)
-        return basis
+        self.mean_ = moments.z_mean
+        self.rotation_, self.mixing_ = found.matrix, found.mixing
+        self.coef_, self.intercept_ = found.coef, found.intercept
+        self.support_ = basis.support
+        for name in ("scores", "chance", "margin", "stability", "identified"):
+            setattr(self, f"{name}_", getattr(basis, name))
+        self.n_latents_ = basis.n_latents
+        self.n_found_, self.n_starts_ = basis.n_found, basis.n_starts
+        self.head_spectrum_ = basis.spectrum
+        self.tasks_ = tasks
+        self._n_features_out = len(found.matrix)
 
     def _check_parameters(self) -> None:
         self._check_n_components()
@@ -307,36 +292,6 @@ class SparseRotation(
                 f"n_components={self.n_components} must not exceed the number of features, "
                 f"{self.n_features_in_}: a linear map has no more independent components."
             )
-
-    def _store(
-        self,
-        features: Whitening,
-        basis: HeadBasis,
-        tasks: NDArray[Any],
-        coef: NDArray[Any],
-        intercept: NDArray[Any],
-    ) -> None:
-        """Set the fitted attributes; components get a positive sum of heads."""
-        rotation = basis.rotation
-        sign = np.where(coef.sum(axis=0) < 0, -1.0, 1.0)
-        white = np.zeros((len(rotation), len(features.mean)))
-        white[:, : features.rank] = rotation * sign[:, None]
-        self.mean_ = features.mean
-        self.rotation_ = white @ features.forward.T
-        self.mixing_ = np.linalg.pinv(white).T @ features.backward
-        self.coef_ = coef * sign
-        self.intercept_ = intercept
-        self.support_ = basis.unused < 0.5
-        self.scores_ = basis.scores
-        self.chance_ = basis.chance
-        self.margin_ = basis.margin
-        self.stability_ = basis.stability
-        self.identified_ = basis.identified
-        self.n_latents_ = basis.n_latents
-        self.n_found_, self.n_starts_ = basis.n_found, basis.n_starts
-        self.head_spectrum_ = basis.spectrum
-        self.tasks_ = tasks
-        self._n_features_out = len(white)
 
     def _linear_map(self, wanted: str) -> tuple[NDArray[Any], NDArray[Any]]:
         check_is_fitted(self)

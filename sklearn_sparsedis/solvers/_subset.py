@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional._support import SHIFT, gram_matvec
-from sklearn_sparsedis.solvers._ridge import constant_features
 
 __all__ = ["least_squares_on", "select_support"]
 
@@ -53,7 +52,7 @@ def least_squares_on(
     both = support[:, :, None] & support[:, None, :]
     system = torch.where(both, gram + floor[..., None] * eye, eye)
     inverse = torch.linalg.inv(system)
-    support = support & ~constant_features(gram)
+    support = support & (diagonal > 0)
     coef = torch.zeros_like(corr)
     for _ in range(_STEPS):
         missing = torch.where(support, corr - gram_matvec(gram, coef), 0.0)

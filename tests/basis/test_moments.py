@@ -2,17 +2,22 @@
 
 import pickle
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from sklearn_sparsedis import SparseRotation
 from sklearn_sparsedis.basis import _moments
-from sklearn_sparsedis.basis._least_squares import fit_heads, refit_from_rows, shared_heads, whiten
-from sklearn_sparsedis.basis._moments import SharedMoments
+from sklearn_sparsedis.basis._components import shared_reader
+from sklearn_sparsedis.basis._heads import least_squares_heads, refit, whiten
+from sklearn_sparsedis.basis._moments import Moments, shared_moments, task_moments
 from sklearn_sparsedis.inputs import _rows
 from sklearn_sparsedis.inputs._observations import check_observations
 from sklearn_sparsedis.inputs._rows import check_rows
+from sklearn_sparsedis.tasks._dense import DenseTargets
+from sklearn_sparsedis.tasks._observed import ObservedTargets
 from tests.sparse_heads import make_tasks
 
 
@@ -37,12 +42,13 @@ def in_chunks(monkeypatch, chunk, held):
 def test_heads_are_those_of_a_loop_over_tasks(monkeypatch, chunk, held):
     in_chunks(monkeypatch, chunk, held)
     F, y, task = ragged()
-    features = whiten(SharedMoments.none(4, 0).with_table(F))
+    features = whiten(shared_moments(F))
     observed = check_observations(y, len(y), task_id=task, caller="SparseRotation")
-    heads = fit_heads(features, F, observed)
+    heads = least_squares_heads(task_moments(F, observed, features.forward, features.mean))
     support = np.random.default_rng(1).random((40, 3)) < 0.6
     rotation = np.random.default_rng(2).standard_normal((3, 4))
-    coef, intercept = refit_from_rows(features, rotation, F, observed, support)
+    matrix = features.forward @ rotation.T
+    coef, intercept = refit(task_moments(F, observed, matrix, features.mean), support)
     for t in range(40):
         Z, target = features(F.source[task == t]), y[task == t]
         design = np.column_stack([Z, np.ones(len(Z))])
@@ -73,13 +79,43 @@ def test_chunks_change_nothing_but_rounding(monkeypatch):
         check_rows(SparseRotation(), F),
         check_observations(Y, len(F), caller="SparseRotation"),
     )
-    features = whiten(SharedMoments.none(4, 0).with_table(rows))
-    whole = fit_heads(features, rows, observed)
+    features = whiten(shared_moments(rows))
+    read = partial(task_moments, rows, observed, features.forward, features.mean)
+    whole = least_squares_heads(read())
     in_chunks(monkeypatch, 300, 100)
-    pieces = fit_heads(features, rows, observed)
+    pieces = least_squares_heads(read())
     np.testing.assert_allclose(pieces.coef, whole.coef, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(pieces.intercept, whole.intercept, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(pieces.stderr, whole.stderr, rtol=1e-10)
+
+
+@pytest.mark.parametrize("observed", [False, True])
+def test_weights_are_repeated_rows_and_tasks_without_rows_have_no_head(observed):
+    rng = np.random.default_rng(0)
+    Z, Y = rng.standard_normal((30, 3)), rng.standard_normal((30, 4))
+    weight = rng.integers(0, 4, 30)
+    targets = DenseTargets(torch.from_numpy(Y), torch.from_numpy(weight.astype(float)))
+    if observed:
+        weights = np.repeat(weight[:, None].astype(float), 4, axis=1)
+        weights[:, 3] = 0
+        targets = ObservedTargets.of_table(torch.from_numpy(Y), torch.from_numpy(weights))
+    found = Moments.of_targets(torch.from_numpy(Z), targets)
+    repeated = Moments.of(np.repeat(Z, weight, axis=0), np.repeat(Y, weight, axis=0).T)
+    heads, expected = (least_squares_heads([(slice(None), m)]) for m in (found, repeated))
+    for name in ("coef", "intercept", "stderr"):
+        same = slice(None, 3 if observed else 4)
+        one, other = getattr(heads, name)[same], getattr(expected, name)[same]
+        np.testing.assert_allclose(one, other, rtol=1e-10)
+    assert np.isfinite(heads.stderr).all(axis=1).tolist() == [True, True, True, not observed]
+
+
+def test_a_task_whose_features_are_collinear_has_no_head():
+    rng = np.random.default_rng(0)
+    Z, y = rng.standard_normal((2, 20, 3)), rng.standard_normal((2, 20))
+    Z[1, :, 2] = Z[1, :, 0] - Z[1, :, 1]
+    heads = least_squares_heads([(slice(None), Moments.of(Z, y))])
+    assert np.isfinite(heads.stderr).all(axis=1).tolist() == [True, False]
+    np.testing.assert_array_equal(heads.coef[1], 0)
 
 
 def same_up_to_the_search(found, expected, F):
@@ -104,11 +140,15 @@ def test_partial_fit_equals_one_pass(pieces):
             model.partial_fit(rows, targets)
             if not k:
                 model = pickle.loads(pickle.dumps(model))
-    one, many = SharedMoments(**whole._moments), SharedMoments(**model._moments)
-    assert many.n_samples == len(F)
-    one_heads, many_heads = shared_heads(whiten(one), one), shared_heads(whiten(one), many)
+    one, many = Moments(**whole._moments), Moments(**model._moments)
+    assert many.count == len(F)
+    white = whiten(one)
+    one_heads, many_heads = (
+        least_squares_heads(shared_reader(moments)(white.forward, white.mean))
+        for moments in (one, many)
+    )
     np.testing.assert_allclose(many_heads.coef, one_heads.coef, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(many_heads.intercept, one_heads.intercept, rtol=1e-12)
+    np.testing.assert_allclose(many.y_mean, one.y_mean, rtol=1e-12)
     np.testing.assert_allclose(many_heads.stderr, one_heads.stderr, rtol=1e-9)
     np.testing.assert_allclose(whiten(many).forward, whiten(one).forward, rtol=1e-7, atol=1e-9)
     same_up_to_the_search(model, whole, F)

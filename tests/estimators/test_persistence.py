@@ -403,8 +403,8 @@ OTHERS = {
     "rotation": [
         (_tensor("model.attributes.mean_", torch.zeros(1).double()), "mean_ is for 1 features"),
         (
-            _tensor("model.attributes._moments.scatter", torch.zeros(2, 2).double()),
-            r"_moments\.scatter is for 2 features",
+            _tensor("model.attributes._moments.gram", torch.zeros(2, 2).double()),
+            r"_moments\.gram is for 2 features",
         ),
         (_parameter("n_init", 0), "n_init must be at least 1"),
     ],

@@ -1,0 +1,109 @@
+"""From moments to components: heads, the basis in which these are sparsest, and its heads.
+
+Each step needs only what the one before returns: `Moments`, `HeadEstimates`,
+`HeadBasis`, `Components`.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+
+from sklearn_sparsedis.basis._heads import HeadEstimates, least_squares_heads, refit, whiten
+from sklearn_sparsedis.basis._moments import Moments
+from sklearn_sparsedis.basis._search import HeadBasis, find_head_basis
+
+# from a matrix and an origin to the moments of ``(F - origin) @ matrix``, in passes over the tasks
+ReadMoments = Callable[[NDArray[np.float64], NDArray[np.float64]], Iterable[tuple[slice, Moments]]]
+
+
+@dataclass(frozen=True)
+class Components:
+    """Components of features, and the heads of all tasks on them.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (m, d)
+        ``(F - mean) @ matrix.T`` are the components, of unit variance; rows past the rank of F are
+        zero.
+    mixing : ndarray of shape (m, d)
+        The regression of ``F - mean`` on the components.
+    coef : ndarray of shape (T, m)
+        Heads that were fitted again on their supports. The sum of a component's heads is positive.
+    intercept : ndarray of shape (T,)
+    heads : HeadEstimates
+        Heads on the whitened features, before the search.
+    basis : HeadBasis
+        The basis of the whitened features, before the choice of signs.
+    """
+
+    matrix: NDArray[np.float64]
+    mixing: NDArray[np.float64]
+    coef: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    heads: HeadEstimates
+    basis: HeadBasis
+
+    def confidence(self) -> Bunch:
+        """Return what the components rest on, for users."""
+        left_out = {"rotation", "unused", "spectrum"}
+        told = {k: v for k, v in vars(self.basis).items() if k not in left_out}
+        return Bunch(**told, dense_coef=self.heads.coef)
+
+
+def find_components(
+    moments: Moments,
+    read: ReadMoments,
+    n_components: int | None,
+    *,
+    n_init: int | None = None,
+    device: str | torch.device,
+    seed: int,
+) -> Components:
+    """Find the components in which the heads of many tasks are sparsest.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of the features on all rows, which they are whitened with.
+    read : callable
+        Returns the moments of a linear map of the features; called twice.
+    n_components : int or None
+        None takes as many as the heads use.
+    n_init : int, optional
+        Random starts of the search.
+    device : str or torch.device
+        Where the search runs.
+    seed : int
+        Of the random starts.
+    """
+    white = whiten(moments)
+    heads = least_squares_heads(read(white.forward, white.mean))
+    basis = find_head_basis(heads, n_components, n_init=n_init, device=device, seed=seed)
+    matrix = basis.rotation @ white.forward.T
+    coef, intercept = refit(read(matrix.T, white.mean), basis.support)
+    sign = _signs(coef, matrix)
+    return Components(
+        matrix=sign[:, None] * matrix,
+        mixing=sign[:, None] * (np.linalg.pinv(basis.rotation).T @ white.backward),
+        coef=coef * sign,
+        intercept=intercept,
+        heads=heads,
+        basis=basis,
+    )
+
+
+def _signs(coef: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Signs that make the sum of each component's heads positive, where it is not rounding."""
+    total = coef.sum(axis=0)
+    largest = matrix[np.arange(len(matrix)), np.abs(matrix).argmax(axis=1)]
+    clear = np.abs(total) > 1e-6 * np.linalg.norm(coef)
+    return np.where(np.where(clear, total, largest) < 0, -1.0, 1.0)
+
+
+def shared_reader(moments: Moments) -> ReadMoments:
+    """Return how to map the moments of tasks that share all rows, without a pass over these."""
+    return lambda matrix, origin: [(slice(None), moments.mapped(matrix, origin))]

@@ -1,0 +1,133 @@
+"""Least-squares heads of many tasks on whitened features, with their errors."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sklearn_sparsedis.basis._moments import Moments
+from sklearn_sparsedis.functional._gram import ROUNDED
+from sklearn_sparsedis.functional._support import cached_parts, gram_matvec
+from sklearn_sparsedis.solvers import least_squares_on
+
+_EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Affine map to features of zero mean and unit covariance on the rows it was fitted on.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (d,)
+    forward : ndarray of shape (d, r)
+        ``(F - mean) @ forward`` are the whitened features; r is the rank of F.
+    backward : ndarray of shape (r, d)
+        The regression of ``F - mean`` on the whitened features.
+    """
+
+    mean: NDArray[np.float64]
+    forward: NDArray[np.float64]
+    backward: NDArray[np.float64]
+
+    def __call__(self, F: NDArray[Any]) -> NDArray[np.float64]:
+        """Return whitened features, shape (n, r)."""
+        return (F.astype(np.float64) - self.mean) @ self.forward
+
+
+def whiten(moments: Moments) -> Whitening:
+    """Whiten features with these moments, up to the rounding of their dtype."""
+    mean, gram = moments.z_mean, moments.gram
+    rounding = moments.rounding
+    varies = gram.diagonal() > (rounding * mean) ** 2
+    scale = np.sqrt(np.where(varies, gram.diagonal(), 1.0))
+    values, vectors = np.linalg.eigh(gram * varies * varies[:, None] / scale / scale[:, None])
+    values, vectors = values[::-1], vectors[:, ::-1]
+    kept = values > values[0] * max(10 * len(mean) * _EPS, rounding**2)
+    root, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    # symmetric where it can be: then it does not depend on the signs of eigenvectors
+    turn = vectors.T if kept.all() else np.eye(len(root))
+    return Whitening(
+        mean=mean,
+        forward=vectors / scale[:, None] / root @ turn,
+        backward=turn.T @ (vectors * root).T * scale,
+    )
+
+
+@dataclass(frozen=True)
+class HeadEstimates:
+    """Estimates of the heads of T tasks on r whitened features, and their errors.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (T, r)
+        Zero where a head is not known.
+    intercept : ndarray of shape (T,)
+    stderr : ndarray of shape (T, r)
+        Standard errors; infinite where a task has too few rows for a head of its own.
+    """
+
+    coef: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    stderr: NDArray[np.float64]
+
+    @property
+    def error(self) -> NDArray[np.float64]:
+        """Root mean square of the standard errors of each head, shape (T,)."""
+        return np.sqrt(np.square(self.stderr).sum(axis=1) / max(self.stderr.shape[1], 1))
+
+
+def least_squares_heads(passes: Iterable[tuple[slice, Moments]]) -> HeadEstimates:
+    """Fit the ordinary least-squares head of every task, of which each pass has some."""
+    found = [_least_squares(moments) for _, moments in passes]
+    return HeadEstimates(*map(np.concatenate, zip(*found, strict=True)))
+
+
+def _least_squares(moments: Moments) -> tuple[NDArray[Any], ...]:
+    gram, corr, y_sq, z_mean, y_mean = moments.statistics
+    r = corr.shape[-1]
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    pivots = factor.diagonal(dim1=-2, dim2=-1).square()
+    regular = pivots > ROUNDED * r * _EPS * gram.diagonal(dim1=-2, dim2=-1)
+    regular = regular.all(-1) & (failed == 0)
+    eye = torch.eye(r, dtype=gram.dtype)
+    inverse = torch.cholesky_inverse(torch.where(regular[..., None, None], factor, eye))
+    coef = gram_matvec(inverse, corr)
+    dof = torch.from_numpy(moments.count) - r - 1
+    known = (regular & (dof > 0))[..., None]
+    variance = (y_sq - (coef * corr).sum(-1)).clamp_min(0) / dof.clamp_min(1)
+    stderr = (variance[:, None] * inverse.diagonal(dim1=-2, dim2=-1)).sqrt()
+    coef, stderr = torch.where(known, coef, 0.0), torch.where(known, stderr, torch.inf)
+    intercept = y_mean - (coef * z_mean).sum(-1)
+    return coef.numpy(), intercept.numpy(), stderr.numpy()
+
+
+def refit(
+    passes: Iterable[tuple[slice, Moments]], support: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit the heads of all tasks by least squares on their supports.
+
+    Parameters
+    ----------
+    passes : iterable of slice and Moments
+        Each for some of the tasks.
+    support : ndarray of bool, shape (T, m)
+
+    Returns
+    -------
+    coef : ndarray of shape (T, m)
+    intercept : ndarray of shape (T,)
+    """
+    coef, intercept = np.zeros(support.shape), np.zeros(len(support))
+    for tasks, moments in passes:
+        gram, corr, y_sq, z_mean, y_mean = moments.statistics
+        mask, found = torch.from_numpy(support[tasks]), torch.zeros_like(corr)
+        for some in cached_parts(corr):
+            own = gram if gram.ndim == 2 else gram[some]
+            found[some] = least_squares_on(mask[some], own, corr[some], y_sq[some])[0]
+        coef[tasks] = found.numpy()
+        intercept[tasks] = (y_mean - (found * z_mean).sum(-1)).numpy()
+    return coef, intercept
