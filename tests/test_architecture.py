@@ -29,6 +29,7 @@ LAYERS = {
     "losses": {"solvers", "functional"},
     "nn": {"losses", "penalties", "implicit", "solvers", "functional", "tasks"},
     "tasks": {"losses"},
+    "adaptation": {"tasks"},
     "inputs": {"_distributed", "losses", "tasks"},
     "metrics": {"inputs"},
     "datasets": set(),
@@ -38,6 +39,7 @@ LAYERS = {
     "callbacks": {"training", "metrics"},
     "inspection": {"losses", "metrics", "model_selection", "solvers"},
     "estimators": {
+        "adaptation",
         "inputs",
         "basis",
         "training",
@@ -72,6 +74,7 @@ THIRD_PARTIES = {
     "losses": {"torch", "numpy", "scipy"},
     "nn": {"torch"},
     "tasks": {"torch", "numpy"},
+    "adaptation": {"torch"},
     "training": {"torch", "numpy", "skorch", "tqdm"},
     "callbacks": {"numpy", "sklearn"},
     "metrics": {"numpy", "scipy", "sklearn"},

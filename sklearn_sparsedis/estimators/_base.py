@@ -111,7 +111,9 @@ class ComponentHeads:
     def coef_features_(self) -> NDArray[Any]:
         """Heads on the columns of X, where the components are linear in these."""
         matrix, _ = self._linear_map("coef_features_")
-        return self.coef_ @ matrix
+        found: NDArray[Any] = self.coef_ @ matrix
+        beside = getattr(self, "coef_residual_", None)
+        return found if beside is None else found + beside
 
     @property
     def intercept_features_(self) -> NDArray[Any]:

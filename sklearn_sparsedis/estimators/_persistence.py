@@ -77,6 +77,28 @@ DEVIATIONS = {
     "common_head_.spread": "finite",
     "common_head_.intercept_spread": "finite",
 }
+PRIOR = {
+    "prior_.mean": "finite heads",
+    "prior_.moment": "finite heads heads",
+    "prior_.feature": "finite",
+    "prior_.level": "finite",
+    "prior_.dof": "positive",
+    "prior_.heads": "finite strengths",
+    "prior_.features": "finite strengths",
+    "prior_.noise": "positive strengths",
+    "prior_.probability": "positive strengths",
+    "prior_.variance": "finite",
+    "prior_.center": "finite features",
+    "prior_.scale": "positive features",
+    "coef_residual_": "finite? tasks features",
+    "residual_share_": "finite? tasks",
+    "_labels.components": "finite labelled components",
+    "_labels.features": "finite labelled beside",
+    "_labels.row": "count labels",
+    "_labels.value": "finite labels",
+    "_labels.weight": "positive labels",
+    "_labels.start": "count bounds",
+}
 REPRESENTATION = {
     "losses_": f"{'|'.join(sorted(LOSSES))} tasks",
     "alpha_max_": "float tasks",
@@ -108,7 +130,7 @@ MODELS = {
         ),
         Model(
             SparseDisentangledRepresentation,
-            ALL | ENCODED | TASKS | REPRESENTATION | DEVIATIONS,
+            ALL | ENCODED | TASKS | REPRESENTATION | DEVIATIONS | PRIOR,
             ENCODERS,
         ),
         Model(SparseRotation, ALL | ROTATION | TASKS),

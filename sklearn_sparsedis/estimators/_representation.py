@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from sklearn.base import (
 )
 from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils import Tags
+from sklearn.utils import Bunch, Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -27,6 +27,13 @@ from sklearn_sparsedis.estimators._base import (
     unchanged_on_failure,
 )
 from sklearn_sparsedis.estimators._callbacks import end_fit, fit_tasks, new_attributes
+from sklearn_sparsedis.estimators._new_tasks import (
+    AdaptedRows,
+    adapt_heads,
+    features_of,
+    has_prior,
+    learn_task_prior,
+)
 from sklearn_sparsedis.estimators._representation_heads import FittedHeads, fit_heads
 from sklearn_sparsedis.estimators._representation_training import (
     FittedEncoder,
@@ -36,7 +43,7 @@ from sklearn_sparsedis.estimators._representation_training import (
 from sklearn_sparsedis.estimators._settings import HeadSettings, RepresentationSettings
 from sklearn_sparsedis.inputs._losses import respond
 from sklearn_sparsedis.inputs._observations import known_tasks
-from sklearn_sparsedis.inputs._parameters import check_device
+from sklearn_sparsedis.inputs._parameters import check_choice, check_device
 from sklearn_sparsedis.inputs._rows import Rows, check_rows, read_or_stay
 from sklearn_sparsedis.inputs._targets import (
     Targets,
@@ -193,7 +200,8 @@ class SparseDisentangledRepresentation(
         Their intercepts.
     support_ : ndarray of bool, shape (n_tasks, n_components)
         Which task uses which component; with `common_head`, in which it deviates. The same for
-        all outputs of a task.
+        all outputs of a task. Heads that `adapt` gave with a prior have no zeros: theirs is the
+        support of the heads under the penalty alone.
     encoder_ : nn.Module
         Trained encoder with its scaling of inputs and outputs.
     tasks_ : ndarray of shape (n_tasks,)
@@ -211,6 +219,17 @@ class SparseDisentangledRepresentation(
         With `common_head` the head from which those of the tasks deviate, `coef` of shape
         (n_components,) and `intercept`, and variances: `noise` of targets about their heads,
         `spread` of coefficients and `intercept_spread` of intercepts between tasks.
+    prior_ : Bunch or None
+        What the tasks of `fit` say of new ones, which `adapt` goes by: the `mean` head with its
+        intercept, and second `moment`, of signals with variance one; combinations of shares of
+        `heads`, `features` and `noise` in the variance of targets, and the `probability` of each;
+        `center` and `scale` of the columns of X, and units. None where no task has a squared error,
+        and with `task_of_output`.
+    coef_residual_ : ndarray of shape (n_tasks, n_features) or None
+        Of heads that `adapt` gave with a prior: coefficients of the columns of X, which `predict`
+        adds to the components' part.
+    residual_share_ : ndarray of shape (n_tasks,) or None
+        Expected share of these in the variance of the signal, given the labels.
     confidence_ : Bunch or None
         With "l0" what the components rest on: `scores`, `chance`, `margin`, `stability` and
         `identified` of each component, `n_latents`, `n_found` and `n_starts`, as `SparseRotation`
@@ -429,7 +448,12 @@ class SparseDisentangledRepresentation(
             settings, identity, rows, targets, started, one_epoch=one_epoch, watching=watching
         )
         self._set_encoder(fitted, turned=settings.heads.penalty.turns_components)
-        self._set_heads(fit_heads(settings.heads, self._transform(rows), targets, fitted.basis))
+        Z, common = self._transform(rows), settings.heads.common_head
+        heads = fit_heads(settings.heads, Z, targets, fitted.basis)
+        self._set_heads(heads)
+        self.prior_ = learn_task_prior(
+            fitted, rows, Z, targets, heads, common=common, seed=self.n_iter_
+        )
         end_fit(self, context, X, Y, task_id=task_id, sample_weight=sample_weight)
         return self
 
@@ -494,6 +518,9 @@ class SparseDisentangledRepresentation(
         self.alpha_max_ = heads.alpha_max
         self.dual_gap_ = heads.dual_gap
         self._layout = heads.layout
+        self.coef_residual_ = heads.coef_residual
+        self.residual_share_ = heads.residual_share
+        self._labels: Bunch | None = None
         heads.warn(self.tol)
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
@@ -526,7 +553,19 @@ class SparseDisentangledRepresentation(
         with torch.no_grad(), seeded(0):
             return cast_finite(encode(convert, X).numpy(), X.dtype, "the components")
 
-    def predict(self, X: ArrayLike, *, task_id: ArrayLike | None = None) -> NDArray[Any]:
+    @overload
+    def predict(
+        self, X: ArrayLike, *, task_id: ArrayLike | None = None, return_std: Literal[False] = False
+    ) -> NDArray[Any]: ...
+
+    @overload
+    def predict(
+        self, X: ArrayLike, *, task_id: ArrayLike | None = None, return_std: Literal[True]
+    ) -> tuple[NDArray[Any], NDArray[Any]]: ...
+
+    def predict(
+        self, X: ArrayLike, *, task_id: ArrayLike | None = None, return_std: bool = False
+    ) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
         """Targets of rows: the conditional mean, for a logistic task the probability of 1.
 
         With "huber" it is the conditional location, which outliers hardly move.
@@ -536,13 +575,19 @@ class SparseDisentangledRepresentation(
         X : array-like of shape (n_samples, n_features)
         task_id : array-like of shape (n_samples,), optional
             Task of each row; all tasks on all rows when None.
+        return_std : bool, default=False
+            Whether to return standard deviations of the targets too, of tasks that `adapt` gave
+            heads with a prior.
 
         Returns
         -------
         Y : ndarray of shape (n_samples,) or (n_samples, n_tasks)
             One-dimensional with `task_id`, or when fit was given a one-dimensional Y of one task.
+        std : ndarray of the same shape
+            With `return_std` only: of the targets, noise included.
         """
         rows = self._check_X(X)
+        columns = None
         if task_id is not None:
             columns = torch.from_numpy(find_tasks(task_id, self.tasks_, len(rows)))
             parts = self._components_and_heads(rows)
@@ -552,17 +597,38 @@ class SparseDisentangledRepresentation(
             predicted = self._predict_all(rows)
             if self._layout != "wide" and len(self.tasks_) == 1:
                 predicted = predicted[:, 0]
-        return cast_finite(predicted, rows.dtype, "the predictions")
+        predicted = cast_finite(predicted, rows.dtype, "the predictions")
+        if not return_std:
+            return predicted
+        std = self._deviations(rows, columns).reshape(predicted.shape)
+        return predicted, cast_finite(std, rows.dtype, "the standard deviations")
+
+    def _deviations(self, X: NDArray[Any] | Rows, columns: Tensor | None) -> NDArray[np.float64]:
+        """Standard deviations of targets, of all tasks or of one a row."""
+        if self._labels is None:
+            raise ValueError(
+                "return_std=True was given, but these heads have no distribution: only those "
+                'that adapt(X, Y, prior="learned") gives to tasks with squared errors have one, '
+                "from rows of X that hold up to 67 million numbers."
+            )
+        Z = torch.from_numpy(self._transform(X).astype(np.float64))
+        known = AdaptedRows.of_arrays(self.prior_, self._labels)
+        return known.deviations(Z, features_of(self.prior_, X[:]), columns)
 
     def _predict_all(self, X: NDArray[Any] | Rows) -> NDArray[np.float64]:
         predicted = self._transform(X).astype(np.float64) @ self.coef_.T + self.intercept_
+        if self.coef_residual_ is not None:
+            beside = torch.from_numpy(self.coef_residual_.T)
+            predicted += encode(lambda part: to_tensor(part).double() @ beside, X).numpy()
         respond(self.losses_, predicted)
         return predicted
 
     def _components_and_heads(self, X: NDArray[Any] | Rows) -> tuple[Tensor, Tensor, Tensor]:
-        """Components of rows, coefficients and intercepts, in float64."""
-        Z = self._transform(X).astype(np.float64)
-        return torch.from_numpy(Z), torch.from_numpy(self.coef_), torch.from_numpy(self.intercept_)
+        """Components of rows, and features with coefficients, these and intercepts, in float64."""
+        Z, coef = self._transform(X).astype(np.float64), self.coef_
+        if self.coef_residual_ is not None:
+            Z, coef = np.hstack([Z, X[:]]), np.hstack([coef, self.coef_residual_])
+        return torch.from_numpy(Z), torch.from_numpy(coef), torch.from_numpy(self.intercept_)
 
     def score(
         self,
@@ -627,8 +693,15 @@ class SparseDisentangledRepresentation(
         sample_weight: ArrayLike | None = None,
         loss: str | Sequence[str] | Mapping[Any, str] | None = None,
         task_of_output: Sequence[Any] | NDArray[Any] | None = None,
+        prior: Literal["learned"] | None = "learned",
+        residual: bool = True,
     ) -> Self:
         """Heads for new tasks on the same encoder.
+
+        What the old tasks say of a new one, `prior_`, decides how far its few labels are trusted:
+        in which directions heads are large, how much noise there is, and how much of the signal
+        is in X beside the components, where the new task gets a second head (`coef_residual_`).
+        Each of many strengths is weighed with its probability given the labels.
 
         Parameters
         ----------
@@ -638,6 +711,13 @@ class SparseDisentangledRepresentation(
             Losses of the new tasks; the parameter's by default.
         task_of_output : as the parameter of that name, optional
             Tasks of the new columns; the parameter's by default.
+        prior : "learned" or None, default="learned"
+            With None heads are fitted as those of `fit` are, under the penalty, and so they are
+            where there is no prior, which takes squared errors without `task_of_output`.
+        residual : bool, default=True
+            Whether new tasks have heads on the columns of X too, as far as their labels ask for
+            it. Without, heads weigh components alone. There are none where the rows of X hold
+            more than 67 million numbers.
 
         Returns
         -------
@@ -651,9 +731,24 @@ class SparseDisentangledRepresentation(
         if task_of_output is not None:
             settings = replace(settings, task_of_output=task_of_output)
         targets = self._check_targets(settings, rows, Y, task_id, sample_weight)
+        if prior is not None:
+            check_choice("prior", prior, ("learned",), ", or None")
         adapted = copy.copy(self)
-        common = self.common_head_ if self.common_head else None
-        adapted._set_heads(fit_heads(settings, self._transform(rows), targets, common=common))
+        Z, common = self._transform(rows), self.common_head_ if self.common_head else None
+        heads, known = fit_heads(settings, Z, targets, common=common), None
+        if prior is not None and self.prior_ is not None and has_prior(targets).all():
+            known = AdaptedRows.of(self.prior_, rows, Z, targets, residual=residual)
+            heads = adapt_heads(heads, known, self.prior_)
+            equal = targets.tasks[~targets.values.varied.numpy()]
+            if len(equal):
+                warn_caller(
+                    f"{len(equal)} of {len(targets.tasks)} new tasks have one label or labels that "
+                    f"are all equal ({', '.join(map(str, equal[:5]))}): how they depend on X is "
+                    "what the old tasks say, and nothing where units are each task's own. Add "
+                    "labels."
+                )
+        adapted._set_heads(heads)
+        adapted._labels = None if known is None else known.to_arrays()
         return adapted
 
     def __sklearn_tags__(self) -> Tags:

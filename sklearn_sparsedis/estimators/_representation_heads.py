@@ -43,6 +43,8 @@ class FittedHeads:
     one_kind: NDArray[np.bool_]
     support: NDArray[np.bool_]
     common: Bunch | None
+    coef_residual: NDArray[np.float64] | None = None
+    residual_share: NDArray[np.float64] | None = None
 
     def warn(self, tol: float) -> None:
         """Name tasks that cannot be learned, and heads that are not solved to a tolerance."""

@@ -52,12 +52,32 @@ PATIENCE = 15
 
 
 @dataclass(frozen=True)
+class JudgedEncoder:
+    """An encoder, and labels that its training did not see.
+
+    Attributes
+    ----------
+    encoder : Encoder
+        On the CPU, in evaluation mode.
+    table : TaskTable
+        Labels that were held out.
+    heads : Tensor of shape (T, m) or None
+        On its components for standard targets; None where it is the encoder that is kept.
+    """
+
+    encoder: Encoder
+    table: TaskTable
+    heads: Tensor | None
+
+
+@dataclass(frozen=True)
 class FittedEncoder:
     """A trained encoder on the CPU, in evaluation mode, and how its training went."""
 
     encoder: Encoder
     run: TrainingRun
     basis: Components | None = None
+    judged: JudgedEncoder | None = None
 
     def warn(self, n_components: int, *, turned: bool) -> None:
         """Say what is wrong with a basis, or which components a linear encoder cannot have."""
@@ -213,7 +233,9 @@ def _run(
     with seeded(seed):
         objective, run = _train(settings, part, targets, started, plan, seed, held_out)
         loss = min(run.held_out_losses, default=np.nan)
-        if parts is not None and len(table.X) < MIN_ROWS_TO_SPARE:
+        judged = None if held_out is None else JudgedEncoder(objective.encoder, held_out, None)
+        if judged is not None and len(table.X) < MIN_ROWS_TO_SPARE:
+            judged = replace(judged, heads=_final_heads(objective, part))
             # callbacks have seen the training that chose the number of steps
             plan = replace(plan, callbacks=(), title="again, on all labels")
             n_steps = run.best_step
@@ -225,7 +247,14 @@ def _run(
             loss = float(objective.mean_loss(objective.fit_heads(table).loss))
         else:
             objective.calibrate(table)
-    return loss, FittedEncoder(objective.encoder, run)
+    return loss, FittedEncoder(objective.encoder, run, judged=judged)
+
+
+def _final_heads(objective: BilevelObjective, table: TaskTable) -> Tensor:
+    """Coefficients of the heads of an encoder that is not trained any further."""
+    objective.eval()
+    with torch.no_grad():
+        return objective.fit_heads(table).coef
 
 
 def ready_encoder(encoder: Encoder, X: NDArray[Any] | Rows, targets: Targets) -> Encoder:

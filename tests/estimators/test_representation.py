@@ -211,7 +211,8 @@ def test_a_task_with_one_row_gets_a_constant_or_the_common_head(data, penalty):
         np.testing.assert_allclose(fitted.coef_[-1], fitted.common_head_.coef, atol=0.2)
     else:
         np.testing.assert_allclose(predicted, 5.0, atol=1e-9)
-    adapted = fitted.adapt(X[:1], y[:1])
+    with pytest.warns(UserWarning, match="have one label or labels that are all equal"):
+        adapted = fitted.adapt(X[:1], y[:1])
     assert np.isfinite(adapted.predict(X)).all()
 
 

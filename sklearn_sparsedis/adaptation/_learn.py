@@ -1,0 +1,204 @@
+"""The prior of a new task's head, learned from old tasks that are taken for new in turn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from sklearn_sparsedis.adaptation._design import Design, TaskRows
+from sklearn_sparsedis.adaptation._evidence import Scales, Strengths, log_evidence
+from sklearn_sparsedis.adaptation._hierarchy import Hierarchy
+from sklearn_sparsedis.adaptation._prior import TaskPrior
+
+__all__ = ["learn_common_prior", "learn_prior"]
+
+# shares of noise, and of the features in the rest
+NOISE = (1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.95)
+RESIDUAL = (0.0, 0.1, 0.3, 0.6, 0.9, 1.0)
+# tasks that a multiple of the identity counts as among the old ones in their second moment
+SHRINKAGE = (0.3, 1.0, 4.0, 16.0, 1e6)
+# tasks that equal probabilities of every third share of noise, with every second one of the
+# features, count as: new tasks may be unlike the old ones
+DOUBT = 1.0
+EM_STEPS = 100
+# variance of an intercept where tasks have units and levels of their own, in units of the targets'
+FREE = 100.0
+# degrees of freedom of the variance there, and those that are tried where tasks share a unit
+FEW = 1.0
+DOF = (4.0, 1.0, 16.0, 64.0)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Second moments of intercepts and heads about their mean.
+
+    Attributes
+    ----------
+    each : Tensor of shape (T, 1 + m, 1 + m)
+        What each of T tasks contributes.
+    target : Tensor of shape (1 + m,)
+        Which variances shrinkage leads to: those with the same mark are made equal.
+    """
+
+    each: Tensor
+    target: Tensor
+
+    def shrunk(self, shrinkage: float, *, without: int = 0) -> Tensor:
+        """Mean of all tasks, or of all but each of the first ones, shape (1, ...) or (k, ...)."""
+        total, n = self.each.sum(0, keepdim=True), len(self.each)
+        if without:
+            total, n = total - self.each[:without], n - 1
+        diagonal = total.diagonal(dim1=-2, dim2=-1) / max(n, 1)
+        size = torch.stack([diagonal[:, self.target == k].mean(1) for k in self.target], dim=1)
+        size = torch.where((self.target > 0) & (size <= 0), 1.0, size)
+        return (total + shrinkage * torch.diag_embed(size)) / (n + shrinkage)
+
+
+def learn_prior(
+    draws: Sequence[TaskRows], heads: Tensor, final: tuple[Tensor, Tensor] | None = None
+) -> TaskPrior:
+    """Prior for tasks with units and levels of their own.
+
+    The second moment S of the heads is shrunk towards a multiple of the identity. How far, and the
+    probabilities of the strengths, are those under which the labels of old tasks have the highest
+    evidence, where the head of the task itself is left out of S.
+
+    Parameters
+    ----------
+    draws : sequence of TaskRows
+        Some rows of each of T tasks, several times; best such on which nothing was fitted.
+    heads : Tensor of shape (T', m)
+        Heads on components for targets with a standard deviation of one, those of the draws first.
+    final : tuple of Tensor, shapes (n, m) and (T', m), optional
+        Components and heads from which S comes in the end, where those above were but tried.
+    """
+    zero = heads.new_zeros(())
+    blank = _blank(heads.new_zeros(1 + heads.shape[1]), zero, heads.new_tensor(FREE), FEW)
+    designs = [Design.of(blank.standardise(rows)[0]) for rows in draws]
+    prior, shrinkage = _most_evident([blank], designs, _about_zero(heads))
+    if final is None:
+        return prior
+    components, heads = final
+    moment = _about_zero(heads).shrunk(shrinkage)
+    moment = _unit(moment, [Design.of_inputs(components, components[:, :0])])[0]
+    return prior.given(prior.scales._replace(moment=moment), prior.log_probability)
+
+
+def learn_common_prior(draws: Sequence[TaskRows], rows: TaskRows) -> TaskPrior:
+    """Prior for tasks that resemble one another and have targets in the same units.
+
+    Their heads scatter about a mean head. It and their covariance are those under which the labels
+    of all old tasks have the highest evidence; then as in `learn_prior`.
+
+    Parameters
+    ----------
+    draws : sequence of TaskRows
+        As in `learn_prior`.
+    rows : TaskRows
+        Labels of T' tasks, those of the draws first.
+    """
+    # in units of their own, so that the level of the targets does not round them
+    level, unit = _level(rows)
+    rows = rows._replace(targets=(rows.targets - level) / unit)
+    found = Hierarchy.fit(rows)
+    n, k = len(found.heads), len(draws[0].targets)
+    mean = found.heads.mean(0)
+    about = found.heads - mean
+    each = about[:, :, None] * about[:, None, :] + found.covariance
+    others = (n * mean - found.heads[:k]) / max(n - 1, 1)
+    left = [
+        (d.targets - level) / unit - (d.components @ others[:, 1:, None])[..., 0] - others[:, :1]
+        for d in draws
+    ]
+    weight = torch.cat([d.weight.flatten() for d in draws])
+    variance = weight @ torch.cat([r.flatten() for r in left]).square() / weight.sum()
+    variance = torch.where(variance > 0, variance, 1.0)
+    designs = [
+        Design.of(d._replace(targets=r / variance.sqrt())) for d, r in zip(draws, left, strict=True)
+    ]
+    target = torch.tensor([2] + [1] * (len(mean) - 1))
+    mean = mean * unit
+    mean[0] += level
+    blanks = [_blank(mean, variance * unit**2, mean.new_zeros(()), dof) for dof in DOF]
+    return _most_evident(blanks, designs, Moments(each, target))[0]
+
+
+def _level(rows: TaskRows) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of all targets together, the latter not zero."""
+    share = rows.weight / rows.weight.sum()
+    mean = (share * rows.targets).sum()
+    unit = (share * (rows.targets - mean).square()).sum().sqrt()
+    return mean, torch.where(unit > 0, unit, 1.0)
+
+
+def _about_zero(heads: Tensor) -> Moments:
+    """Of heads whose intercepts are left free."""
+    each = pad(heads[:, :, None] * heads[:, None, :], (1, 0, 1, 0))
+    return Moments(each, torch.tensor([0] + [1] * heads.shape[1]))
+
+
+def _blank(mean: Tensor, variance: Tensor, level: Tensor, dof: float) -> TaskPrior:
+    """A prior whose strengths are to be found."""
+    strengths = Strengths.grid(mean.new_tensor(NOISE), mean.new_tensor(RESIDUAL))
+    scales = Scales(mean.new_zeros(()), mean.new_zeros(()), level, mean.new_tensor(dof))
+    return TaskPrior(mean, scales, strengths, mean.new_zeros(len(strengths)), variance)
+
+
+def _most_evident(
+    blanks: Sequence[TaskPrior], designs: Sequence[Design], moments: Moments
+) -> tuple[TaskPrior, float]:
+    """The prior with the shrinkage, and then the other scales, of the highest evidence.
+
+    And the shrinkage.
+    """
+    feature, n_drawn = _feature_scale(designs), len(designs[0].targets)
+
+    def judge(blank: TaskPrior, shrinkage: float) -> tuple[float, TaskPrior, float]:
+        without = _unit(moments.shrunk(shrinkage, without=n_drawn), designs)
+        scales = blank.scales._replace(moment=without, feature=feature)
+        found = torch.stack([log_evidence(d, scales, blank.strengths) for d in designs])
+        log_probability, total = _probabilities(found)
+        scales = scales._replace(moment=_unit(moments.shrunk(shrinkage), designs)[0])
+        return float(total), blank.given(scales, log_probability), shrinkage
+
+    tried = [judge(blanks[0], shrinkage) for shrinkage in SHRINKAGE]
+    shrinkage = max(tried, key=lambda t: t[0])[2]
+    tried += [judge(blank, shrinkage) for blank in blanks[1:]]
+    best = max(tried, key=lambda t: t[0])
+    return best[1].likely(), best[2]
+
+
+def _unit(moment: Tensor, designs: Sequence[Design]) -> Tensor:
+    """Second moments (T, ...) with which the mean variance of signals on the rows is one."""
+    U = torch.cat([d.components.flatten(0, 1) for d in designs])
+    gram = U.T @ U / U[:, 0].square().sum()
+    size = (moment * gram).sum((-2, -1))
+    return moment / torch.where(size > 0, size, 1.0)[:, None, None]
+
+
+def _feature_scale(designs: Sequence[Design]) -> Tensor:
+    square = torch.stack([d.features.square().sum() for d in designs]).sum()
+    rows = torch.stack([d.components[..., 0].square().sum() for d in designs]).sum()
+    return 1 / torch.where(square > 0, square / rows, 1.0)
+
+
+def _probabilities(log_evidence: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities (G,) from evidence of D draws of T tasks (D, G, T), and mean evidence.
+
+    Found by expectation maximisation, with coarse equal ones as if from `DOUBT` more tasks.
+    """
+    top = log_evidence.amax(1, keepdim=True)
+    relative = (log_evidence - top).exp()
+    probability = relative.new_full((log_evidence.shape[1],), 1 / log_evidence.shape[1])
+    doubt = relative.new_zeros(len(NOISE), len(RESIDUAL))
+    doubt[::3, ::2] = 1
+    doubt = DOUBT * doubt.flatten() / doubt.sum()
+    for _ in range(EM_STEPS):
+        share = relative * probability[:, None]
+        share = share / share.sum(1, keepdim=True)
+        probability = share.mean(0).sum(1) + doubt
+        probability = probability / probability.sum()
+    total = ((relative * probability[:, None]).sum(1).log() + top[:, 0]).mean(0).sum()
+    return probability.log(), total

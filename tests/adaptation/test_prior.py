@@ -1,0 +1,210 @@
+"""Heads of new tasks against Gaussian processes and ridge, and the prior against what drew it."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import DotProduct, WhiteKernel
+from sklearn.linear_model import RidgeCV
+
+from sklearn_sparsedis.adaptation import (
+    Design,
+    Scales,
+    Strengths,
+    TaskPrior,
+    TaskRows,
+    draw_rows,
+    learn_common_prior,
+    learn_prior,
+    log_evidence,
+    rows_of_tasks,
+)
+from sklearn_sparsedis.tasks._dense import DenseTargets
+
+
+def tensor(values):
+    return torch.as_tensor(np.asarray(values, dtype=np.float64))
+
+
+def draw(n_tasks, n_rows, n_components=3, n_features=2, seed=0):
+    random = np.random.default_rng(seed)
+    Z, X = random.normal(size=(2, n_tasks, n_rows, max(n_components, n_features)))
+    Z, X = Z[..., :n_components], X[..., :n_features]
+    w, v = random.normal(size=(n_tasks, n_components)), random.normal(size=(n_tasks, n_features))
+    y = np.einsum("tnm,tm->tn", Z, w) + 0.5 * np.einsum("tnp,tp->tn", X, v) + 3
+    y += 0.5 * random.normal(size=y.shape)
+    return TaskRows(tensor(Z), tensor(X), tensor(y), torch.ones(y.shape, dtype=torch.float64))
+
+
+def prior(m, shares, *, dof=1e9, level=100.0, mean=None, variance=1.0):
+    moment = np.zeros((1 + m, 1 + m))
+    moment[1:, 1:] = np.diag(np.arange(1.0, 1 + m))
+    scales = Scales(tensor(moment), tensor(0.5), tensor(level), tensor(dof))
+    log_probability = torch.full((len(shares),), -np.log(len(shares)), dtype=torch.float64)
+    return TaskPrior(
+        tensor(np.zeros(1 + m) if mean is None else mean),
+        scales,
+        Strengths(*tensor(shares).T),
+        log_probability,
+        tensor(variance),
+    )
+
+
+def covariance(rows, others, shares, level=100.0):
+    U, V, A, B = (x.numpy()[0] for x in (*rows[:2], *others[:2]))
+    a, b, _ = shares
+    S = np.diag(np.arange(1.0, 1 + U.shape[1]))
+    return a * U @ S @ A.T + b * 0.5 * V @ B.T + level
+
+
+@pytest.mark.parametrize("n_rows", [2, 8, 30])  # fewer and more rows than coefficients
+def test_heads_and_deviations_are_those_of_a_gaussian_process(n_rows):
+    rows, new, shares = draw(1, n_rows), draw(1, 5, seed=1), (0.5, 0.2, 0.3)
+    heads = prior(3, [shares]).adapt(rows)
+    K, cross = covariance(rows, rows, shares), covariance(new, rows, shares)
+    K = K + shares[2] * np.eye(n_rows)
+    found = new.components[0] @ heads.coef[0] + new.features[0] @ heads.feature_coef[0]
+    expected = cross @ np.linalg.solve(K, rows.targets[0].numpy())
+    np.testing.assert_allclose(found + heads.intercept, expected)
+    left = covariance(new, new, shares) - cross @ np.linalg.solve(K, cross.T)
+    deviation = prior(3, [shares], dof=1e12).deviation(rows, new.components[0], new.features[0])
+    np.testing.assert_allclose(deviation[0] ** 2, np.diag(left) + shares[2], rtol=1e-4)
+
+
+def test_evidence_against_scikit_learn():
+    rows, shares = draw(1, 12, n_features=3), [(0.6, 0.0, 0.4), (0.2, 0.0, 0.8)]
+    scales = Scales(torch.eye(4, dtype=torch.float64), tensor(1.0), tensor(0.0), tensor(1e6))
+    found = log_evidence(Design.of(rows), scales, Strengths(*tensor(shares).T))[:, 0]
+    process = [
+        GaussianProcessRegressor(a * DotProduct(1.0) + WhiteKernel(c), optimizer=None, alpha=0)
+        .fit(rows.components[0], rows.targets[0])
+        .log_marginal_likelihood_value_
+        for a, _, c in shares
+    ]
+    # with so many degrees of freedom the variance is all but known
+    assert float(found.diff()) == pytest.approx(float(np.diff(process)[0]), rel=1e-3)
+
+
+def test_weights_are_counts_and_a_row_of_weight_zero_is_none():
+    rows, shares = draw(1, 6), [(0.5, 0.2, 0.3), (0.1, 0.5, 0.4)]
+    model = prior(3, shares, dof=1.0, variance=0.0)
+    weight = torch.tensor([[2.0, 1.0, 1.0, 0.0, 1.0, 1.0]], dtype=torch.float64)
+    index = [0, 0, 1, 2, 4, 5]
+    counted = model.adapt(rows._replace(weight=weight))
+    repeated = model.adapt(
+        TaskRows(*(x[:, index] for x in rows[:3]), torch.ones(1, 6, dtype=torch.float64))
+    )
+    for one, other in zip(counted, repeated, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)
+    scaled = model.adapt(rows._replace(weight=0.01 * torch.ones_like(weight)))
+    for one, other in zip(scaled, model.adapt(rows), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_rows", [1, 4, 20])
+def test_a_batch_is_a_loop(n_rows):
+    rows = draw(7, n_rows)
+    model = prior(3, [(0.5, 0.2, 0.3), (0.1, 0.0, 0.9)], dof=1.0, variance=0.0)
+    together = model.adapt(rows)
+    for t in range(7):
+        for one, all_ in zip(model.adapt(rows.task(t)), together, strict=True):
+            np.testing.assert_allclose(one[0], all_[t], rtol=1e-9, atol=1e-12)
+
+
+def test_units_and_levels_are_each_task_s_own():
+    rows = draw(2, 9)
+    model = prior(3, [(0.5, 0.2, 0.3), (0.1, 0.0, 0.9)], dof=1.0, variance=0.0)
+    before, after = (model.adapt(r) for r in (rows, rows._replace(targets=5 + 100 * rows.targets)))
+    np.testing.assert_allclose(after.coef, 100 * before.coef)
+    np.testing.assert_allclose(after.intercept, 5 + 100 * before.intercept)
+    np.testing.assert_allclose(after.residual_share, before.residual_share)
+
+
+def old_tasks(random, n_tasks, n_rows, outside, used=2, m=6, p=6, noise=0.3):
+    """Tasks on the first of m components, and on features as far as they are outside."""
+    Z, X = random.normal(size=(n_rows, m)), random.normal(size=(n_rows, p))
+    W = np.zeros((n_tasks, m))
+    W[:, :used] = random.normal(size=(n_tasks, used)) / used**0.5
+    V = outside * random.normal(size=(n_tasks, p)) / p**0.5
+    Y = Z @ W.T + X @ V.T + noise * random.normal(size=(n_rows, n_tasks))
+    return Z, X, W, Y
+
+
+def test_directions_that_tasks_use_and_what_is_outside_are_learned():
+    random = np.random.default_rng(0)
+    for outside in (0.0, 1.0):
+        Z, X, W, Y = old_tasks(random, 40, 200, outside)
+        tasks, draws = draw_rows(tensor(Z), tensor(X), DenseTargets(tensor(Y)), 0)
+        unit = tensor(Y.std(0))[:, None]
+        found = learn_prior(draws, (tensor(W) / unit)[tasks])
+        p = found.log_probability.exp()
+        share = float(p @ (found.strengths.features / (1 - found.strengths.noise)))
+        assert share < 0.1 if outside == 0 else 0.3 < share < 0.7
+        noise = (0.3**2 / Y.var(0)).mean()  # shares of noise that are tried differ by a factor of 3
+        assert noise / 2 < float(p @ found.strengths.noise) < 2 * noise
+        diagonal = found.scales.moment.diagonal()
+        assert diagonal[1:3].min() > 10 * diagonal[3:].max()
+
+
+def test_ten_rows_are_enough_where_ridge_fails_and_the_rest_is_found_from_many():
+    random = np.random.default_rng(1)
+    Z, X, W, Y = old_tasks(random, 40, 200, 0.3, m=12, p=30)
+    tasks, draws = draw_rows(tensor(Z), tensor(X), DenseTargets(tensor(Y)), 0)
+    model = learn_prior(draws, (tensor(W) / tensor(Y.std(0))[:, None])[tasks])
+    Z, X, W, Y = old_tasks(random, 20, 1000, 0.3, m=12, p=30)
+    for n, gain in ((10, 0.3), (30, 0.1), (300, -0.01)):
+        few = TaskRows(
+            tensor(Z)[None, :n], tensor(X)[None, :n], tensor(Y[:n].T), tensor(np.ones((1, n)))
+        )
+        heads = model.adapt(few)
+        ours = Z @ heads.coef.numpy().T + X @ heads.feature_coef.numpy().T + heads.intercept.numpy()
+        both = np.hstack([Z, X])
+        ridge = RidgeCV(np.logspace(-2, 4, 20)).fit(both[:n], Y[:n]).predict(both)
+        error = [((f - Y)[300:] ** 2).mean() / Y[300:].var() for f in (ours, ridge)]
+        assert error[0] < error[1] - gain
+
+
+@pytest.mark.parametrize("n_rows", [10, 20, 50])
+def test_intervals_cover(n_rows):
+    random = np.random.default_rng(2)
+    Z, X, W, Y = old_tasks(random, 60, 200, 0.5)
+    tasks, draws = draw_rows(tensor(Z), tensor(X), DenseTargets(tensor(Y)), 0)
+    model = learn_prior(draws, (tensor(W) / tensor(Y.std(0))[:, None])[tasks])
+    Z, X, W, Y = (tensor(x) for x in old_tasks(random, 300, n_rows + 40, 0.5))
+    few = TaskRows(Z[None, :n_rows], X[None, :n_rows], Y[:n_rows].T, tensor(np.ones((1, n_rows))))
+    heads, std = model.adapt(few), model.deviation(few, Z[n_rows:], X[n_rows:])
+    predicted = heads.coef @ Z[n_rows:].T + heads.feature_coef @ X[n_rows:].T
+    miss = (predicted + heads.intercept[:, None] - Y[n_rows:].T).abs() / std
+    # 90 % of 12,000 targets of 300 tasks
+    assert 0.87 < float((miss < 1.645).double().mean()) < 0.93
+
+
+def test_a_common_head_is_learned_and_few_rows_stay_near_it():
+    random = np.random.default_rng(3)
+    mean, n_tasks = np.array([2.0, 1.0, -1.0, 0.0]), 80
+    Z = random.normal(size=(n_tasks, 12, 3))
+    W = mean + random.normal(size=(n_tasks, 4)) * [1.0, 0.3, 0.0, 0.0]
+    y = W[:, :1] + np.einsum("tnm,tm->tn", Z, W[:, 1:]) + 0.5 * random.normal(size=(n_tasks, 12))
+    rows = TaskRows(tensor(Z), tensor(Z[..., :0]), tensor(y), tensor(np.ones(y.shape)))
+    model = learn_common_prior([TaskRows(*(x[:40] for x in rows))], rows)
+    # a head from twelve rows has errors of .15, and so many are averaged
+    np.testing.assert_allclose(model.mean, W.mean(0), atol=0.05)
+    two = model.adapt(TaskRows(*(x[:, :2] for x in rows)))
+    own = np.abs(two.coef.numpy() - W[:, 1:]).mean(0)
+    assert own[1:].max() < 0.15
+    assert own[0] < 0.3
+
+
+def test_blocks_of_tasks_are_all_tasks():
+    random = np.random.default_rng(4)
+    Z, X, Y = (tensor(random.normal(size=(15, k))) for k in (3, 2, 400))
+    weight = tensor(random.integers(0, 3, size=15))
+    dense = DenseTargets(Y, weight)
+    model = prior(3, [(0.5, 0.2, 0.3)], dof=1.0, variance=0.0)
+    found = []
+    for targets in (dense, dense.observed()):
+        coef = torch.zeros(400, 3, dtype=torch.float64)
+        for tasks, rows in rows_of_tasks(Z, X, targets):
+            coef[tasks] = model.adapt(rows).coef
+        found.append(coef)
+    np.testing.assert_allclose(*found, rtol=1e-8, atol=1e-10)

@@ -1,0 +1,158 @@
+"""Heads that adapt gives new tasks, with what the old ones say of them."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import r2_score
+
+from sklearn_sparsedis import SparseDisentangledRepresentation, load_model, save_model
+from sklearn_sparsedis.datasets import make_sparse_multitask
+
+SETTINGS = {"encoder": "linear", "max_iter": 30, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def data():
+    drawn = make_sparse_multitask(400, 30, n_latents=4, n_features=10, noise=0.5, random_state=0)
+    # columns that the tasks have nothing to do with
+    drawn.X = np.hstack([drawn.X, np.random.default_rng(0).normal(size=(400, 20))])
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    model = SparseDisentangledRepresentation(4, alpha=0.2, **SETTINGS)
+    return model.fit(data.X[:300], data.Y[:300, :20])
+
+
+@pytest.mark.parametrize(("n_rows", "gain"), [(10, 0.1), (20, 0.1), (50, 0.03)])
+def test_few_rows_predict_better_than_with_ridge_or_the_penalty_alone(data, fitted, n_rows, gain):
+    rows, test = slice(300, 300 + n_rows), slice(350, 400)
+    scores = {}
+    for prior in ("learned", None):
+        new = fitted.adapt(data.X[rows], data.Y[rows, 20:], prior=prior)
+        scores[prior] = new.score(data.X[test], data.Y[test, 20:])
+    ridge = RidgeCV(np.logspace(-3, 3, 13), alpha_per_target=True)
+    ridge.fit(data.X[rows], data.Y[rows, 20:])
+    alone = r2_score(data.Y[test, 20:], ridge.predict(data.X[test]))
+    assert scores["learned"] > alone + gain
+    assert scores["learned"] > scores[None]
+
+
+@pytest.mark.parametrize("encoder", ["linear", "mlp"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_predictions_are_of_components_and_columns(data, encoder, dtype):
+    X, Y = data.X.astype(dtype), data.Y.astype(dtype)
+    model = SparseDisentangledRepresentation(4, **{**SETTINGS, "encoder": encoder})
+    model.fit(X[:200], Y[:200, :5])
+    new = model.adapt(X[200:240], Y[200:240, 20:23])
+    by_hand = new.transform(X) @ new.coef_.T + X @ new.coef_residual_.T + new.intercept_
+    np.testing.assert_allclose(new.predict(X), by_hand, rtol=1e-3, atol=1e-3)
+    assert new.predict(X).dtype == dtype
+    assert ((new.residual_share_ > 0) & (new.residual_share_ < 1)).all()
+    without = model.adapt(X[200:240], Y[200:240, 20:23], residual=False)
+    assert not without.coef_residual_.any()
+    assert not without.residual_share_.any()
+    assert model.coef_residual_ is None
+
+
+def test_what_lies_outside_the_components_is_found(data, fitted):
+    outside = data.X[:, 10:] @ np.random.default_rng(0).normal(size=20)
+    new = fitted.adapt(data.X[:300], outside[:300])
+    assert new.score(data.X[300:], outside[300:]) > 0.99
+    assert new.residual_share_ > 0.5
+    alone = fitted.adapt(data.X[:300], outside[:300], residual=False)
+    assert alone.score(data.X[300:], outside[300:]) < 0.9
+
+
+def test_both_layouts_give_the_same_heads_and_deviations(data, fitted):
+    X, Y = data.X[300:315], data.Y[300:315, 20:24]
+    wide = fitted.adapt(X, Y)
+    task = np.tile(np.arange(4), 15)
+    long = fitted.adapt(X.repeat(4, 0), Y.ravel(), task_id=task)
+    np.testing.assert_allclose(long.coef_, wide.coef_)
+    np.testing.assert_allclose(long.coef_residual_, wide.coef_residual_, atol=1e-10)
+    Y_wide, std = wide.predict(data.X[:9], return_std=True)
+    for predicted, expected in zip(
+        long.predict(data.X[:9].repeat(4, 0), task_id=np.tile(np.arange(4), 9), return_std=True),
+        (Y_wide, std),
+        strict=True,
+    ):
+        np.testing.assert_allclose(predicted, expected.ravel())
+
+
+@pytest.mark.parametrize("n_rows", [10, 20, 50])
+def test_intervals_cover(data, fitted, n_rows):
+    random = np.random.default_rng(1)
+    signal = data.Z @ random.normal(size=(4, 200))
+    Y = signal + 0.5 * signal.std(0) * random.normal(size=signal.shape) + random.normal(size=200)
+    new = fitted.adapt(data.X[300 : 300 + n_rows], Y[300 : 300 + n_rows])
+    predicted, std = new.predict(data.X[350:], return_std=True)
+    covered = (np.abs(predicted - Y[350:]) < 1.645 * std).mean()
+    assert 0.87 < covered < 0.94
+
+
+@pytest.mark.parametrize("common_head", [False, True])
+def test_a_file_keeps_the_prior_and_the_labels(data, tmp_path, common_head):
+    model = SparseDisentangledRepresentation(4, common_head=common_head, **SETTINGS)
+    model.fit(data.X[:300], data.Y[:300, :20])
+    new = model.adapt(data.X[:20], data.Y[:20, 20:])
+    for name, saved in {"model": model, "new": new}.items():
+        save_model(saved, tmp_path / name)
+        loaded = load_model(tmp_path / name)
+        again = loaded.adapt(data.X[:20], data.Y[:20, 20:])
+        for one, other in zip(
+            again.predict(data.X, return_std=True),
+            new.predict(data.X, return_std=True),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(one, other)
+    for one, other in zip(
+        loaded.predict(data.X, return_std=True), new.predict(data.X, return_std=True), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_labels_that_say_little_leave_what_the_prior_says(data, fitted):
+    X, y = data.X[:6], data.Y[:6, 20]
+    for rows, labels in ((X[:1], y[:1]), (X, np.full(6, 3.0))):
+        with pytest.warns(UserWarning, match="one label or labels that are all equal"):
+            new = fitted.adapt(rows, labels)
+        np.testing.assert_allclose(new.predict(data.X), labels[0], atol=1e-9)
+        assert np.isfinite(new.predict(data.X, return_std=True)[1]).all()
+    new = fitted.adapt(np.repeat(X[:1], 6, 0), y)  # equal rows say what the mean is there
+    np.testing.assert_allclose(new.predict(X[:1]), y.mean(), atol=0.1 * y.std())
+    assert np.isfinite(new.predict(data.X)).all()
+
+
+def test_a_common_head_is_the_prediction_from_one_label(data):
+    random = np.random.default_rng(0)
+    coef = np.array([1.0, 2.0, -1.0, 0.0])[:, None] + 0.1 * random.normal(size=(4, 30))
+    Y = data.Z @ coef + 0.3 * random.normal(size=(400, 30))
+    model = SparseDisentangledRepresentation(4, common_head=True, **SETTINGS)
+    model.fit(data.X[:300], Y[:300, :20])
+    with pytest.warns(UserWarning, match="one label"):
+        new = model.adapt(data.X[:1], Y[:1, 20:])
+    assert new.score(data.X[300:], Y[300:, 20:]) > 0.8
+
+
+def test_heads_without_a_distribution_say_so(data, fitted):
+    for model in (fitted, fitted.adapt(data.X[:20], data.Y[:20, 20:], prior=None)):
+        with pytest.raises(ValueError, match="these heads have no distribution"):
+            model.predict(data.X, return_std=True)
+    with pytest.raises(ValueError, match="prior must be"):
+        fitted.adapt(data.X[:20], data.Y[:20, 20:], prior="flat")
+
+
+def test_without_a_prior_heads_are_those_of_the_penalty(data, fitted):
+    new = fitted.adapt(data.X[:30], data.Y[:30, 20:], prior=None)
+    assert new.coef_residual_ is None
+    np.testing.assert_array_equal(new.support_, new.coef_ != 0)
+    assert not new.support_.all()
+    same = clone(fitted).set_params(warm_start=True)
+    labels = (data.Y > 0).astype(float)
+    same.set_params(loss="logistic").fit(data.X[:300], labels[:300, :20])
+    assert same.prior_ is None
+    with pytest.raises(ValueError, match="these heads have no distribution"):
+        same.adapt(data.X[:60], labels[:60, 20:]).predict(data.X, return_std=True)
