@@ -1,4 +1,4 @@
-"""Objectives, largest strengths, duality gaps and Gram statistics, on tensors."""
+"""Objectives, largest alphas, duality gaps and Gram statistics, on tensors."""
 
 from sklearn_sparsedis.functional._gram import GramStatistics, centred_gram
 from sklearn_sparsedis.functional._group_lasso_svm import (

@@ -1,4 +1,4 @@
-"""Linear systems of blocks with curved norms, on a support that differs from problem to problem."""
+"""Linear systems of the multi-task Lasso, on a support that differs from problem to problem."""
 
 from typing import NamedTuple
 
@@ -35,7 +35,7 @@ class BlockFactor(NamedTuple):
     outer : Tensor of shape (T, k, k)
         Lower Cholesky factors of K^-1 = G_SS + D + C, for a small diagonal D.
     inner : Tensor of shape (T, k, k)
-        Those of (C^-1 - K) ∘ UU', which is as large as G however many outputs there are.
+        Lower Cholesky factors of (C^-1 - K) ∘ UU', whose size does not depend on the outputs.
     shift : Tensor of shape (T, k, 1)
         Diagonal of D.
     inside : Tensor of shape (T, k, 1)
@@ -103,7 +103,7 @@ class BlockFactor(NamedTuple):
     def _may_be_singular(self) -> bool:
         if self.inner.device.type != "cpu":
             return True
-        # (H + D)^-1 is as large as K (C^-1 - K)^-1 K: in units of D, one over this
+        # (H + D)^-1 is of the size of K (C^-1 - K)^-1 K, the inverse of this in units of D.
         pivots = self.inner.diagonal(dim1=-2, dim2=-1).square()[..., None]
         small = pivots * self.curvature * (self.curvature + _diagonal(self.gram))
         return any_true((small < SMALL_PIVOT * self.shift) & (self.inside > 0))
@@ -140,7 +140,7 @@ def factor_blocks(
     gram = torch.where(both, gram, 0.0)
     shift = SHIFT[gram.dtype] * torch.where(diagonal > 0, diagonal, 1.0)
     shift = torch.where(support, shift, 1.0)
-    # below rounding, where there is no penalty: its inverse must exist
+    # Without a penalty the curvature is zero; a value below rounding gives it an inverse.
     floor = torch.finfo(gram.dtype).eps * shift
     curvature = torch.where(support, curvature.maximum(floor), 1.0)
     direction = torch.where(support[:, :, None], direction, 0.0)

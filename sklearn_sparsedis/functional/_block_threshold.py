@@ -19,7 +19,7 @@ def block_norm(V: Tensor) -> Tensor:
     """
     squared = V.square().sum(-1)
     positive = squared > 0
-    # the root's slope at zero is infinite: it must not even be evaluated there
+    # The slope of the root at zero is infinite, so the root must not be evaluated there.
     return torch.where(positive, torch.where(positive, squared, 1).sqrt(), 0)
 
 

@@ -14,29 +14,29 @@ __all__ = [
     "ROUNDED",
     "centre_targets",
     "centred_gram",
-    "strength_like",
+    "tensor_like",
     "summed_gram",
     "without_constants",
 ]
 
-# errors of rounding that add up in a mean, in units of the last place
+# Size that accumulated rounding errors of a mean may have, in units of the last place.
 ROUNDED = 100
 
 
 class GramStatistics(NamedTuple):
-    """What penalised least squares needs to know of the data.
+    """Sufficient statistics of the data for penalised least squares.
 
     Attributes
     ----------
     gram : Tensor of shape (m, m) or (*batch, m, m)
-        Z'PZ for row weights P that sum to one; (m, m) when all problems share it.
+        Z'PZ for row weights P that sum to one; (m, m) when all problems have the same.
     corr : Tensor of shape (*batch, m)
         Z'Py.
     y_sq : Tensor of shape (*batch,)
         y'Py.
     z_mean : Tensor of shape (m,) or (*batch, m)
     y_mean : Tensor of shape (*batch,)
-        Weighted means that were taken away; zeros without centring.
+        Weighted means that were subtracted; zeros without centring.
     """
 
     gram: Tensor
@@ -47,7 +47,7 @@ class GramStatistics(NamedTuple):
 
 
 class CentredTargets(NamedTuple):
-    """Targets about their means, for problems with the same row weights.
+    """Centred targets of problems with the same row weights.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class CentredTargets(NamedTuple):
     square : Tensor of shape (*batch,)
         y'Py.
     mean : Tensor of shape (*batch,)
-        What was taken away.
+        Means that were subtracted.
     """
 
     y: Tensor
@@ -66,7 +66,7 @@ class CentredTargets(NamedTuple):
 def centre_targets(
     y: Tensor, sample_weight: Tensor | None = None, *, centre: bool = True
 ) -> CentredTargets:
-    """What `centred_gram` needs of targets, for callers that use the same ones again.
+    """Centre targets once, for callers that pass the same ones to `centred_gram` again.
 
     Parameters
     ----------
@@ -101,16 +101,17 @@ def centred_gram(
     Z : Tensor of shape (n, m) or (*batch, n, m)
         Features, shared by all problems or one matrix a problem.
     y : Tensor of shape (*batch, n), or CentredTargets
-        Targets; what `centre_targets` gives with the same weights where Z and weights are shared.
+        Targets. If all problems share Z and the weights, they may be the result of
+        `centre_targets` with the same weights.
     sample_weight : Tensor of shape (n,) or (*batch, n), optional
-        Weights, not negative. A weight of zero leaves a row out of a problem; a problem in which
-        all are zero counts all rows equally.
+        Weights, not negative. A weight of zero leaves a row out of a problem; if all weights of a
+        problem are zero, its rows count equally.
     centre : bool
-        Whether to take the means away. Then a feature that does not vary in a problem, beyond
+        Whether to subtract the means. Then a feature that is constant in a problem, up to
         rounding, has moments of exactly zero.
     rounding : float, optional
-        Deviation of a feature that is rounding; what its mean leaves by default. Zero leaves all
-        moments as they are.
+        Largest standard deviation of a feature that counts as constant; by default the rounding
+        error of its mean. Zero leaves all moments as they are.
 
     Notes
     -----
@@ -133,16 +134,16 @@ def centred_gram(
     if not centre or rounding == 0:
         return stats
     if rounding is None:
-        left = ROUNDED * torch.finfo(Z.dtype).eps * stats.z_mean.detach()
-        return without_constants(stats, left.square())
+        error = ROUNDED * torch.finfo(Z.dtype).eps * stats.z_mean.detach()
+        return without_constants(stats, error.square())
     return without_constants(stats, rounding**2)
 
 
 def without_constants(stats: GramStatistics, limit: Tensor | float) -> GramStatistics:
-    """Centred statistics with zeros for the features that do not vary.
+    """Set the centred moments of constant features to zero.
 
-    What rounding leaves of a constant would otherwise be data to a solver, whose strength can be as
-    small as that.
+    A solver would otherwise take the rounding errors of a constant for data, because alpha can be
+    as small as they are.
 
     Parameters
     ----------
@@ -163,7 +164,7 @@ def summed_gram(
     total: Callable[[Tensor], Tensor],
     origin: Tensor | None = None,
 ) -> GramStatistics:
-    """`centred_gram` of features of which each of several processes has some rows.
+    """Compute `centred_gram` of features whose rows are spread over several processes.
 
     Parameters
     ----------
@@ -173,11 +174,11 @@ def summed_gram(
     sample_weight : Tensor of shape (n,) or (*batch, n), optional
         As in `centred_gram`, on all rows.
     part : callable
-        From the number of rows to the slice of those that are this process's.
+        Maps the number of rows to the slice of those of this process.
     total : callable
         Sum of a vector over the processes, differentiable.
     origin : Tensor of shape (m,), optional
-        Near the mean of Z, in units of its deviation.
+        A point near the mean of Z, compared with its standard deviation.
 
     Notes
     -----
@@ -195,8 +196,8 @@ def summed_gram(
         with torch.no_grad():
             common = share.flatten(0, -2).mean(0) if apart else share
             means = [common @ Z] if known else [common @ Z, (share * own).sum(-1)]
-            origin, *levels = _summed(means, total)
-    y_mean = known.mean if known else levels[0]
+            origin, *target_means = _summed(means, total)
+    y_mean = known.mean if known else target_means[0]
     own = own if known else own - y_mean[..., None]
     Z = Z - origin
     moments = _moments_apart(Z, own, share) if apart else _moments_together(Z, own, share)
@@ -209,14 +210,14 @@ def summed_gram(
 
 
 def _summed(tensors: Sequence[Tensor], total: Callable[[Tensor], Tensor]) -> list[Tensor]:
-    """Sums of tensors over the processes, in one message."""
+    """Sum tensors over the processes by one message."""
     flat = total(torch.cat([x.flatten() for x in tensors]))
     parts = flat.split([x.numel() for x in tensors])
     return [part.view_as(x) for part, x in zip(parts, tensors, strict=True)]
 
 
 def _unweighted(Z: Tensor, y: Tensor, centre: bool) -> GramStatistics:
-    # dividing the products in place spares copies of the size of Z
+    # Dividing the products in place saves copies of the size of Z.
     n = Z.shape[-2]
     z_mean, y_mean = Z.new_zeros(()), y.new_zeros(())
     if centre:
@@ -244,7 +245,7 @@ def _shared(
 
 def _own_features(Z: Tensor, y: Tensor, share: Tensor, centre: bool) -> GramStatistics:
     z_mean, y_mean = (share[..., None] * Z).sum(-2), (share * y).sum(-1)
-    if centre:  # moments are least about the mean, which needs no derivative
+    if centre:  # the mean minimises the second moments, so its derivative does not count
         Z, y = Z - z_mean.detach()[..., None, :], y - y_mean[..., None]
     weighted = share[..., None] * Z
     gram = Z.mT @ weighted
@@ -255,8 +256,7 @@ def _own_features(Z: Tensor, y: Tensor, share: Tensor, centre: bool) -> GramStat
 def _shared_features(
     Z: Tensor, y: Tensor, share: Tensor, centre: bool, rounding: float | None
 ) -> GramStatistics:
-    # the common mean is taken away first: about it, no problem's moments cancel badly, and they do
-    # not depend on it
+    # The common mean is subtracted first: the moments do not depend on it, but fewer digits cancel.
     origin = Z.detach().mean(0) if centre else Z.new_zeros(Z.shape[1])
     y_mean = (share * y).sum(-1)
     y = y - y_mean[..., None] if centre else y
@@ -267,14 +267,14 @@ def _shared_features(
     stats = GramStatistics(gram, corr, y_sq, z_mean + origin, y_mean)
     if rounding == 0:
         return stats
-    # what the difference leaves of a problem that is far from the common mean
-    left = about.detach().diagonal(dim1=-2, dim2=-1) * (ROUNDED * torch.finfo(Z.dtype).eps)
-    return without_constants(stats, left if rounding is None else left + rounding**2)
+    # The difference has rounding errors where the mean of a problem is far from the common mean.
+    error = about.detach().diagonal(dim1=-2, dim2=-1) * (ROUNDED * torch.finfo(Z.dtype).eps)
+    return without_constants(stats, error if rounding is None else error + rounding**2)
 
 
 def _moments_apart(Z: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, ...]:
-    """Moments Z'PZ, y'PZ, 1'PZ and y'Py of rows, for a P of each problem."""
-    # all Gram matrices are one product with the n x m^2 matrix of products of features
+    """Moments Z'PZ, y'PZ, 1'PZ and y'Py of rows, with a P for each problem."""
+    # One product with the n x m^2 matrix of products of features gives all Gram matrices.
     n, m = Z.shape
     products = (Z[:, :, None] * Z[:, None, :]).reshape(n, m * m)
     gram = (share @ products).reshape(*share.shape[:-1], m, m)
@@ -283,7 +283,7 @@ def _moments_apart(Z: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, ...]:
 
 
 def _moments_together(Z: Tensor, y: Tensor, share: Tensor) -> tuple[Tensor, ...]:
-    """Moments Z'PZ, y'PZ and 1'PZ of rows, for one P."""
+    """Moments Z'PZ, y'PZ and 1'PZ of rows, with one P for all problems."""
     gram, corr, z_mean = SharedGram.apply(Z, y.reshape(-1, len(Z)), share, False)
     return gram, corr.reshape(*y.shape[:-1], -1), z_mean
 
@@ -296,6 +296,6 @@ def _statistics(
     return GramStatistics(gram, corr, y_sq, z_mean, y_mean)
 
 
-def strength_like(alpha: Tensor | float, data: Tensor) -> Tensor:
-    """A strength as a tensor of the data's dtype on its device."""
-    return alpha.to(data) if isinstance(alpha, Tensor) else data.new_full((), alpha)
+def tensor_like(value: Tensor | float, data: Tensor) -> Tensor:
+    """Convert a number or a tensor to a tensor of the dtype and on the device of `data`."""
+    return value.to(data) if isinstance(value, Tensor) else data.new_full((), value)

@@ -10,7 +10,7 @@ from sklearn_sparsedis.functional._block_threshold import block_norm, block_soft
 
 
 def hinge_scores(W: Tensor, F: Tensor, Y: Tensor) -> Tensor:
-    """Loss of each sample were the given class its worst rival: the hinge is the largest of them.
+    """Margin violation of each sample against each class; the hinge loss is the largest one.
 
     Parameters
     ----------
@@ -176,5 +176,5 @@ def uniform_spread_bound(
 
 
 def _last(value: Tensor | float) -> Tensor | float:
-    """Value with a last dimension of one, if it is a tensor, to broadcast against one more."""
+    """Append a dimension of size one to a tensor, for broadcasting; return a float as it is."""
     return value.unsqueeze(-1) if isinstance(value, Tensor) else value

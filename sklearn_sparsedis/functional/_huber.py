@@ -3,26 +3,26 @@
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._gram import tensor_like
 from sklearn_sparsedis.functional._logistic import row_shares
 
 __all__ = ["clip", "huber_alpha_max", "huber_location", "huber_loss"]
 
 
 def clip(residual: Tensor, delta: Tensor) -> Tensor:
-    """Minus the derivative of the loss in the score: the residual, at most delta in size."""
+    """Clip the residual to delta in size: this is minus the derivative of the loss in the score."""
     return torch.minimum(torch.maximum(residual, -delta), delta)
 
 
 def huber_loss(residual: Tensor, delta: Tensor | float) -> Tensor:
-    """r^2/2 up to delta in size, delta |r| - delta^2/2 beyond, elementwise."""
+    """Elementwise loss: r^2/2 for |r| up to delta, delta |r| - delta^2/2 beyond."""
     size = residual.abs()
-    inner = size.minimum(strength_like(delta, residual))
+    inner = size.minimum(tensor_like(delta, residual))
     return inner * (size - 0.5 * inner)
 
 
 def huber_location(y: Tensor, delta: Tensor, share: Tensor) -> Tensor:
-    """The constant with the least mean loss, shape (*batch,), exact up to rounding.
+    """Constant with the least mean loss, shape (*batch,), exact up to rounding.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def huber_location(y: Tensor, delta: Tensor, share: Tensor) -> Tensor:
     delta : Tensor of shape (*batch,)
         Positive.
     share : Tensor of shape (*batch, n) or (*batch, 1)
-        As `row_shares` gives them. The location of rows without weight is zero.
+        Weights from `row_shares`. The location is zero if all of them are zero.
 
     Notes
     -----
@@ -40,13 +40,14 @@ def huber_location(y: Tensor, delta: Tensor, share: Tensor) -> Tensor:
     if not y.shape[-1]:
         return y.new_zeros(y.shape[:-1])
     share, delta = share.expand(y.shape), delta[..., None].expand(*y.shape[:-1], 1)
-    # the slope falls by a row's share where its residual stops being clipped, and rises again
+    # The slope falls by the share of a row where its residual stops being clipped, and rises by it
+    # where clipping starts again.
     points, order = torch.cat([y - delta, y + delta], -1).sort(-1)
     slope = torch.cat([-share, share], -1).gather(-1, order).cumsum(-1)
     falls = (slope[..., :-1] * points.diff(dim=-1)).cumsum(-1)
     positive = share.sum(-1, keepdim=True) * delta + falls > 0
-    left = positive.sum(-1, keepdim=True).clamp_max(2 * y.shape[-1] - 2)
-    low, high = points.gather(-1, left), points.gather(-1, left + 1)
+    piece = positive.sum(-1, keepdim=True).clamp_max(2 * y.shape[-1] - 2)
+    low, high = points.gather(-1, piece), points.gather(-1, piece + 1)
     middle = low + 0.5 * (high - low)
     inside = share * ((y - middle).abs() < delta)
     total = inside.sum(-1, keepdim=True)
@@ -72,8 +73,9 @@ def huber_alpha_max(
         S are these weights, divided by their sum.
     """
     share = row_shares(y, sample_weight)
-    delta = strength_like(delta, y).expand(y.shape[:-1])
+    delta = tensor_like(delta, y).expand(y.shape[:-1])
     centred = y - huber_location(y, delta, share)[..., None]
     residual = share * clip(centred, delta[..., None])
-    Z = Z - Z.mean(-2, keepdim=True)  # where the residuals are balanced it changes nothing
+    # Centring changes nothing if the residuals sum to zero, up to rounding.
+    Z = Z - Z.mean(-2, keepdim=True)
     return (residual[..., None, :] @ Z)[..., 0, :].abs().amax(-1)

@@ -37,8 +37,8 @@ def lasso_duality_gap(residual_sq: Tensor, coef: Tensor, gradient: Tensor, alpha
     """Primal minus dual objective at the residual scaled into the dual's domain.
 
     With g = Z'(y - Zw)/n and c = min(1, alpha / max|g|), the dual point c (y - Zw) gives
-    (1-c)^2/2 ||y - Zw||^2/n + alpha ||w||_1 - c w'g: in this form nothing of the size of y
-    cancels.
+    (1-c)^2/2 ||y - Zw||^2/n + alpha ||w||_1 - c w'g: in this form no terms of the size of y
+    cancel.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def lasso_duality_gap(residual_sq: Tensor, coef: Tensor, gradient: Tensor, alpha
     coef, gradient : Tensor of shape (*batch, m)
         w and g.
     alpha : Tensor of shape (*batch,)
-        Positive; at zero the dual's domain has no interior and the gap says nothing.
+        Positive; at zero the dual's domain has no interior and the gap carries no information.
     """
     overlap = torch.linalg.vecdot(coef, gradient)
     return _gap(residual_sq, alpha * coef.abs().sum(-1), overlap, gradient, alpha)
@@ -56,7 +56,7 @@ def lasso_duality_gap(residual_sq: Tensor, coef: Tensor, gradient: Tensor, alpha
 def lasso_certificate(
     corr: Tensor, y_sq: Tensor, coef: Tensor, gradient: Tensor, alpha: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """`lasso_objective` and `lasso_duality_gap` together, with what they share computed once.
+    """Compute `lasso_objective` and `lasso_duality_gap` together, common terms only once.
 
     Parameters
     ----------

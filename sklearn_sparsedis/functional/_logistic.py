@@ -13,16 +13,16 @@ __all__ = [
 
 
 def logistic_loss(score: Tensor, y: Tensor) -> Tensor:
-    """log(1 + exp(f)) - y f, elementwise: the log-loss of labels y in [0, 1] at scores f.
+    """Elementwise log-loss log(1 + exp(f)) - y f of labels y in [0, 1] at scores f.
 
-    Neither side cancels where labels are 0 or 1, and autograd gives sigmoid(f) - y everywhere.
+    No digits cancel where labels are 0 or 1, and autograd gives sigmoid(f) - y everywhere.
     """
     size = score.abs()
     return (0.5 - y) * score + 0.5 * size + torch.log1p(torch.exp(-size))
 
 
 def bernoulli_entropy(p: Tensor) -> Tensor:
-    """-p log(p) - (1-p) log(1-p), elementwise: the log-loss of the best constant."""
+    """Elementwise entropy -p log(p) - (1-p) log(1-p): the log-loss of the best constant."""
     return -torch.xlogy(p, p) - torch.special.xlog1py(1 - p, -p)
 
 

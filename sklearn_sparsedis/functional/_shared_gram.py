@@ -10,7 +10,7 @@ __all__ = ["SharedGram"]
 
 
 class SharedGram(torch.autograd.Function):
-    """Z'PZ, Y'PZ and the mean of Z, for targets of shape (T, n); the derivative is two products.
+    """Compute Z'PZ, Y'PZ and the mean of Z for targets (T, n); the derivative is two products.
 
     The centred variables have weighted sums of zero, so that centring needs no derivative.
     """
@@ -22,7 +22,7 @@ class SharedGram(torch.autograd.Function):
         z_mean = Z.mean(0) if share is None else share @ Z
         if centre:
             Z = Z - z_mean
-        # rows of features, which make the products with them faster
+        # Products with contiguous rows of features are faster.
         weighted = (Z.T / len(Z) if share is None else Z.T * share).contiguous()
         ctx.save_for_backward(y, weighted, share)
         ctx.set_materialize_grads(False)

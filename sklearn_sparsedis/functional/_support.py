@@ -19,23 +19,22 @@ __all__ = [
     "submatrices",
 ]
 
-# on the CPU, supports smaller than this share of the variables are gathered before factoring, if
-# factoring is so much work (in T m^3) that this pays
+# On the CPU, supports smaller than this share of the variables are gathered before factoring, if
+# factoring takes more work (in T m^3) than the second constant.
 GATHER_SHARE = 0.95
 GATHER_WORK = 500_000
-# entries of the matrices that fit the CPU's cache, and whose temporaries come from memory used
-# before
+# Number of entries of matrices that fit the CPU's cache.
 CACHED = 2_000_000
-# shift of the diagonal, relative to its entries
+# Shift of the diagonal, relative to its entries.
 SHIFT = {torch.float64: 1e-10, torch.float32: 1e-5}
-# a pivot of less than so many shifts may hide an eigenvalue that is zero
+# A pivot smaller than this number of shifts may hide an eigenvalue of zero.
 SMALL_PIVOT = 1e4
 LEAST_NORM_STEPS = 4
 FILTER_POWER = 3
 
 
 class SupportFactor(NamedTuple):
-    """The systems on the supports and their Cholesky factors.
+    """Linear systems on the supports and their Cholesky factors.
 
     Attributes
     ----------
@@ -46,7 +45,7 @@ class SupportFactor(NamedTuple):
     shift : Tensor of shape (T, k)
         Diagonal of D.
     inside : Tensor of bool, shape (T, k)
-        Which of the k rows belong to the support.
+        Mask of the k rows that belong to the support.
     gathered : Tensor of int64, shape (T, k), or None
         Variables of the rows; None when all m are kept in their order.
     """
@@ -70,7 +69,7 @@ class SupportFactor(NamedTuple):
 
     def multiply(self, x: Tensor) -> Tensor:
         """G_SS x, shape (T, k), for x that is zero outside the support."""
-        # a row times a matrix, because a matrix times a column takes twice as long
+        # A matrix times a column would take twice as long as a row times a matrix.
         return torch.baddbmm((-self.shift * x)[:, None], x[:, None], self.system)[:, 0]
 
     def solve(self, rhs: Tensor) -> Tensor:
@@ -122,7 +121,7 @@ def factor_regular(gram: Tensor, support: Tensor) -> tuple[RegularFactor, Tensor
     -------
     factor : RegularFactor
     regular : Tensor of bool, shape (T,)
-        Which problems it holds for: no pivot is below `SMALL_PIVOT` shifts.
+        Mask of the problems with a valid factor: no pivot is below `SMALL_PIVOT` shifts.
     """
     inside = support.to(gram.dtype)
     diagonal = gram.diagonal(dim1=-2, dim2=-1)
@@ -135,12 +134,12 @@ def factor_regular(gram: Tensor, support: Tensor) -> tuple[RegularFactor, Tensor
 
 
 def gram_matvec(gram: Tensor, x: Tensor) -> Tensor:
-    """Product of Gram matrices, shared (m, m) or one each (T, m, m), with vectors (T, m)."""
+    """Product of one Gram matrix (m, m), or one each (T, m, m), with vectors (T, m)."""
     return x @ gram if gram.ndim == 2 else torch.bmm(x[:, None, :], gram)[:, 0]
 
 
 def cached_parts(x: Tensor) -> list[slice]:
-    """Problems to treat together, given their vectors (T, m): on the CPU, what fits its cache."""
+    """Split problems with vectors (T, m) into slices; on the CPU each fits its cache."""
     T, m = x.shape
     size = max(1, CACHED // m**2 if x.device.type == "cpu" else T)
     return [slice(i, min(i + size, T)) for i in range(0, max(T, 1), size)]
@@ -182,7 +181,7 @@ def gathered_support(support: Tensor) -> Tensor | None:
     largest = max(1, int(position[:, -1].max()))
     if largest > GATHER_SHARE * m:
         return None
-    # what is not in the support goes to one more column, which is dropped
+    # Variables outside the support go to an additional column, which is dropped.
     position = torch.where(support, position - 1, largest)
     index = position.new_zeros(T, largest + 1)
     variables = torch.arange(m).expand_as(position)
@@ -209,8 +208,8 @@ def solve_support(
         From `factor_support`.
     rhs : Tensor of shape (T, m)
     start : Tensor of shape (T, m), optional
-        Where the refinement starts; zero by default. Where G_SS is singular, the solution keeps
-        the part of `start` that G_SS does not see.
+        Start of the refinement; zero by default. For a singular G_SS the solution keeps the part
+        of `start` in its null space.
     least_norm : bool
         Whether a singular system gets its least-squares solution of least norm, also where no x
         solves it exactly: pinv(G_SS) rhs, each variable in units of its feature's root mean
@@ -223,10 +222,10 @@ def solve_support(
     Notes
     -----
     In those units D is delta I. Two steps of refinement remove its effect: its share in an
-    eigenvalue e becomes (delta/e)^2. For `least_norm`, where a pivot is small (everywhere on an
-    accelerator, which is not asked), four steps with the filtered inverse
+    eigenvalue e becomes (delta/e)^2. For `least_norm`, where a pivot is small, four steps with the
+    filtered inverse
     ((G + D)^-1 G)^3 (G + D)^-1 are taken instead: zero on the null space, 1/e up to a share of
-    4 delta/e elsewhere.
+    4 delta/e elsewhere. An accelerator takes them always, because asking it would synchronise.
     """
     m = rhs.shape[1]
     b = factor.restrict(rhs)

@@ -1,6 +1,6 @@
-"""The one place where device code waits for the host.
+"""The only function through which code on a device waits for it.
 
-Reading a tensor's value stops an accelerator's queue, so solvers do it once per block of
+Reading a tensor's value empties an accelerator's queue, so solvers do it once per block of
 iterations and only through this function: tests count its calls.
 """
 
@@ -8,5 +8,5 @@ from torch import Tensor
 
 
 def any_true(mask: Tensor) -> bool:
-    """Whether any element of a bool tensor is True (one host synchronisation)."""
+    """Return True if any element of a bool tensor is True; this synchronises with the host."""
     return bool(mask.any())

@@ -1,4 +1,4 @@
-"""Differentiable solutions: one autograd Function an inner problem."""
+"""Differentiable solutions: one autograd Function for each inner problem."""
 
 from sklearn_sparsedis.implicit._fit import LeastSquaresFit
 from sklearn_sparsedis.implicit._group_lasso_svm import group_lasso_svm, group_lasso_svm_result

@@ -40,8 +40,8 @@ class FitFunction(torch.autograd.Function):
     dL/dq = v - dL/dloss w, dL/dy_sq = dL/dloss / 2, dL/dalpha = -s'v. One linear solve serves both
     outputs.
 
-    Arguments: gram (m, m) or (*batch, m, m), corr (*batch, m), y_sq and alpha (*batch,), solution,
-    loss, `slope`: w to s, `invert`: (T, m) to H^-1 of it.
+    The arguments are gram (m, m) or (*batch, m, m), corr (*batch, m), y_sq and alpha (*batch,),
+    solution, loss, `slope`, which maps w to s, and `invert`, which maps x (T, m) to H^-1 x.
     """
 
     @staticmethod
@@ -77,12 +77,12 @@ class FitFunction(torch.autograd.Function):
             through = by_loss if through is None else by_loss.add_(through)
         v = ctx.invert(through)
         to_alpha = -(v * ctx.slope(w)).sum(-1).reshape(batch) if ctx.needs_input_grad[3] else None
-        to_corr, left = v, v
+        to_corr, through_gram = v, v
         if to_loss is not None:
             to_corr = torch.addcmul(v, share, w, value=-1)
-            left = torch.addcmul(v, share, w, value=-0.5)
+            through_gram = torch.addcmul(v, share, w, value=-0.5)
         return (
-            _gram_gradient(gram, left, w) if ctx.needs_input_grad[0] else None,
+            _gram_gradient(gram, through_gram, w) if ctx.needs_input_grad[0] else None,
             to_corr.reshape(coef.shape),
             None if to_loss is None else 0.5 * to_loss,
             to_alpha,
@@ -94,7 +94,7 @@ class FitFunction(torch.autograd.Function):
 
 
 def _gram_gradient(gram: Tensor, v: Tensor, w: Tensor) -> Tensor:
-    """-(v w' + w v')/2, summed over the problems that share one matrix."""
+    """Compute -(v w' + w v')/2, summed over problems that share one matrix."""
     if gram.ndim == 2:
         product = v.T @ w
         return -0.5 * (product + product.T)

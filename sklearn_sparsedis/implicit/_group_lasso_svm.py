@@ -94,7 +94,9 @@ def group_lasso_svm_result(
     Lachapelle et al. (2023), "Synergies between Disentanglement and Sparsity", ICML, section 3.
     """
     if is_sparse(F):
-        raise TypeError("F must be dense to be differentiated in: call to_dense() on it")
+        raise TypeError(
+            f"F must be a dense tensor to be differentiated, got {F.layout}: pass F.to_dense()"
+        )
     problems, scale, batch = scale_problem(
         F, y, group_reg, l2_reg, n_classes, feature_weight, sample_weight
     )
@@ -144,7 +146,7 @@ def _pull_back(
     """Gradients in F (b, n, m), c (b, n, 1) and tau (b, m) from that in the coefficients."""
     F = problem.F
     point = _point(problem, coef)
-    # how Lambda answers a change of the loss that it would cause
+    # The adjoint is the move of Lambda by which it responds to a gradient.
     adjoint = _answer(problem, point, dual, free, F @ _shrinkage_vjp(problem, point, coef_grad))
     V_grad = coef_grad + problem.image(adjoint)
     F_grad = (problem.Y - dual) @ _shrinkage_vjp(problem, point, V_grad).mT + adjoint @ coef.mT
@@ -155,7 +157,7 @@ def _pull_back(
 
 
 def _point(problem: Problem, coef: Tensor) -> Point:
-    """V, its norms and how they shrink, as the coefficients (b, m, k) of a solution have them."""
+    """Recover V, its norms and their shrinkage from the coefficients (b, m, k) of a solution."""
     size = lengths(coef)
     norm = torch.where(size > 0, size + problem.tau, 0)
     shrink = torch.where(size > 0, size / torch.where(size > 0, norm, 1), 0)
@@ -164,7 +166,7 @@ def _point(problem: Problem, coef: Tensor) -> Point:
 
 
 def _answer(problem: Problem, point: Point, dual: Tensor, free: Tensor, gradient: Tensor) -> Tensor:
-    """Move of Lambda (b, n, k) that answers a gradient, of samples that are not at a vertex."""
+    """Response of Lambda (b, n, k) to a gradient; samples at a vertex do not move."""
     moving = (free.sum(-1) > 1).any(0)
     if free.device.type != "cpu" or bool(moving.all()):
         basis = PivotBasis(dual)

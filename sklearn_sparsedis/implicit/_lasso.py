@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sklearn_sparsedis.functional import centred_gram
-from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._gram import tensor_like
 from sklearn_sparsedis.functional._support import cached_parts, factor_support
 from sklearn_sparsedis.implicit._fit import FitFunction, LeastSquaresFit
 from sklearn_sparsedis.solvers import SolveResult
@@ -26,7 +26,7 @@ def lasso(
     return_result: bool = False,
     **options: Any,
 ) -> Tensor | tuple[Tensor, SolveResult]:
-    """Lasso coefficients as a differentiable function of features, targets and strength.
+    """Lasso coefficients as a differentiable function of features, targets and alpha.
 
     On the support S with signs s the solution satisfies Z_S'(Z_S w_S - y)/n + alpha s = 0. With
     H = Z_S'Z_S/n, v = H^-1 (dL/dw)_S and r = Z w - y the implicit function theorem gives [1]_
@@ -62,11 +62,11 @@ def lasso(
     if Z.ndim < y.ndim + 1:
         fit = lasso_gram(*centred_gram(Z, y, centre=False)[:3], alpha, **options)
         return (fit.coef, fit.result) if return_result else fit.coef
-    strength = strength_like(alpha, Z).expand(y.shape[:-1])
+    alphas = tensor_like(alpha, Z).expand(y.shape[:-1])
     with torch.no_grad():
         statistics = centred_gram(Z, y, centre=False)
-        result, factor = solve_from_statistics(Z, y, strength, statistics, options)
-    coef = _Lasso.apply(Z, y, strength, result.coef, statistics.gram, factor)
+        result, factor = solve_from_statistics(Z, y, alphas, statistics, options)
+    coef = _Lasso.apply(Z, y, alphas, result.coef, statistics.gram, factor)
     return (coef, result) if return_result else coef
 
 
@@ -96,23 +96,23 @@ def lasso_gram(
     As in `lasso`.
     """
     batch = corr.shape[:-1]
-    gram, strength = one_or_each(gram, batch), strength_like(alpha, corr).expand(batch)
-    result, factor = solve_and_factor(gram, corr, y_sq, strength, **options)
-    # not the name of the output below: the closure would keep its graph alive
+    gram, alphas = one_or_each(gram, batch), tensor_like(alpha, corr).expand(batch)
+    result, factor = solve_and_factor(gram, corr, y_sq, alphas, **options)
+    # The closure must not hold the differentiable output below, whose graph it would keep alive.
     solution = result.coef
     with torch.no_grad():
         size = solution.abs().sum(-1)
-        loss = torch.addcmul(result.objective, strength, size, value=-1)
+        loss = torch.addcmul(result.objective, alphas, size, value=-1)
 
     def invert(grad: Tensor) -> Tensor:
         return _adjoint(gram, solution.reshape(grad.shape), grad, factor)
 
-    coef, loss = FitFunction.apply(gram, corr, y_sq, strength, solution, loss, torch.sign, invert)
+    coef, loss = FitFunction.apply(gram, corr, y_sq, alphas, solution, loss, torch.sign, invert)
     return LeastSquaresFit(coef, loss, result)
 
 
 class _Lasso(torch.autograd.Function):
-    """As FitFunction's coefficients, with the gradient in Z written out: its rank is two."""
+    """Derivative of the coefficients as in FitFunction, with a gradient of rank two in Z."""
 
     @staticmethod
     def forward(
@@ -139,9 +139,9 @@ class _Lasso(torch.autograd.Function):
         v = _adjoint(gram, w, grad.reshape(w.shape), ctx.factor)
         both = torch.stack([v, w], -1).reshape(*batch, m, 2)
         Zv, Zw = (Z @ both / n).unbind(-1)
-        left = torch.stack([y / n - Zw, -Zv], -1)
+        residuals = torch.stack([y / n - Zw, -Zv], -1)
         return (
-            left @ both.mT if ctx.needs_input_grad[0] else None,
+            residuals @ both.mT if ctx.needs_input_grad[0] else None,
             Zv,
             _alpha_gradient(v, w, batch) if ctx.needs_input_grad[2] else None,
             None,

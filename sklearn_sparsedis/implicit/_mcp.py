@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._gram import tensor_like
 from sklearn_sparsedis.functional._support import factor_support
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.implicit._fit import FitFunction, LeastSquaresFit
@@ -47,14 +47,14 @@ def mcp_gram(
 
     Notes
     -----
-    A problem whose H is not positive definite has no isolated minimum there: D is left out of it
-    then, and the gradient is that of least squares on the support, of least norm by the rule of
-    `functional.solve_support` where the Gram matrix is singular there.
+    A problem whose H is not positive definite has no isolated minimum. D is then left out of H, and
+    the gradient is that of least squares on the support, of least norm by the rule of
+    `functional.solve_support` where the Gram matrix is singular on the support.
     """
     batch, m = corr.shape[:-1], corr.shape[-1]
-    gram, strength = one_or_each(gram, batch), strength_like(alpha, corr).expand(batch)
+    gram, alphas = one_or_each(gram, batch), tensor_like(alpha, corr).expand(batch)
     result, (curved, factor, regular) = solve_mcp_and_factor(
-        gram, corr, y_sq, strength, gamma=gamma, **options
+        gram, corr, y_sq, alphas, gamma=gamma, **options
     )
     bend, invert = torch.diag_embed(curved / gamma), factor.solve
     if regular.device.type != "cpu" or any_true(~regular):
@@ -68,7 +68,7 @@ def mcp_gram(
 
     system = (gram - bend * gram).reshape(*batch, m, m)
     loss = torch.zeros_like(result.objective)
-    coef, _ = FitFunction.apply(system, corr, y_sq, strength, result.coef, loss, direction, invert)
+    coef, _ = FitFunction.apply(system, corr, y_sq, alphas, result.coef, loss, direction, invert)
     fitted = (gram @ coef.reshape(-1, m)[..., None]).reshape(corr.shape)
     loss = 0.5 * (y_sq + (coef * (fitted - 2 * corr)).sum(-1))
     return LeastSquaresFit(coef, loss, result)

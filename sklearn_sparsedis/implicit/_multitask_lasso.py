@@ -1,4 +1,4 @@
-"""Solutions of the Lasso of several outputs that autograd can differentiate."""
+"""Solutions of the multi-task Lasso that autograd can differentiate."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 from torch.linalg import vector_norm
 
 from sklearn_sparsedis.functional._block_support import factor_blocks
-from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._gram import tensor_like
 from sklearn_sparsedis.functional._support import cached_parts
 from sklearn_sparsedis.implicit._fit import LeastSquaresFit
 from sklearn_sparsedis.solvers import SolveResult, solve_multitask_lasso_gram
@@ -26,7 +26,7 @@ def multitask_lasso(
     return_result: bool = False,
     **options: Any,
 ) -> Tensor | tuple[Tensor, SolveResult]:
-    """Coefficients with one support as a differentiable function of features, targets, strength.
+    """Coefficients with one support as a differentiable function of features, targets, alpha.
 
     On the support the solution satisfies Z_j'(Z W - Y)/n + alpha u_j = 0 with u_j = W_j/||W_j||
     [1]_. With v = H^-1 dL/dW, H V = Z_S'Z_S V/n + alpha (v_j - u_j u_j'v_j)/||W_j|| and
@@ -90,14 +90,14 @@ def multitask_lasso_gram(
     As in `multitask_lasso`.
     """
     batch = corr.shape[:-2]
-    gram, strength = one_or_each(gram, batch), strength_like(alpha, corr).expand(batch)
-    result = solve_multitask_lasso_gram(gram, corr, y_sq, strength, **options)
-    coef, loss = _MultitaskLasso.apply(gram, corr, y_sq, strength, result.coef)
+    gram, alphas = one_or_each(gram, batch), tensor_like(alpha, corr).expand(batch)
+    result = solve_multitask_lasso_gram(gram, corr, y_sq, alphas, **options)
+    coef, loss = _MultitaskLasso.apply(gram, corr, y_sq, alphas, result.coef)
     return LeastSquaresFit(coef, loss, result)
 
 
 class _MultitaskLasso(torch.autograd.Function):
-    """As FitFunction, for rows of coefficients; gram (m, m) or (T, m, m)."""
+    """Derivative as in FitFunction, for rows of coefficients; gram is (m, m) or (T, m, m)."""
 
     @staticmethod
     def forward(
@@ -125,11 +125,11 @@ class _MultitaskLasso(torch.autograd.Function):
         direction = w / length[..., None]
         v = _adjoint(gram, support, direction, alpha.reshape(-1, 1) / length, through)
         to_alpha = -(v * direction).sum((-2, -1)).reshape(alpha.shape)
-        to_corr, left = v, v
+        to_corr, through_gram = v, v
         if to_loss is not None:
-            to_corr, left = v - share * w, v - 0.5 * share * w
+            to_corr, through_gram = v - share * w, v - 0.5 * share * w
         return (
-            _gram_gradient(gram, left, w) if ctx.needs_input_grad[0] else None,
+            _gram_gradient(gram, through_gram, w) if ctx.needs_input_grad[0] else None,
             to_corr.reshape(corr.shape),
             None if to_loss is None else 0.5 * to_loss,
             to_alpha,
@@ -138,9 +138,9 @@ class _MultitaskLasso(torch.autograd.Function):
 
 
 def _support(gram: Tensor, w: Tensor, slope: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows in use, and the norms of all: those that a proximal step keeps.
+    """Mask of the rows that a proximal step keeps, and the norms of all rows.
 
-    What rounding leaves of a row that is not in use would have an endless curvature.
+    Rows that are nonzero by rounding alone are left out: their curvature would have no bound.
     """
     norm = vector_norm(w, dim=-1)
     diagonal = gram.diagonal(dim1=-2, dim2=-1)[..., None]
@@ -158,10 +158,10 @@ def _adjoint(
     return torch.cat(solutions)
 
 
-def _gram_gradient(gram: Tensor, left: Tensor, w: Tensor) -> Tensor:
-    """-(v W' + W v')/2, summed over the problems that share one matrix."""
+def _gram_gradient(gram: Tensor, through_gram: Tensor, w: Tensor) -> Tensor:
+    """Compute -(v W' + W v')/2, summed over problems that share one matrix."""
     if gram.ndim == 2:
-        product = left.transpose(0, 1).flatten(1) @ w.transpose(0, 1).flatten(1).T
+        product = through_gram.transpose(0, 1).flatten(1) @ w.transpose(0, 1).flatten(1).T
     else:
-        product = left @ w.mT
+        product = through_gram @ w.mT
     return -0.5 * (product + product.mT)

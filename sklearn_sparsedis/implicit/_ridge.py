@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import centred_gram
-from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._gram import tensor_like
 from sklearn_sparsedis.implicit._fit import FitFunction, LeastSquaresFit
 from sklearn_sparsedis.solvers import SolveResult
 from sklearn_sparsedis.solvers._ridge import one_or_each, solve_and_invert
@@ -22,7 +22,7 @@ def ridge(
     return_result: bool = False,
     **options: Any,
 ) -> Tensor | tuple[Tensor, SolveResult]:
-    """Ridge coefficients as a differentiable function of features, targets and strength.
+    """Ridge coefficients as a differentiable function of features, targets and alpha.
 
     w = (Z'Z/n + alpha I)^-1 Z'y/n.
 
@@ -61,11 +61,11 @@ def ridge_gram(
     LeastSquaresFit
     """
     batch = corr.shape[:-1]
-    gram, strength = one_or_each(gram, batch), strength_like(alpha, corr).expand(batch)
-    result, invert = solve_and_invert(gram, corr, y_sq, strength, **options)
+    gram, alphas = one_or_each(gram, batch), tensor_like(alpha, corr).expand(batch)
+    result, invert = solve_and_invert(gram, corr, y_sq, alphas, **options)
     with torch.no_grad():
-        loss = result.objective - 0.5 * strength * result.coef.square().sum(-1)
+        loss = result.objective - 0.5 * alphas * result.coef.square().sum(-1)
     coef, loss = FitFunction.apply(
-        gram, corr, y_sq, strength, result.coef, loss, torch.positive, invert
+        gram, corr, y_sq, alphas, result.coef, loss, torch.positive, invert
     )
     return LeastSquaresFit(coef, loss, result)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._gram import tensor_like
 from sklearn_sparsedis.functional._support import SHIFT, factor_support, gram_matvec
 from sklearn_sparsedis.implicit._fit import LeastSquaresFit
 from sklearn_sparsedis.solvers._ridge import one_or_each
@@ -53,12 +53,12 @@ def separable_gram(
     `mcp_gram`.
     """
     batch, m = corr.shape[:-1], corr.shape[-1]
-    gram, strength = one_or_each(gram, batch), strength_like(alpha, corr).expand(batch)
+    gram, alphas = one_or_each(gram, batch), tensor_like(alpha, corr).expand(batch)
     result = solve_separable_gram(
-        gram, corr, y_sq, strength, value=value, threshold=threshold, **options
+        gram, corr, y_sq, alphas, value=value, threshold=threshold, **options
     )
     w = result.coef.reshape(-1, m)
-    given = strength.reshape(-1, 1), curvatures(gram, w)
+    given = alphas.reshape(-1, 1), curvatures(gram, w)
     _, bend = derivatives(value, w, *given)
     with torch.no_grad():
         support = w != 0
@@ -73,7 +73,7 @@ def separable_gram(
 
 
 def definite(gram: Tensor, support: Tensor, bend: Tensor) -> Tensor:
-    """Which of the matrices G + bend are positive definite on the support, shape (T,)."""
+    """Return True for matrices G + bend that are positive definite on the support, shape (T,)."""
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     both = support[:, :, None] & support[:, None, :]
     shift = SHIFT[gram.dtype] * gram.diagonal(dim1=-2, dim2=-1)[..., None, :] * eye
@@ -82,8 +82,7 @@ def definite(gram: Tensor, support: Tensor, bend: Tensor) -> Tensor:
 
 
 class _Stationary(torch.autograd.Function):
-    """A solution that is known, as a function of the slope of the loss and of what the penalty
-    depends on, which together are zero."""
+    """Attach the derivative to a known solution, at which the slopes of loss and penalty cancel."""
 
     @staticmethod
     def forward(
@@ -106,7 +105,7 @@ class _Stationary(torch.autograd.Function):
         with torch.enable_grad():
             a, c, w = (x.detach().requires_grad_() for x in ctx.saved_tensors)
             (slope,) = torch.autograd.grad(ctx.value(w, a, c).sum(), w, create_graph=True)
-            if not slope.requires_grad:  # the same at all strengths and curvatures
+            if not slope.requires_grad:  # it depends on neither alpha nor curvature
                 return v, None, None, None, None, None
             by_penalty = torch.autograd.grad(
                 (slope * v).sum(), (a, c), allow_unused=True, materialize_grads=True

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sklearn_sparsedis.functional import solve_support
-from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._gram import tensor_like
 from sklearn_sparsedis.functional._logistic import row_shares
 from sklearn_sparsedis.functional._support import factor_support
 from sklearn_sparsedis.solvers import L1, L2, LogisticLoss, SolveResult
@@ -91,11 +91,11 @@ def fit_smooth(
     """
     batch = y.shape[:-1]
     share = row_shares(y, sample_weight)
-    strength = strength_like(alpha, y).expand(batch)
+    alphas = tensor_like(alpha, y).expand(batch)
     with torch.no_grad():
         posed = pose(loss, penalty, Z, y, share, alpha)
         result, state = solve_posed(posed, tol, max_iter, coef_init, intercept_init)
-    given = Z, y, share, strength, loss.parameter
+    given = Z, y, share, alphas, loss.parameter
     coef, intercept, mean_loss = _Smooth.apply(*given, posed, state, result)
     return SmoothFit(coef, intercept, mean_loss, result)
 
@@ -228,7 +228,7 @@ class _Smooth(torch.autograd.Function):
 def _adjoint(
     problem: SmoothProblem, state: SmoothState, of_coef: Tensor, of_intercept: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Solution of the stationarity equations' derivative for a right-hand side."""
+    """Solve the linearised stationarity equations for a right-hand side."""
     gram, mean, total = problem.design.moments(state.curvature)
     inverse = torch.where(total > 0, 1 / total, 0.0)
     curved, support = problem.penalty.second_derivative(gram, state.coef, problem.alpha)
@@ -240,7 +240,7 @@ def _adjoint(
 
 
 def _outer(r: Tensor, v: Tensor, h: Tensor, w: Tensor, shape: torch.Size) -> Tensor:
-    """r_i v' - h_i w' of each row i, summed over problems that share their features."""
+    """Compute r_i v' - h_i w' of each row i, summed over problems that share their features."""
     if len(shape) == 2:
         return r.T @ v - h.T @ w
     each = torch.stack([r, -h], -1) @ torch.stack([v, w], -2)
@@ -248,7 +248,7 @@ def _outer(r: Tensor, v: Tensor, h: Tensor, w: Tensor, shape: torch.Size) -> Ten
 
 
 class _RowGradients(NamedTuple):
-    """Gradients in what belongs to a row, given u and dL/dloss."""
+    """Gradients in the scores, targets and weights of rows, given u and dL/dloss."""
 
     posed: PosedProblem
     state: SmoothState
@@ -256,7 +256,7 @@ class _RowGradients(NamedTuple):
     of_loss: Tensor
 
     def to_score(self) -> Tensor:
-        """What moves a score moves at fixed residuals."""
+        """Gradient in the scores, at fixed coefficients."""
         residual = self.state.residual
         return torch.addcmul(self.state.curvature * self.u, residual, self.of_loss[:, None])
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import centred_gram, solve_support
-from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._gram import tensor_like
 from sklearn_sparsedis.functional._lasso import residual_square
 from sklearn_sparsedis.functional._support import factor_support, gram_matvec
 from sklearn_sparsedis.solvers._result import SolveResult
@@ -60,7 +60,7 @@ def solve_ridge(
         statistics = centred_gram(Z, y, centre=False)
         result = solve_ridge_gram(*statistics[:3], alpha, tol=tol)
         residual = y - (Z @ result.coef[..., None])[..., 0]
-        strength = strength_like(alpha, Z)
+        strength = tensor_like(alpha, Z)
         penalty = 0.5 * strength * result.coef.square().sum(-1)
         return replace(result, objective=0.5 * residual.square().mean(-1) + penalty)
 
@@ -118,7 +118,7 @@ def solve_and_invert(
     batch, m = corr.shape[:-1], corr.shape[-1]
     G, y2 = one_or_each(gram, batch), y_sq.reshape(-1)
     q = corr.reshape(-1, m)
-    strength = strength_like(alpha, q).expand(batch).reshape(-1, 1)
+    strength = tensor_like(alpha, q).expand(batch).reshape(-1, 1)
     invert = _shared_inverse(G, strength) if G.ndim == 2 else _inverse(G, strength)
 
     def residual(coef: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._gram import tensor_like
 from sklearn_sparsedis.functional._support import factor_regular, gram_matvec
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._result import SolveResult
@@ -113,7 +113,7 @@ def descend(
     G, y2 = one_or_each(gram, batch), y_sq.reshape(-1)
     constant = constant_features(G)
     q = torch.where(constant, 0.0, corr.reshape(-1, m))
-    strength = strength_like(alpha, q).expand(batch).reshape(-1, 1)
+    strength = tensor_like(alpha, q).expand(batch).reshape(-1, 1)
     if coef_init is None:
         coef = solve_lasso_gram(G, q, y2, strength[:, 0], tol=tol, max_iter=max_iter).coef
     else:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import GramStatistics, centred_gram, lasso_objective
-from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._gram import tensor_like
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._result import SolveResult
 from sklearn_sparsedis.solvers._ridge import constant_features, one_or_each, solve_ridge_gram
@@ -73,7 +73,7 @@ def solve_from_statistics(
     """`solve_lasso` for callers that have the statistics; see `solve_and_factor`."""
     result, factor = solve_and_factor(*statistics[:3], alpha, **options)
     residual = y - (Z @ result.coef[..., None])[..., 0]
-    strength = strength_like(alpha, Z)
+    strength = tensor_like(alpha, Z)
     objective = lasso_objective(residual.square().mean(-1), result.coef, strength)
     return replace(result, objective=objective), factor
 
@@ -144,7 +144,7 @@ def solve_and_factor(
     G, y2 = one_or_each(gram, batch), y_sq.reshape(-1)
     constant = constant_features(G)
     q = torch.where(constant, 0.0, corr.reshape(-1, m))
-    strength = strength_like(alpha, q).expand(batch).reshape(-1)
+    strength = tensor_like(alpha, q).expand(batch).reshape(-1)
     start = None
     if coef_init is not None:
         start = torch.where(constant, 0.0, coef_init.reshape(-1, m).to(q.dtype))

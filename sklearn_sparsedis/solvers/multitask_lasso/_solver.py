@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import multitask_lasso_alpha_max, multitask_lasso_objective
-from sklearn_sparsedis.functional._gram import strength_like
+from sklearn_sparsedis.functional._gram import tensor_like
 from sklearn_sparsedis.functional._near_copies import near_copies, rounded_gap
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._result import SolveResult
@@ -69,7 +69,7 @@ def solve_multitask_lasso(
         *statistics, alpha, tol=tol, max_iter=max_iter, coef_init=coef_init
     )
     residual_sq = (Y - Z @ result.coef).square().sum((-2, -1)) / Z.shape[-2]
-    strength = strength_like(alpha, result.coef)
+    strength = tensor_like(alpha, result.coef)
     return replace(result, objective=multitask_lasso_objective(residual_sq, result.coef, strength))
 
 
@@ -130,7 +130,7 @@ def solve_multitask_lasso_gram(
     G, y2 = one_or_each(gram, batch), y_sq.reshape(-1, q)
     constant = constant_features(G)[..., None]
     Q = torch.where(constant, 0.0, corr.reshape(-1, m, q))
-    strength = strength_like(alpha, Q).expand(batch).reshape(-1)
+    strength = tensor_like(alpha, Q).expand(batch).reshape(-1)
     start = None
     if coef_init is not None:  # an output or a feature that is zero has the solution zero
         empty = (Q == 0).all(1, keepdim=True) | constant

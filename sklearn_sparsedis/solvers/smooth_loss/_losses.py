@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional import huber_loss, logistic_loss
-from sklearn_sparsedis.functional._gram import ROUNDED, strength_like
+from sklearn_sparsedis.functional._gram import ROUNDED, tensor_like
 from sklearn_sparsedis.functional._huber import huber_location
 from sklearn_sparsedis.functional._logistic import bernoulli_divergence, bernoulli_entropy
 
@@ -227,7 +227,7 @@ class HuberLoss:
         return self.delta if isinstance(self.delta, Tensor) else None
 
     def pose(self, batch: torch.Size, like: Tensor) -> "HuberLoss":
-        delta = strength_like(self.delta, like).detach().expand(batch)
+        delta = tensor_like(self.delta, like).detach().expand(batch)
         return HuberLoss(delta.reshape(-1, 1))
 
     def part(self, index: Tensor) -> "HuberLoss":

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional._gram import ROUNDED, strength_like
+from sklearn_sparsedis.functional._gram import ROUNDED, tensor_like
 from sklearn_sparsedis.functional._support import gram_matvec
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers.smooth_loss._losses import CentredTargets, Loss
@@ -219,7 +219,7 @@ def pose(
         Design.of(centred, _varying(centred, origin, share)),
         targets.y,
         torch.where(targets.fixed[:, None], 0.0, share),
-        torch.where(targets.fixed, 1.0, strength_like(alpha, y).expand(batch).reshape(T)),
+        torch.where(targets.fixed, 1.0, tensor_like(alpha, y).expand(batch).reshape(T)),
         targets.null,
         loss,
         penalty,
