@@ -1,4 +1,4 @@
-"""Losses of tasks: one class each, with all that depends on which loss it is."""
+"""Losses of tasks: each class holds everything that depends on its loss."""
 
 from sklearn_sparsedis.losses._base import Loss
 from sklearn_sparsedis.losses._huber import Huber

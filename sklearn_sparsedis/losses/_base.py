@@ -1,4 +1,4 @@
-"""What training and fitting need to know of a loss."""
+"""The interface between losses and the code that trains and fits with them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, Self
@@ -14,50 +14,51 @@ __all__ = ["Loss", "TaskTargets"]
 
 
 class TaskTargets(Protocol):
-    """Targets of T tasks, as `inputs` has them: one array, with or without missing labels."""
+    """Targets of T tasks, as `inputs` reads them: one array, with or without missing values."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n, T)."""
+        """Numbers of rows and tasks, (n, T)."""
 
     @property
     def array(self) -> NDArray[np.float64]:
-        """The values alone."""
+        """Array of the values."""
 
     def at(self, numbers: NDArray[Any]) -> NDArray[Any]:
-        """One number a task for each of its values."""
+        """Repeat one number a task for each of its values."""
 
     def mean(self, array: NDArray[np.float64], *, jointly: bool = False) -> NDArray[np.float64]:
-        """Weighted mean over each task's labels, or over all, of an array like `array`."""
+        """Weighted mean of an array like `array` over the values of each task, or over all."""
 
     def any(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Tasks that have a label that counts where a mask like `array` is true."""
+        """Return True for tasks where a mask like `array` is true at a value of nonzero weight."""
 
     def apply(self, function: Callable[..., Iterable[Tensor]]) -> list[NDArray[np.float64]]:
-        """Apply a function of values and weights, (T, k) each, whose results have T first."""
+        """Apply a function to values and weights, (T, k) each; its results have T rows."""
 
 
 class Loss:
     r"""A loss :math:`\ell(f, y)` of the score f of a head, its linear predictor.
 
-    Everything that depends on the loss is here: an estimator asks the object and never its name. A
-    new loss is a subclass that sets the attributes and writes `smooth` and `units`; for most of the
-    other methods there is a default. An instance stands for the loss of one task; where a method
-    sees several tasks, it is that of `join`.
+    Everything that depends on the loss is here: estimators use the object and never compare its
+    name. A new loss is a subclass that sets the attributes and defines `smooth`, `units` and
+    `mean`; the other methods have defaults. An instance is the loss of one task; methods on the
+    targets of several tasks are called on an instance made by `join`.
 
     Attributes
     ----------
     name : str
-        The word that an estimator takes for it, and has in `losses_`.
+        Word by which an estimator takes the loss and reports it in `losses_`.
     from_statistics : bool
-        Whether Gram statistics are all that heads need to know of their rows, which makes it the
-        squared error.
+        Whether heads can be fitted from Gram statistics, without the rows; true of squared errors
+        alone.
     classes : bool
-        Whether targets are labels 0 and 1, of which some of each kind are needed.
+        Whether targets are classes 0 and 1, both of which must occur.
     domain, remedy : str
-        Values that targets may have, where not all may, and what to do about others; for a message.
+        Values that targets may have and the advice for other values, for messages; empty if all
+        values are allowed.
     response : callable or None
-        From scores to predictions, in NumPy; None where they are the same.
+        Function from scores to predictions on NumPy arrays; None if they are equal.
     """
 
     name = ""
@@ -69,46 +70,46 @@ class Loss:
 
     @classmethod
     def join(cls, losses: Sequence["Loss"], device: torch.device | str = "cpu") -> Self:
-        """The loss of several tasks that all have this kind of loss."""
+        """Join the losses of several tasks, all of this class, into one."""
         return cls()
 
     @property
     def smooth(self) -> SmoothLoss:
-        """What `solvers.solve_smooth` takes for it."""
+        """Loss for `solvers.solve_smooth`."""
         raise NotImplementedError
 
     @property
     def bounds(self) -> tuple[Tensor | float, Tensor | float]:
-        """Largest standard deviation of the residuals of the best constant, and curvature.
+        """Bounds of the residuals' standard deviation at the best constant and of the curvature.
 
-        They tell which components are rounding.
+        They decide which components are constant up to rounding.
         """
         raise NotImplementedError
 
     def allows(self, Y: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which values are in the domain."""
+        """Return True for the values that are in the domain."""
         return np.ones(Y.shape, dtype=bool)
 
     def suits(self, targets: TaskTargets) -> NDArray[np.bool_]:
-        """For which tasks "auto" takes it, shape (T,)."""
+        """Return True for the tasks for which "auto" chooses this loss, shape (T,)."""
         return np.zeros(targets.shape[1], dtype=bool)
 
     def units(
         self, targets: TaskTargets, *, jointly: bool = False
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-        """Location and scale by which targets are made standard, and which tasks vary; (T,) each.
+        """Location and scale that standardise targets, and mask of tasks that vary; (T,) each.
 
-        Zero and one where the loss needs targets as they are.
+        They are zero and one if the loss needs the original targets.
         """
         raise NotImplementedError
 
     @property
     def settled(self) -> bool:
-        """Whether it has no parameter that is still to be taken from data."""
+        """False if a parameter of the loss must still be taken from data."""
         return True
 
     def settle(self, Z: Tensor, y: Tensor, weight: Tensor | None) -> Sequence["Loss"]:
-        """Losses of T tasks with their parameters from standard targets and what predicts them.
+        """Return the losses of T tasks, with parameters from standardised targets y and features Z.
 
         Parameters
         ----------
@@ -121,26 +122,26 @@ class Loss:
     def starting_targets(
         self, Y: NDArray[np.float64], weight: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Standard targets (n, T) as least squares may have them, for the start of an encoder."""
+        """Prepare standardised targets (n, T) for the least squares that start an encoder."""
         return Y
 
     def task_weights(self, targets: TaskTargets, *, balanced: bool) -> Tensor:
-        """Weights under which the loss of each task's best constant is one half, shape (T,)."""
+        """Weights of tasks that make the loss of the best constant one half, shape (T,)."""
         return torch.ones(targets.shape[1], dtype=torch.float64)
 
     def balance(self, y: Tensor, weight: Tensor | None) -> Tensor | None:
-        """Weights of labels y (T, n) under class_weight="balanced"."""
+        """Weights of targets y (T, n) under class_weight="balanced"."""
         return weight
 
     def mean(self, score: Tensor, Y: Tensor, weights: Tensor | None, *, balanced: bool) -> Tensor:
-        """Weighted mean of each task, shape (T,); zero for tasks without labels.
+        """Weighted mean loss of each task, shape (T,); zero for tasks without targets.
 
         Parameters
         ----------
         score, Y : Tensor of shape (n, T)
         weights : Tensor of shape (n,) or (n, T), optional
         balanced : bool
-            Whether the weights of labels are those of `balance`.
+            Whether the weights of targets are those of `balance`.
         """
         raise NotImplementedError
 
@@ -156,6 +157,6 @@ class Loss:
 
 
 def rounding_floor(location: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Variance that is rounding, of values about a location."""
+    """Variance that rounding gives to values about a location."""
     floor: NDArray[np.float64] = (1e2 * np.finfo(np.float64).eps * np.abs(location)) ** 2
     return floor + np.finfo(np.float64).tiny

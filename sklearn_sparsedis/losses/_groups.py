@@ -1,4 +1,4 @@
-"""Tasks by their losses."""
+"""Groups of tasks by their losses."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,14 +14,14 @@ __all__ = ["each_loss", "kinds_of", "tasks_where"]
 def tasks_where(
     losses: Sequence[Loss] | None, n_tasks: int, condition: Callable[[Loss], bool]
 ) -> NDArray[np.bool_]:
-    """Which tasks have a loss with a property, shape (n_tasks,); None stands for squared errors."""
+    """Mask of the tasks whose loss meets a condition, (n_tasks,); None means squared errors."""
     of_none = condition(SquaredError())
     found = [of_none] * n_tasks if losses is None else [condition(loss) for loss in losses]
     return np.array(found, dtype=bool)
 
 
 def kinds_of(losses: Sequence[Loss]) -> dict[type[Loss], list[int]]:
-    """Tasks with each kind of loss."""
+    """Numbers of the tasks that have each class of loss."""
     kinds: dict[type[Loss], list[int]] = {}
     for task, loss in enumerate(losses):
         kinds.setdefault(type(loss), []).append(task)
@@ -31,7 +31,7 @@ def kinds_of(losses: Sequence[Loss]) -> dict[type[Loss], list[int]]:
 def each_loss(
     losses: Sequence[Loss] | None, n_tasks: int
 ) -> Iterator[tuple[Loss, NDArray[np.bool_]]]:
-    """Each kind of loss as if all tasks had it, and which have it."""
+    """Generate each class of loss, joined for all tasks, and the mask of the tasks that have it."""
     for kind, tasks in kinds_of(losses or [SquaredError()] * n_tasks).items():
         joined = kind.join([x if isinstance(x, kind) else kind() for x in losses or ()])
         yield joined, np.isin(np.arange(n_tasks), tasks)

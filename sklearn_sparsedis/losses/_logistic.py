@@ -23,28 +23,28 @@ class Logistic(Loss):
     remedy = "Encode its labels as 0 and 1"
     response = staticmethod(expit)
     smooth = LogisticLoss()
-    bounds = 0.5, 0.25  # a label deviates by one half at most from its mean
+    bounds = 0.5, 0.25  # the standard deviation of labels 0 and 1 is one half at most
 
     def allows(self, Y: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Zeros and ones."""
+        """Return True for zeros and ones."""
         return (Y == 0) | (Y == 1)
 
     def suits(self, targets: TaskTargets) -> NDArray[np.bool_]:
-        """Tasks of which all labels are 0 or 1 and both occur."""
+        """Return True for tasks whose labels are all 0 or 1 and both occur."""
         Y = targets.array
         return targets.any(Y == 1) & targets.any(Y == 0) & ~targets.any(~self.allows(Y))
 
     def units(
         self, targets: TaskTargets, *, jointly: bool = False
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-        """Labels stay as they are."""
+        """Return zeros and ones: labels stay as they are."""
         n_tasks = targets.shape[1]
         return np.zeros(n_tasks), np.ones(n_tasks), np.ones(n_tasks, dtype=bool)
 
     def starting_targets(
         self, Y: NDArray[np.float64], weight: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """In units of their standard deviation, as the other targets."""
+        """Divide labels by their standard deviation, as other targets are."""
         if not len(weight):
             return Y
         share = weight / weight.sum()
@@ -53,13 +53,13 @@ class Logistic(Loss):
         return scaled
 
     def task_weights(self, targets: TaskTargets, *, balanced: bool) -> Tensor:
-        """Those of the best constant probability; zero for a task of labels of one kind."""
+        """Weights from the best constant probability; zero for a task of one class."""
         rate = torch.from_numpy(targets.mean(targets.array)).clamp(0, 1)
         constant = bernoulli_entropy(torch.full_like(rate, 0.5) if balanced else rate)
         return torch.where((rate > 0) & (rate < 1), 0.5 / constant, 0.0)
 
     def balance(self, y: Tensor, weight: Tensor | None) -> Tensor:
-        """Each label gets half of its task, if the task has both."""
+        """Give each class half of the weight of its task, if the task has both."""
         weight = torch.ones_like(y) if weight is None else weight.to(y.dtype).expand_as(y)
         ones, zeros = weight * y, weight * (1 - y)
         of_ones, of_zeros = ones.sum(-1, keepdim=True), zeros.sum(-1, keepdim=True)
@@ -69,7 +69,7 @@ class Logistic(Loss):
         return torch.where(both, balanced, weight)
 
     def mean(self, score: Tensor, Y: Tensor, weights: Tensor | None, *, balanced: bool) -> Tensor:
-        """The mean log-loss."""
+        """Weighted mean log-loss."""
         y = Y.to(score.dtype).T
         weight = weights.T if weights is not None and weights.ndim == 2 else weights
         if balanced:

@@ -1,4 +1,4 @@
-"""Losses by name."""
+"""Registry of the losses by their names."""
 
 from sklearn_sparsedis.losses._base import Loss
 from sklearn_sparsedis.losses._huber import Huber
@@ -7,5 +7,5 @@ from sklearn_sparsedis.losses._squared_error import SquaredError
 
 __all__ = ["LOSSES"]
 
-# what an estimator takes by name; the first one is for tasks without a loss of their own
+# Losses that an estimator takes by name. The first is the default.
 LOSSES: dict[str, Loss] = {kind.name: kind() for kind in (SquaredError, Logistic, Huber)}

@@ -11,7 +11,7 @@ __all__ = ["SquaredError"]
 
 
 class SquaredError(Loss):
-    r""":math:`(f - y)^2 / 2`, for targets of any kind, with mean zero and variance one."""
+    r""":math:`(f - y)^2 / 2`, for targets standardised to mean zero and variance one."""
 
     name = "squared_error"
     from_statistics = True
@@ -19,7 +19,7 @@ class SquaredError(Loss):
     def units(
         self, targets: TaskTargets, *, jointly: bool = False
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-        """Mean and standard deviation; jointly those of all targets together."""
+        """Mean and standard deviation of each task; jointly, those of all targets together."""
         mean = targets.mean(targets.array, jointly=jointly)
         with np.errstate(over="ignore"):
             var = targets.mean((targets.array - targets.at(mean)) ** 2, jointly=jointly)

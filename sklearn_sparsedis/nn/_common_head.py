@@ -1,4 +1,4 @@
-"""One head that all tasks share, and how far the tasks deviate from it."""
+"""The head that all tasks have in common, and the deviations of the tasks from it."""
 
 from dataclasses import dataclass
 
@@ -17,21 +17,22 @@ __all__ = [
     "task_shares",
 ]
 
-# of the deviations, in units of the noise, below which their penalty grows no more
+# Variance of the deviations, in units of the noise, below which their penalty grows no more.
 LEAST_SPREAD = 1e-20
-# rounding of targets, whose variance is one if they are not all equal
+# Variance that rounding gives to targets, whose variance is one if they are not all equal.
 LEAST_NOISE = torch.finfo(torch.float64).eps ** 2
 
 
 @dataclass(frozen=True)
 class CommonHead:
-    """The distribution of heads: those of tasks scatter about one head.
+    """A distribution of heads: the heads of the tasks scatter about one common head.
 
     Attributes
     ----------
     coef : Tensor of shape (m,)
+        Coefficients of the common head.
     intercept : Tensor of shape ()
-        The common head.
+        Its intercept.
     noise : Tensor of shape ()
         Variance of targets about the heads of their tasks.
     spread : Tensor of shape ()
@@ -47,23 +48,24 @@ class CommonHead:
     intercept_spread: Tensor
 
     def least_alpha(self, penalty: Penalty, n_labels: Tensor) -> Tensor:
-        """Strength under which the most probable deviations are found, given n labels."""
+        """Alpha under which the solution is the most probable deviation, for n labels a task."""
         spread = self.spread.maximum(LEAST_SPREAD * self.noise)
-        return penalty.strength_of_spread(spread) * self.noise / n_labels.clamp_min(1)
+        return penalty.alpha_of_spread(spread) * self.noise / n_labels.clamp_min(1)
 
 
 @dataclass(frozen=True)
 class Deviations:
-    """Statistics of what a common head leaves of the targets.
+    """Statistics of the residuals of a common head.
 
     Attributes
     ----------
     gram, corr, y_sq : Tensor
-        As in `GramStatistics`, of residuals, with the penalty of the intercepts worked in.
+        As in `GramStatistics`, with residuals as targets; they include the penalty of the
+        intercepts.
     mean : Tensor of shape (T,)
         Mean residuals.
     free : Tensor of shape (T,)
-        Share of a mean residual that the intercept takes; the rest is shrunk away.
+        Share of the mean residual that the intercept takes up; the penalty shrinks it by the rest.
     """
 
     gram: Tensor
@@ -76,14 +78,14 @@ class Deviations:
 def count_labels(weights: Tensor | None, n_rows: int, n_tasks: int, like: Tensor) -> Tensor:
     """Number of labels of each task, shape (T,).
 
-    A weight of two counts as two labels, but weights below one are no fractions of a label.
+    A weight of two counts as two labels, but a label whose weight is below one counts as one.
 
     Parameters
     ----------
     weights : Tensor of shape (n,) or (T, n), optional
     n_rows, n_tasks : int
     like : Tensor
-        For dtype and device.
+        The result has its dtype and device.
     """
     if weights is None:
         return like.new_full((n_tasks,), n_rows)
@@ -116,91 +118,91 @@ def fit_common_head(stats: GramStatistics, n_labels: Tensor, share: Tensor) -> C
     Parameters
     ----------
     stats : GramStatistics
-        Of T tasks.
+        Statistics of T tasks.
     n_labels : Tensor of shape (T,)
     share : Tensor of shape (T,)
-        Shares s of the tasks in the common head, as `task_shares` gives them.
+        Weights s of the tasks in the common head, as `task_shares` gives them.
 
     Returns
     -------
     CommonHead
-        The head differentiable, the variances not.
+        The head is differentiable, its variances are not.
     """
     gram, corr, y_sq, z_mean, y_mean = stats
     z_mean = z_mean.expand_as(corr)
-    centre, level = share @ z_mean, share @ y_mean
+    centre, y_centre = share @ z_mean, share @ y_mean
     about = z_mean - centre
     pooled = gram if gram.ndim == 2 else torch.einsum("t,tij->ij", share, gram)
     pooled = pooled + (about * share[:, None]).T @ about
-    cross = share @ corr + (share * (y_mean - level)) @ about
+    cross = share @ corr + (share * (y_mean - y_centre)) @ about
     m = corr.shape[-1]
     ridge = pooled.detach().diagonal().mean() * m / n_labels.sum()
     tiny = torch.finfo(ridge.dtype).tiny
     eye = torch.eye(m, dtype=pooled.dtype, device=pooled.device)
     coef = torch.linalg.solve(pooled + (ridge + tiny) * eye, cross)
-    intercept = level - centre @ coef
+    intercept = y_centre - centre @ coef
     with torch.no_grad():
-        noise, spread, levels = _variances(stats, n_labels, coef, intercept)
-    return CommonHead(coef, intercept, noise, spread, levels)
+        noise, spread, intercept_spread = _variances(stats, n_labels, coef, intercept)
+    return CommonHead(coef, intercept, noise, spread, intercept_spread)
 
 
 def _variances(
     stats: GramStatistics, n: Tensor, coef: Tensor, intercept: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Noise, spread of coefficients and of intercepts, by moments that are not negative."""
-    left = _residuals(stats, coef, intercept)
+    """Noise, spread of the coefficients and of the intercepts by moments, none below zero."""
+    residuals = _residuals(stats, coef, intercept)
     trace = stats.gram.diagonal(dim1=-2, dim2=-1).sum(-1).expand_as(n)
     square = stats.gram.square().sum((-2, -1)).expand_as(n)
     a, b = (n - 1).clamp_min(0).sum(), (n * trace).sum()
     c, d = trace.sum(), (n * square).sum()
-    total = (n * left.y_sq).sum()
-    signal = (n * left.corr.square().sum(-1)).sum()
+    total = (n * residuals.y_sq).sum()
+    signal = (n * residuals.corr.square().sum(-1)).sum()
     determinant = a * d - b * c
     spread = (a * signal - c * total) / torch.where(determinant > 0, determinant, torch.inf)
     spread = spread.clamp_min(0)
     noise = ((total - spread * b) / a.clamp_min(1)).clamp_min(LEAST_NOISE)
-    levels = (n * left.mean.square() - noise).sum() / n.sum()
-    return noise, spread, levels.clamp_min(0)
+    intercept_spread = (n * residuals.mean.square() - noise).sum() / n.sum()
+    return noise, spread, intercept_spread.clamp_min(0)
 
 
 def _residuals(stats: GramStatistics, coef: Tensor, intercept: Tensor) -> Deviations:
-    """Statistics of the residuals of one head, intercepts left free."""
+    """Statistics of the residuals of one head, without a penalty of the intercepts."""
     gram, corr, y_sq, z_mean, y_mean = stats
     explained = gram @ coef
-    left = corr - explained
-    square = y_sq - ((corr + left) * coef).sum(-1)
+    residuals = corr - explained
+    square = y_sq - ((corr + residuals) * coef).sum(-1)
     mean = y_mean - (z_mean * coef).sum(-1) - intercept
-    return Deviations(gram, left, square.clamp_min(0), mean, torch.ones_like(mean))
+    return Deviations(gram, residuals, square.clamp_min(0), mean, torch.ones_like(mean))
 
 
 def fit_deviations(stats: GramStatistics, common: CommonHead, n_labels: Tensor) -> Deviations:
-    r"""Problems of the tasks' deviations from a common head.
+    r"""Statistics from which the deviations of the tasks from a common head are solved.
 
     For the intercept c beside a deviation v, whose penalty is :math:`\kappa c^2 / 2n` with
     :math:`\kappa` = noise / intercept_spread, the best value is the share n / (n + kappa) of
-    the mean that v leaves. With it the problem in v is least squares with statistics that keep the
-    share s = kappa / (n + kappa) of the means: :math:`G + s \bar z \bar z^T` and so on.
+    the mean residual of v. With it the problem in v is least squares, with statistics in which the
+    share s = kappa / (n + kappa) of the means remains: :math:`G + s \bar z \bar z^T` and so on.
 
     Parameters
     ----------
     stats : GramStatistics
-        Of T tasks; with a Gram matrix that they share they have one number of labels.
+        Statistics of T tasks. Tasks that share a Gram matrix have equal numbers of labels.
     common : CommonHead
     n_labels : Tensor of shape (T,)
     """
-    left = _residuals(stats, common.coef, common.intercept)
+    residuals = _residuals(stats, common.coef, common.intercept)
     scaled = n_labels * common.intercept_spread
     free = scaled / (scaled + common.noise)
     kept = 1 - free
-    z_mean = stats.z_mean.expand_as(left.corr)
+    z_mean = stats.z_mean.expand_as(residuals.corr)
     if stats.gram.ndim == 2:
         gram = stats.gram + kept[0] * torch.outer(z_mean[0], z_mean[0])
     else:
         gram = stats.gram + kept[:, None, None] * z_mean[:, :, None] * z_mean[:, None, :]
     return Deviations(
         gram,
-        left.corr + (kept * left.mean)[:, None] * z_mean,
-        left.y_sq + kept * left.mean.square(),
-        left.mean,
+        residuals.corr + (kept * residuals.mean)[:, None] * z_mean,
+        residuals.y_sq + kept * residuals.mean.square(),
+        residuals.mean,
         free,
     )

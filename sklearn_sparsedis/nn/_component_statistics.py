@@ -1,4 +1,4 @@
-"""Statistics of an encoder's components, from its raw outputs."""
+"""Gram statistics of the components of an encoder, from its raw outputs."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from sklearn_sparsedis.nn._common_head import task_shares
 from sklearn_sparsedis.nn._encoders import Encoder, column_scale
 from sklearn_sparsedis.nn._standard_gram import StandardGram
 
-__all__ = ["component_statistics", "some_statistics"]
+__all__ = ["component_statistics", "statistics_of_tasks"]
 
 
 def component_statistics(
@@ -32,27 +32,27 @@ def component_statistics(
     calibrate: bool = False,
     rounding: float = 0.0,
 ) -> GramStatistics:
-    """`functional.centred_gram` of raw outputs after their normalisation, without making it.
+    """Compute `functional.centred_gram` of normalised outputs without normalising them.
 
     Parameters
     ----------
     encoder : Encoder
-        In training mode the normalisation is that of these rows.
+        In training mode the normalisation is taken from these rows.
     raw : Tensor of shape (n, m)
-        In double precision; this process's rows where several share them.
+        In double precision; the rows of this process where several processes share the rows.
     y : Tensor of shape (*batch, n), or CentredTargets
     weights : Tensor of shape (n,) or (T, n), optional
-        Of rows, or of the labels of T tasks, of all of them for y of shape (T, n).
+        Weights of all rows, or of the labels of T tasks, for y of shape (T, n).
     part, total : callable, optional
-        Where several processes share the rows: from the number of rows to the slice of this one's,
-        and the differentiable sum of a vector over the processes. Then the encoder remembers the
-        mean of the rows.
+        Needed where several processes share the rows: `part` maps the number of rows to the slice
+        of those of this process, and `total` is the differentiable sum of a vector over the
+        processes. With them the encoder stores the mean of the rows.
     near : bool
-        Whether the mean that it remembers is near that of these rows.
+        Whether the stored mean of the encoder is near that of these rows.
     calibrate : bool
-        Whether to keep the normalisation of these rows for good.
+        Whether to store the normalisation of these rows in the encoder.
     rounding : float
-        As in `centred_gram`, of components.
+        As in `centred_gram`, for components.
     """
     if part is None and encoder.training and not calibrate and _are_shared(weights):
         return _standard(raw, y, weights, encoder.mean.dtype)
@@ -69,7 +69,8 @@ def component_statistics(
         encoder.std.copy_(std)
     if calibrate or not encoder.training:
         mean, std = encoder.mean.double(), encoder.std.double()
-    rate = std.reciprocal()  # whose products autograd takes back in fewer steps than quotients
+    # Autograd differentiates products in fewer steps than quotients.
+    rate = std.reciprocal()
     stats = GramStatistics(
         stats.gram * torch.outer(rate, rate),
         stats.corr * rate,
@@ -77,19 +78,19 @@ def component_statistics(
         (stats.z_mean - mean) * rate,
         stats.y_mean,
     )
-    # the moments about the mean of all rows, in double precision, round as well
+    # The moments about the mean of all rows have rounding errors of double precision as well.
     return without_constants(stats, max(rounding**2, ROUNDED * torch.finfo(raw.dtype).eps))
 
 
 def _are_shared(weights: Tensor | None) -> bool:
-    """Whether all problems have the same weights of rows."""
+    """Return True if all problems have the same weights of rows."""
     return weights is None or weights.ndim == 1
 
 
 def _standard(
     raw: Tensor, y: Tensor | CentredTargets, weights: Tensor | None, dtype: torch.dtype
 ) -> GramStatistics:
-    """The statistics in training, with fewer and smaller kernels in both directions."""
+    """Compute the statistics in training, by fewer and smaller kernels in both directions."""
     y, square, y_mean = centre_targets(y, weights) if isinstance(y, Tensor) else y
     share = None
     if weights is not None:
@@ -104,18 +105,18 @@ def _standard(
 def _output_moments(
     stats: GramStatistics, weights: Tensor | None, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Mean and deviation as `column_moments` gives them; a row weighs what its labels do."""
+    """Mean and deviation as `column_moments` gives them; a row has the weight of its labels."""
     mean, var = stats.z_mean, stats.gram.diagonal(dim1=-2, dim2=-1)
     if stats.gram.ndim > 2:
         share = task_shares(weights, stats.corr)
         mean = share @ stats.z_mean
         var = share @ (var + (stats.z_mean - mean).square())
-    # what is constant is decided by the rounding of the outputs
+    # The precision of the outputs decides which columns are constant.
     return mean, column_scale(mean.to(dtype), var.to(dtype)).to(var)
 
 
-def some_statistics(stats: GramStatistics, tasks: slice) -> GramStatistics:
-    """Statistics of some tasks."""
+def statistics_of_tasks(stats: GramStatistics, tasks: slice) -> GramStatistics:
+    """Select the statistics of some tasks."""
     gram, corr, y_sq, z_mean, y_mean = stats
     if gram.ndim > 2:
         gram, z_mean = gram[tasks], z_mean[tasks]

@@ -16,11 +16,11 @@ from sklearn_sparsedis.nn._logistic_rows import logistic_of_many_rows
 
 __all__ = ["EPISODE_HEADS", "START_SCALES", "EpisodeHeads", "FewShotHead"]
 
-# what single precision reaches, whatever is asked for
+# Smallest tolerance that single precision can reach.
 FLOAT32_TOL = 1e-5
 NEWTON_BLOCKS, NEWTON_STEPS = 5, 5
 N_STEP_LENGTHS = 6
-# order n k of the logistic head's systems, from which on one head alone is solved for W
+# Largest order n k of the logistic head's dual systems; beyond it, a single head is solved for W.
 LARGEST_DUAL = 1000
 
 
@@ -51,7 +51,7 @@ class EpisodeHeads:
 
     @property
     def used(self) -> Tensor:
-        """Which features have a coefficient that is not zero, bool, shape (*batch, m)."""
+        """Mask of the features that have a nonzero coefficient, shape (*batch, m)."""
         return (self.coef != 0).any(-1)
 
 
@@ -64,8 +64,9 @@ class FewShotHead:
 
     over the n support rows of k classes. So `l2_reg` is in units of the mean squared norm of the
     centred features, and the heads are the same whatever the scale and the offset of the features.
-    It is also times ``sqrt(n / k)``: losses are sums over rows, and for a mean loss the error bound
-    of a regularised linear predictor is least where the strength falls as one over the root of n.
+    `l2_reg` is also multiplied by ``sqrt(n / k)``: losses are sums over rows, and for a mean loss
+    the error bound of a regularised linear predictor is least where the penalty falls as one over
+    the root of n.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class FewShotHead:
     group_reg : float
         Lambda_1 of "group_lasso_svm" as a fraction of the uniform-spread bound of its maximum.
     l2_reg : float
-        Lambda_2 of all heads but "prototype", on the scaled features, with one row a class.
+        Lambda_2 of all heads but "prototype", for scaled features and one row a class.
     tol : float
         Relative duality gap at which a head is solved.
     fit_intercept : bool
@@ -101,7 +102,7 @@ class FewShotHead:
         y : Tensor of int64, broadcastable to (*batch, n)
             Their classes in [0, k), all of which occur.
         n_classes : int
-            k >= 2.
+            Number of classes, k >= 2.
 
         References
         ----------
@@ -125,14 +126,14 @@ _Solution = tuple[Tensor, Tensor, Tensor]
 
 
 def _prototype(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
-    """Minus the squared distance to the mean of each class, less the term that all share."""
+    """Score by minus the squared distance to each class mean, without the term equal for all."""
     Y = one_hot(y, k).to(X.dtype)
     means = Y.mT @ X / Y.sum(-2).unsqueeze(-1)
     return 2 * means.mT, -means.square().sum(-1).unsqueeze(-2), X.new_zeros(X.shape[:-2])
 
 
 def _ridge(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
-    """min_W ||X W - (Y - mean Y)||^2 / 2 + lambda_2 ||W||^2 / 2, in the smaller of its systems."""
+    """Minimise ||X W - (Y - mean Y)||^2 / 2 + lambda_2 ||W||^2 / 2 by its smaller system."""
     Y = one_hot(y, k).to(X.dtype)
     intercept = Y.mean(-2, keepdim=True)
     Y = Y - intercept
@@ -157,7 +158,7 @@ def _svm(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
 
 def _group_lasso_svm(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
     """Problem (2b) of the paper."""
-    # a number, not a function of X: otherwise features that lower the bound would pay
+    # The bound counts as a constant: otherwise the encoder would be rewarded for lowering it.
     bound = uniform_spread_bound(X.detach(), one_hot(y, k).to(X.dtype))
     return _margin_machine(head, X, y, k, head.group_reg * bound if head.group_reg else 0.0)
 
@@ -198,9 +199,10 @@ def _split_intercept(coef: Tensor, m: int) -> tuple[Tensor, Tensor]:
 def _logistic(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
     r"""Multinomial logistic regression, min_W sum_i CE(X_i W, y_i) + lambda_2 ||W||^2 / 2.
 
-    W = X^T A with lambda_2 A = Y - P(X W), found by Newton steps of order n k. One more step from
-    the solution, recorded for autograd with its matrix held fixed, has the solution's derivative.
-    One head of many rows, of which no derivative is asked, is solved for W.
+    The solution is W = X^T A with lambda_2 A = Y - P(X W), found by Newton steps of order n k. One
+    more step from the solution, recorded for autograd with its matrix held fixed, has the
+    derivative of the solution. A single head of many rows is solved for W if no derivative is
+    needed.
     """
     m = X.shape[-1]
     if head.fit_intercept:
@@ -274,7 +276,7 @@ EPISODE_HEADS: dict[str, Callable[[FewShotHead, Tensor, Tensor, int], _Solution]
     "ridge": _ridge,
     "svm": _svm,
 }
-# factors of the scores with which training starts: margins are about one, ridge's scores less
+# Scale of the scores at the start of training: margins are about one, scores of ridge are smaller.
 START_SCALES = {
     "group_lasso_svm": 8.0,
     "logistic": 8.0,

@@ -1,4 +1,4 @@
-"""Random numbers of a fit's own, in place of those of torch's global generators."""
+"""Random generators that belong to one fit, in place of torch's global ones."""
 
 import sys
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _pop_mode, _push_mod
 __all__ = ["Generators", "current_generators", "diverted_draws", "seeded"]
 
 _CURRENT: ContextVar["Generators | None"] = ContextVar("generators", default=None)
-# held while a global generator lends its place
+# Held while the state of a global generator is replaced.
 _LENT = Lock()
 
 
@@ -30,7 +30,7 @@ class Generators(TorchDispatchMode):
     Parameters
     ----------
     seed : int
-        Of each generator.
+        Seed of each generator.
     """
 
     def __init__(self, seed: int) -> None:
@@ -38,8 +38,8 @@ class Generators(TorchDispatchMode):
         self.seed = seed
         self._of: dict[str, torch.Generator] = {}
 
-    # torch's own versions of the next three keep flags for all threads, which would be left wrong
-    # where threads enter and leave in turn, and load its compiler, which takes two seconds
+    # The next three methods replace torch's. Those set flags for all threads, which would be wrong
+    # after threads enter and leave in turn, and load torch's compiler, which takes two seconds.
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -83,7 +83,7 @@ class Generators(TorchDispatchMode):
         return {device: generator.get_state() for device, generator in self._of.items()}
 
     def load_state_dict(self, states: dict[str, Tensor]) -> None:
-        """Go on from what `state_dict` gave, as far as the devices are here."""
+        """Restore states from `state_dict`, for the devices that this machine has."""
         for device, state in states.items():
             place = torch.device(device)
             if (place.index or 0) < torch.get_device_module(place).device_count():
@@ -102,17 +102,17 @@ def seeded(seed: int) -> Iterator[Generators]:
 
 
 def current_generators() -> Generators | None:
-    """Those of the `seeded` around this call, in this thread."""
+    """Return the generators of the enclosing `seeded` in this thread, or None."""
     return _CURRENT.get()
 
 
 def diverted_draws() -> AbstractContextManager[Any]:
-    """What to draw in: the `seeded` around it; without one torch draws as usual."""
+    """Context in which torch draws from the enclosing `seeded`, or as usual without one."""
     return _CURRENT.get() or nullcontext()
 
 
 def _device_of(named: dict[str, Any]) -> torch.device:
-    """Where an operation draws."""
+    """Device on which an operation draws."""
     for value in named.values():
         if isinstance(value, Tensor):
             return value.device
@@ -121,7 +121,7 @@ def _device_of(named: dict[str, Any]) -> torch.device:
 
 @cache
 def _taking_generator(func: Any) -> Any:
-    """Overload of an operation with the same arguments and a generator, where there is one."""
+    """Find the overload of an operation that takes a generator as well, or return None."""
     wanted = {argument.name for argument in func._schema.arguments} | {"generator"}
     packet = func.overloadpacket
     for name in packet.overloads():
@@ -138,7 +138,7 @@ def _taking_generator(func: Any) -> Any:
 
 @contextmanager
 def _in_place_of_global(generator: torch.Generator) -> Iterator[None]:
-    """Lend a generator the place of the global one, for an operation that can take no other."""
+    """Replace the global generator for an operation that cannot be given another one."""
     device = generator.device
     if device.type == "cpu":
         usual = torch.default_generator
@@ -161,7 +161,7 @@ def _refuse_recomputation() -> None:
         if frame.f_globals.get("__name__") == "torch.utils.checkpoint":
             raise ValueError(
                 "encoder draws random numbers, for example for dropout, inside "
-                "torch.utils.checkpoint, which would draw others when it computes again for the "
-                "gradient. Leave out one of the two."
+                "torch.utils.checkpoint, which would draw other numbers when it computes again "
+                "for the gradient. Remove the random layer or the checkpointing."
             )
         frame = frame.f_back  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Heads of tasks, and what it takes to fit tasks of different kinds apart from one another."""
+"""Heads of tasks, and functions that select and merge tasks of different kinds."""
 
 from dataclasses import dataclass
 
@@ -16,20 +16,20 @@ __all__ = [
     "Heads",
     "head_statistics",
     "merge_heads",
-    "own_rows",
-    "per_task",
     "rounding_of",
-    "some_columns",
-    "some_rows",
-    "some_targets",
-    "tasks_first",
+    "rows_of_tasks",
+    "starts_of_tasks",
+    "targets_by_task",
+    "targets_of_tasks",
+    "weights_by_task",
+    "weights_of_tasks",
 ]
 
 HeadTargets = CentredTargets
 
 
 def head_statistics(Z: Tensor, Y: TargetValues) -> GramStatistics:
-    """What least squares needs to know of all tasks on rows Z (n, m), in float64."""
+    """Gram statistics of all tasks on rows Z (n, m), in float64."""
 
     def statistics(y: Tensor, weight: Tensor | None, Z: Tensor) -> GramStatistics:
         return centred_gram(Z.double(), y.double(), weight, rounding=rounding_of(Z.dtype))
@@ -38,7 +38,7 @@ def head_statistics(Z: Tensor, Y: TargetValues) -> GramStatistics:
 
 
 def rounding_of(dtype: torch.dtype) -> float:
-    """Deviation of components that is rounding: they have unit variance on all rows."""
+    """Standard deviation that rounding gives to components, which have unit variance."""
     return ROUNDED * torch.finfo(dtype).eps
 
 
@@ -55,9 +55,10 @@ class Heads:
     alpha_max : Tensor of shape (T,)
         Unit of a relative `alpha`.
     result : SolveResult
-        Certificate of the solve, not recorded for autograd; of the deviations where there is a
-        common head.
+        Certificate of the solve, not recorded for autograd; with a common head it is that of the
+        deviations.
     common : CommonHead or None
+        The common head, if the penalty is on deviations from one.
     """
 
     coef: Tensor
@@ -68,12 +69,12 @@ class Heads:
     common: CommonHead | None = None
 
     def predict(self, Z: Tensor) -> Tensor:
-        """Scores of all tasks, shape (n, T): targets, or for a logistic loss the log-odds.
+        """Scores of all tasks, shape (n, T): predicted targets, or log-odds for a logistic loss.
 
         Parameters
         ----------
         Z : Tensor of shape (n, m) or (T, n, m)
-            Rows of all tasks, or of each.
+            Rows that all tasks share, or rows of each task.
         """
         Z = Z.to(self.coef.dtype)
         if Z.ndim == 3:
@@ -81,40 +82,40 @@ class Heads:
         return Z @ self.coef.T + self.intercept
 
 
-def per_task(weights: Tensor | None) -> Tensor | None:
-    """Weights of rows (n,) or labels (n, T) with tasks first."""
+def weights_by_task(weights: Tensor | None) -> Tensor | None:
+    """Transpose weights of labels (n, T) to (T, n); weights of rows (n,) stay as they are."""
     return weights.T if weights is not None and weights.ndim == 2 else weights
 
 
-def tasks_first(Y: Tensor | HeadTargets) -> Tensor | HeadTargets:
-    """Targets (n, T) in double precision with tasks first, as centred ones are already."""
+def targets_by_task(Y: Tensor | HeadTargets) -> Tensor | HeadTargets:
+    """Transpose targets (n, T) to (T, n) in double precision; centred ones are so already."""
     return Y.double().T if isinstance(Y, Tensor) else Y
 
 
-def some_columns(weights: Tensor | None, tasks: Tensor) -> Tensor | None:
-    """Weights of rows or labels for some tasks."""
+def weights_of_tasks(weights: Tensor | None, tasks: Tensor) -> Tensor | None:
+    """Select the weights of some tasks; weights of rows are those of all tasks."""
     return weights[:, tasks] if weights is not None and weights.ndim == 2 else weights
 
 
-def own_rows(Z: Tensor, tasks: Tensor) -> Tensor:
-    """Rows of some tasks, where every task has rows of its own."""
+def rows_of_tasks(Z: Tensor, tasks: Tensor) -> Tensor:
+    """Select the rows of some tasks, where every task has rows of its own."""
     return Z if Z.ndim == 2 else Z.index_select(0, tasks)
 
 
-def some_rows(start: Tensor | None, tasks: Tensor) -> Tensor | None:
-    """Start of the heads of some tasks."""
+def starts_of_tasks(start: Tensor | None, tasks: Tensor) -> Tensor | None:
+    """Select the starting values of some tasks."""
     return None if start is None else start.index_select(0, tasks)
 
 
-def some_targets(Y: Tensor | HeadTargets, tasks: Tensor) -> Tensor | HeadTargets:
-    """Targets (n, T), or centred ones, of some tasks."""
+def targets_of_tasks(Y: Tensor | HeadTargets, tasks: Tensor) -> Tensor | HeadTargets:
+    """Select the targets (n, T), or centred targets, of some tasks."""
     if isinstance(Y, Tensor):
         return Y[:, tasks]
     return HeadTargets(*(x.index_select(0, tasks) for x in Y))
 
 
 def merge_heads(heads: list[Heads], order: Tensor) -> Heads:
-    """Heads one after the other, then in an order, or some of them; without a common head."""
+    """Concatenate heads without a common head, and return those of an index `order`."""
 
     def join(parts: list[Tensor]) -> Tensor:
         return torch.cat(parts).index_select(0, order)

@@ -23,16 +23,16 @@ from sklearn_sparsedis.nn._head_parts import (
     Heads,
     HeadTargets,
     merge_heads,
-    own_rows,
-    per_task,
     rounding_of,
-    some_columns,
-    some_rows,
-    some_targets,
-    tasks_first,
+    rows_of_tasks,
+    starts_of_tasks,
+    targets_by_task,
+    targets_of_tasks,
+    weights_by_task,
+    weights_of_tasks,
 )
 from sklearn_sparsedis.nn._row_heads import fit_row_heads
-from sklearn_sparsedis.nn._shared_supports import fit_shared_supports, have_company
+from sklearn_sparsedis.nn._shared_supports import fit_shared_supports, in_multi_output_tasks
 from sklearn_sparsedis.penalties import Penalty
 
 __all__ = ["GramStatistics", "HeadProblem", "HeadTargets", "Heads"]
@@ -42,28 +42,28 @@ __all__ = ["GramStatistics", "HeadProblem", "HeadTargets", "Heads"]
 class HeadProblem:
     """The inner problem: a penalised loss with an intercept that is not penalised.
 
-    min_w,b 1/(2n) ||Z w + b - y||^2 + alpha * penalty(w), per task, in float64 whatever Z is:
-    the statistics are small and their conditioning decides the accuracy of the gradient. Tasks may
-    have another loss, whose heads need the rows (`solvers.solve_smooth`).
+    It is min_w,b 1/(2n) ||Z w + b - y||^2 + alpha * penalty(w) for each task, in float64 for Z of
+    any dtype: the statistics are small, and their conditioning decides the accuracy of the
+    gradient. Tasks may have another loss, whose heads need the rows (`solvers.solve_smooth`).
 
     Parameters
     ----------
     penalty : Penalty
     alpha : float or Tensor of shape (T,)
-        Strength; a fraction of the penalty's `unit` when `relative`.
+        Factor of the penalty.
     relative : bool
+        Whether `alpha` is a fraction of the penalty's `unit`.
     tol : float
         Relative duality gap at which a task's solve stops.
     max_iter : int
         Limit on the iterations of a solve.
     floor : float
-        Fraction of `alpha_max` that the strength is raised to where it is below.
+        Fraction of `alpha_max` to which a smaller alpha is raised.
     balanced : bool
-        Whether the two labels of a task get the same weight in all.
+        Whether the two classes of a task get the same total weight.
     common : bool or CommonHead
-        Whether the penalty is on the deviations from a head that all tasks share, or that head as
-        it was fitted on other tasks. A relative strength is then raised to
-        `CommonHead.least_alpha`.
+        Whether the penalty is on the deviations from a head that all tasks have in common, or that
+        head, fitted on other tasks. A relative alpha is then raised to `CommonHead.least_alpha`.
     """
 
     penalty: Penalty
@@ -76,7 +76,7 @@ class HeadProblem:
     common: bool | CommonHead = False
 
     def centre(self, Y: Tensor) -> HeadTargets:
-        """Targets of shape (n, T), without weights, for callers that use them again."""
+        """Centre targets (n, T) without weights, for callers that use them again."""
         return centre_targets(Y.double().T)
 
     def solve(
@@ -91,47 +91,48 @@ class HeadProblem:
         task_of_output: tuple[int, ...] | None = None,
         statistics: Callable[..., GramStatistics] | None = None,
     ) -> Heads:
-        """Solve for all tasks; differentiable in Z and Y.
+        """Solve the problems of all tasks, differentiably in Z and Y.
 
         Parameters
         ----------
         Z : Tensor of shape (n, m) or (T, n, m)
-            Components of rows that tasks share, or that each task has for itself.
-        Y : Tensor of shape (n, T), or what `centre` gives for it
+            Components of rows that all tasks share, or of the rows of each task.
+        Y : Tensor of shape (n, T), or HeadTargets as `centre` returns them
             Targets, zero where missing.
         weights : Tensor of shape (n,) or (n, T), optional
             Weights of rows or labels.
         coef_init : Tensor of shape (T, m), optional
-            Where the solver starts.
+            Coefficients from which the solver starts.
         intercept_init : Tensor of shape (T,), optional
-            The same for tasks whose heads need their rows.
+            Intercepts from which it starts, for tasks whose heads need their rows.
         losses : tuple of Loss, one a task, optional
-            With losses that need the rows Y is a tensor. All squared errors by default.
+            Squared errors by default. Y must be a tensor for losses that need the rows.
         task_of_output : tuple of int, one a target, optional
-            Which targets are outputs of one task: under a penalty that shares supports these have
-            one, and must have the same weights and squared errors. Below, a task is a target.
+            Number of the task of each target. Outputs of one task have one support under a penalty
+            that can share it; they must have the same weights and squared errors as their loss.
+            Below, each output counts as a task.
         statistics : callable, optional
-            What stands for `functional.centred_gram` where Z is not what the heads are for, or not
-            all of it; for squared errors alone.
+            Replaces `functional.centred_gram` where Z are not the components themselves, or only
+            those of some rows; for squared errors alone.
         """
         statistics = statistics or centred_gram
         kinds = self._kinds(losses, task_of_output)
         if len(kinds) < 2:
-            kind = next(iter(kinds), "values")
+            kind = next(iter(kinds), "squared_error")
             return self._solve_kind(
                 kind, Z, Y, weights, coef_init, intercept_init, losses, task_of_output, statistics
             )
         device = Z.device
-        # from the host's memory, which is no synchronisation
+        # A copy from the host's memory does not synchronise.
         parts = {kind: torch.tensor(columns).to(device) for kind, columns in kinds.items()}
         heads = [
             self.part(tasks)._solve_kind(
                 kind,
-                own_rows(Z, tasks),
-                some_targets(Y, tasks),
-                some_columns(weights, tasks),
-                some_rows(coef_init, tasks),
-                some_rows(intercept_init, tasks),
+                rows_of_tasks(Z, tasks),
+                targets_of_tasks(Y, tasks),
+                weights_of_tasks(weights, tasks),
+                starts_of_tasks(coef_init, tasks),
+                starts_of_tasks(intercept_init, tasks),
                 losses and tuple(losses[t] for t in kinds[kind]),
                 task_of_output and tuple(task_of_output[t] for t in kinds[kind]),
                 statistics,
@@ -143,16 +144,16 @@ class HeadProblem:
     def _kinds(
         self, losses: tuple[Loss, ...] | None, task_of_output: tuple[int, ...] | None
     ) -> dict[str, list[int]]:
-        """Columns of squared errors, of tasks with several outputs, and of each other loss."""
+        """Columns with squared errors, of tasks with several outputs, and with each other loss."""
         n_columns = len(losses or task_of_output or ())
         losses = losses or (SquaredError(),) * n_columns
-        shared = [False] * n_columns
+        several = [False] * n_columns
         if task_of_output is not None and self.penalty.fit_outputs is not None:
-            shared = have_company(task_of_output)
+            several = in_multi_output_tasks(task_of_output)
         kinds: dict[str, list[int]] = {}
         for t in range(n_columns):
-            of_values = "shared" if shared[t] else "values"
-            kind = of_values if losses[t].from_statistics else losses[t].name
+            squared = "several_outputs" if several[t] else "squared_error"
+            kind = squared if losses[t].from_statistics else losses[t].name
             kinds.setdefault(kind, []).append(t)
         return kinds
 
@@ -168,11 +169,11 @@ class HeadProblem:
         task_of_output: tuple[int, ...] | None,
         statistics: Callable[..., GramStatistics],
     ) -> Heads:
-        if kind == "values":
-            return self._solve_values(Z, Y, weights, coef_init, statistics)
-        if kind == "shared":
+        if kind == "squared_error":
+            return self._solve_squared_errors(Z, Y, weights, coef_init, statistics)
+        if kind == "several_outputs":
             assert task_of_output is not None  # for mypy
-            return self._solve_shared(Z, Y, weights, coef_init, task_of_output, statistics)
+            return self._solve_several_outputs(Z, Y, weights, coef_init, task_of_output, statistics)
         assert isinstance(Y, Tensor)  # for mypy
         assert losses is not None
         loss = type(losses[0]).join(losses, Y.device)
@@ -187,7 +188,7 @@ class HeadProblem:
         *,
         losses: tuple[Loss, ...] | None = None,
     ) -> Tensor:
-        """Mean loss of heads on rows.
+        """Compute the mean loss of heads on rows.
 
         Parameters
         ----------
@@ -207,15 +208,15 @@ class HeadProblem:
             return loss.mean(predicted, Y, weights, balanced=self.balanced)
         assert losses is not None  # for mypy
         found = []
-        # from the host's memory, which is no synchronisation
+        # A copy from the host's memory does not synchronise.
         parts = [torch.tensor(tasks).to(Y.device) for tasks in kinds.values()]
         for (kind, own), tasks in zip(kinds.items(), parts, strict=True):
             loss = kind.join([losses[t] for t in own], Y.device)
-            some = predicted[:, tasks], Y[:, tasks], some_columns(weights, tasks)
+            some = predicted[:, tasks], Y[:, tasks], weights_of_tasks(weights, tasks)
             found.append(loss.mean(*some, balanced=self.balanced))
         return torch.cat(found).index_select(0, torch.cat(parts).argsort())
 
-    def _solve_values(
+    def _solve_squared_errors(
         self,
         Z: Tensor,
         Y: Tensor | HeadTargets,
@@ -224,17 +225,17 @@ class HeadProblem:
         statistics: Callable[..., GramStatistics],
     ) -> Heads:
         stats = statistics(
-            Z.double(), tasks_first(Y), per_task(weights), rounding=rounding_of(Z.dtype)
+            Z.double(), targets_by_task(Y), weights_by_task(weights), rounding=rounding_of(Z.dtype)
         )
         if self.common is not False:
-            weight, corr = per_task(weights), stats.corr
+            weight, corr = weights_by_task(weights), stats.corr
             n_rows = len(Y) if isinstance(Y, Tensor) else Y.y.shape[-1]
             n_labels = count_labels(weight, n_rows, len(corr), corr)
             return self.solve_deviations(stats, n_labels, task_shares(weight, corr), coef_init)
         return self.solve_statistics(stats, coef_init)
 
     def solve_statistics(self, stats: GramStatistics, coef_init: Tensor | None) -> Heads:
-        """Heads of T tasks with values from what least squares needs to know of their rows."""
+        """Solve the heads of T tasks with squared errors from their Gram statistics."""
         fit, alpha_max = self._least_squares(*stats[:3], coef_init)
         intercept = stats.y_mean - (fit.coef * stats.z_mean).sum(-1)
         return Heads(fit.coef, intercept, fit.loss, alpha_max, fit.result)
@@ -247,11 +248,11 @@ class HeadProblem:
         coef_init: Tensor | None,
         least: Tensor | None = None,
     ) -> tuple[LeastSquaresFit, Tensor]:
-        """Solutions, and the units of their strengths, which are at least `least`."""
-        # The strength of a step is a number, not a function of Z: with alpha_max differentiated,
-        # a denser basis would pay, because it lowers alpha_max.
+        """Solutions for alphas of at least `least`, and the units of these alphas."""
+        # The alpha of a step counts as a constant, not as a function of Z: if alpha_max were
+        # differentiated, a denser basis would be rewarded for lowering it.
         alpha_max = self.penalty.unit(gram.detach(), corr.detach())
-        alpha = self._strength(alpha_max)
+        alpha = self._alpha_of_unit(alpha_max)
         if least is not None and self.relative:
             alpha = alpha.maximum(least)
         fit = self.penalty.fit(
@@ -268,12 +269,12 @@ class HeadProblem:
     def solve_deviations(
         self, stats: GramStatistics, n_labels: Tensor, share: Tensor, coef_init: Tensor | None
     ) -> Heads:
-        """Heads as a common one and deviations from it.
+        """Solve heads as the sum of a common head and deviations from it.
 
         Parameters
         ----------
         stats : GramStatistics
-            Of T tasks.
+            Statistics of T tasks.
         n_labels, share : Tensor of shape (T,)
             As in `fit_common_head`.
         coef_init : Tensor of shape (T, m), optional
@@ -281,18 +282,20 @@ class HeadProblem:
         common = self.common
         if not isinstance(common, CommonHead):
             common = fit_common_head(stats, n_labels, share)
-        left = fit_deviations(stats, common, n_labels)
+        deviations = fit_deviations(stats, common, n_labels)
         start = None if coef_init is None else coef_init - common.coef.detach()
         least = common.least_alpha(self.penalty, n_labels)
-        fit, alpha_max = self._least_squares(left.gram, left.corr, left.y_sq, start, least)
-        off = left.mean - (fit.coef * stats.z_mean).sum(-1)
+        gram, corr, y_sq = deviations.gram, deviations.corr, deviations.y_sq
+        fit, alpha_max = self._least_squares(gram, corr, y_sq, start, least)
+        mean = deviations.mean - (fit.coef * stats.z_mean).sum(-1)
         coef = common.coef + fit.coef
-        # the loss of the solver counts the penalty of the intercept as well
-        loss = fit.loss - 0.5 * left.free * (1 - left.free) * off.square()
-        intercept = common.intercept + left.free * off
+        # The loss of the solver includes the penalty of the intercept.
+        free = deviations.free
+        loss = fit.loss - 0.5 * free * (1 - free) * mean.square()
+        intercept = common.intercept + free * mean
         return Heads(coef, intercept, loss, alpha_max, fit.result, common)
 
-    def _solve_shared(
+    def _solve_several_outputs(
         self,
         Z: Tensor,
         Y: Tensor | HeadTargets,
@@ -301,14 +304,14 @@ class HeadProblem:
         task_of_output: tuple[int, ...],
         statistics: Callable[..., GramStatistics],
     ) -> Heads:
-        """Heads of tasks with several outputs."""
+        """Solve the heads of tasks with several outputs, which share their supports."""
         fit, intercept, alpha_max = fit_shared_supports(
             self.penalty,
             Z.double(),
-            tasks_first(Y),
-            per_task(weights),
+            targets_by_task(Y),
+            weights_by_task(weights),
             task_of_output,
-            lambda unit, first: self.part(first)._strength(unit),
+            lambda unit, first: self.part(first)._alpha_of_unit(unit),
             coef_init,
             partial(statistics, rounding=rounding_of(Z.dtype)),
             tol=self.tol,
@@ -336,8 +339,8 @@ class HeadProblem:
             loss,
             Z.double(),
             Y.double().T,
-            per_task(weights),
-            self._strength,
+            weights_by_task(weights),
+            self._alpha_of_unit,
             balanced=self.balanced,
             rounding=rounding_of(Z.dtype),
             options=options,
@@ -345,11 +348,11 @@ class HeadProblem:
         return Heads(fit.coef, fit.intercept, fit.loss, unit, fit.result)
 
     def part(self, tasks: Tensor) -> "HeadProblem":
-        """The problem of some tasks."""
+        """Return the problem of some tasks, with their alphas."""
         if isinstance(self.alpha, Tensor) and self.alpha.ndim:
             return replace(self, alpha=self.alpha.index_select(0, tasks))
         return self
 
-    def _strength(self, alpha_max: Tensor) -> Tensor:
+    def _alpha_of_unit(self, alpha_max: Tensor) -> Tensor:
         alpha = self.alpha * alpha_max if self.relative else alpha_max * 0 + self.alpha
         return alpha.maximum(self.floor * alpha_max) if self.floor else alpha

@@ -28,9 +28,9 @@ class _ImageNetwork(nn.Module):
 class Conv4Network(_ImageNetwork):
     """Four blocks of a 3 x 3 convolution, batch normalisation, ReLU and 2 x 2 max-pooling [1]_.
 
-    The first three have 64 channels, the last `n_components`. What is left of the image, one
-    position of a 28 x 28 one, is flattened, so there are `n_components` features a position. A
-    side of one pixel is not pooled further.
+    The first three have 64 channels, the last `n_components`. The remaining positions, one for a
+    28 x 28 image, are flattened, so that each gives `n_components` features. An image with a side
+    of one pixel is not pooled further.
 
     Parameters
     ----------
@@ -58,16 +58,16 @@ class Conv4Network(_ImageNetwork):
 
 
 class DropBlock(nn.Module):
-    """Zero square blocks of the feature maps in training, more of them as training goes on [1]_.
+    """Set square blocks of the feature maps to zero in training, more of them over time [1]_.
 
     Parameters
     ----------
     drop_prob : float
         Share of values to drop at the end of the schedule.
     block_size : int
-        Side of a block; smaller where the map is.
+        Side of a block, at most that of the map.
     n_steps : int
-        Calls in training over which the share grows linearly from zero.
+        Number of calls in training over which the share grows linearly from zero.
 
     References
     ----------
@@ -120,7 +120,7 @@ class _ResidualBlock(nn.Module):
 class ResNet12Network(_ImageNetwork):
     """The paper's backbone: four residual blocks of 64, 160, 320 and 640 channels [1]_.
 
-    Without pooling over positions at the end: 84 x 84 images give 5 x 5 x 640 = 16,000 features.
+    Positions are not pooled at the end: 84 x 84 images give 5 x 5 x 640 = 16,000 features.
     DropBlock acts in the last two blocks, elementwise dropout in the first two, all at 0.1.
 
     Parameters
@@ -128,7 +128,7 @@ class ResNet12Network(_ImageNetwork):
     input_shape : tuple of int
         (height, width) or (height, width, channels): how a row of X is laid out.
     n_components : int
-        Channels of the last block; 640 in the paper. The others are in proportion.
+        Channels of the last block; 640 in the paper. The others have channels in proportion.
 
     References
     ----------
@@ -155,7 +155,7 @@ def _mlp(
     n_features: int, n_components: int, *, hidden_layer_sizes: Sequence[int], **_: object
 ) -> nn.Module:
     network = MLPNetwork(n_features, n_components, hidden_layer_sizes)
-    # distances start as those of the rows, or of a projection of them
+    # At the start, distances between outputs are those of the rows or of a projection of them.
     nn.init.orthogonal_(network.linear.weight)
     return network
 

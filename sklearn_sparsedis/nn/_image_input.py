@@ -1,4 +1,4 @@
-"""Networks of images, applied to rows that are flattened images."""
+"""Application of networks on images to rows that are flattened images."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,13 @@ from sklearn_sparsedis.nn._networks import image_shape
 
 __all__ = ["ImageInput", "with_image_input"]
 
-# rows of a trial; a layer that takes one image without a batch would need as many channels
+# Rows of the trial batch. A layer that takes single images as well would read the rows as channels,
+# and so fail, unless it has this unusual number of channels.
 TRIED = 7
 
 
 class ImageInput(nn.Module):
-    """Network whose input are images, for rows (height, width[, channels]) that were flattened.
+    """Network on images, applied to rows that are flattened (height, width[, channels]) images.
 
     Parameters
     ----------
@@ -23,7 +24,7 @@ class ImageInput(nn.Module):
     input_shape : tuple of int
         (height, width[, channels]).
     channels_first : bool
-        Whether the network gets the channels before height and width, and not after them.
+        Whether the network takes the channels before height and width, instead of after them.
     """
 
     def __init__(
@@ -44,10 +45,11 @@ class ImageInput(nn.Module):
 def with_image_input(
     network: nn.Module, n_features: int, input_shape: Sequence[int] | None
 ) -> nn.Module:
-    """A network, or where its first layer does not take rows as they are, images made of them.
+    """Wrap a network in `ImageInput` if it does not take rows as they are.
 
-    Of layouts, the first one is chosen that the network maps to one vector a row: rows, images
-    with channels first, and images as `input_shape` has them. Where none is, it is left as it is.
+    The layout is the first that the network maps to one vector a row, of rows, images with channels
+    first, and images as `input_shape` has them. Without such a layout the network is returned
+    unchanged.
     """
     if input_shape is None or _takes(network, n_features):
         return network
@@ -60,14 +62,14 @@ def with_image_input(
 
 
 def _takes(network: nn.Module, n_features: int) -> bool:
-    """Whether a network, which this leaves unchanged, maps rows to vectors."""
+    """Return True if a network maps rows to vectors; the network stays unchanged."""
     modes = {module: module.training for module in network.modules()}
     weight = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
     network.eval()
     try:
         with torch.no_grad(), Generators(0):
             output = network(weight.new_zeros(TRIED, n_features))
-    except Exception:  # whatever code of the user's raises for a shape that it does not take
+    except Exception:  # the user's code may raise anything for a shape that it does not take
         return False
     finally:
         for module, mode in modes.items():

@@ -12,9 +12,9 @@ CG_STEPS = 200
 
 
 def logistic_of_many_rows(X: Tensor, Y: Tensor, l2_reg: float, tol: float) -> tuple[Tensor, Tensor]:
-    """Coefficients (m, k) and relative duality gap, for rows X (n, m) of one-hot classes Y (n, k).
+    """Solve for rows X (n, m) and one-hot classes Y (n, k); coefficients (m, k) and relative gap.
 
-    A step costs products with X alone: memory is that of the scores.
+    A step costs only products with X, and no more memory than the scores take.
     """
     W = X.new_zeros(X.shape[1], Y.shape[1])
     for _ in range(NEWTON_STEPS):

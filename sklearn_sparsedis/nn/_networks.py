@@ -1,4 +1,4 @@
-"""Networks of encoders, and how they are built from their names."""
+"""Networks of encoders, and the function that builds them from their names."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ class MLPNetwork(nn.Module):
     """Multilayer perceptron with a linear path beside it: x -> A x + mlp(x).
 
     The last layer of the perceptron starts at zero, so training starts from the linear path and
-    departs from it only as far as the data ask for.
+    departs from it only as far as the data require.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ class ConvNetwork(nn.Module):
     """Convolutional network of the paper's image experiments, on flattened rows.
 
     Four strided convolutions (32, 32, 64, 64 channels; kernels 4, 4, 2, 2; stride 2), a hidden
-    layer of 256 units and a linear output [1]_. A layer whose kernel no longer fits into what is
-    left of a small image is left out.
+    layer of 256 units and a linear output [1]_. A convolution is left out if its kernel is larger
+    than the remaining map of a small image.
 
     Parameters
     ----------
@@ -118,12 +118,12 @@ def _mlp(
 
 
 def image_shape(name: str, n_features: int, input_shape: Sequence[int] | None) -> Sequence[int]:
-    """Shape of the images that rows of X are, square and grey where it is not given.
+    """Shape of the images in the rows of X; by default they are square and grey.
 
     Parameters
     ----------
     name : str
-        The encoder, for messages.
+        Name of the encoder, for messages.
     n_features : int
         Columns of X.
     input_shape : sequence of int or None
@@ -172,7 +172,7 @@ def build_network(
     n_features, n_components : int
         Sizes of input and output.
     **options
-        What else the registry's functions take.
+        Other arguments of the registry's functions.
     """
     with diverted_draws():
         network = registry[name](n_features, n_components, **options)
@@ -186,11 +186,11 @@ def build_network(
 
 
 def _plain(value: Any) -> Any:
-    """Sizes as a list of Python's integers, whatever they were given as."""
+    """Convert sequences of sizes to lists of int; leave other values as they are."""
     single = value is None or isinstance(value, str | bool | int | float)
     return value if single else [int(size) for size in value]
 
 
 def linear_path(network: nn.Module) -> list[str]:
-    """Names of the parameters that map inputs to components linearly, in our own networks."""
+    """Names of the parameters of the linear path, empty for networks without one."""
     return ["linear.weight"] if isinstance(network, LinearNetwork | MLPNetwork) else []

@@ -13,9 +13,9 @@ from sklearn_sparsedis.solvers import alpha_unit
 
 __all__ = ["fit_row_heads"]
 
-# strength below which a head that its labels allow to grow would grow without end
+# Least alpha: below it, the head of a task whose classes are separable would grow without bound.
 LEAST_ALPHA = 1e-10
-# tasks with labels on fewer rows than this share of all are packed, on the CPU
+# On the CPU, tasks are packed if all have labels on fewer rows than this share of the rows.
 PACKED_SHARE = 0.5
 
 
@@ -25,32 +25,32 @@ def fit_row_heads(
     Z: Tensor,
     y: Tensor,
     weight: Tensor | None,
-    strength: Callable[[Tensor], Tensor],
+    alpha_of_unit: Callable[[Tensor], Tensor],
     *,
     balanced: bool,
     rounding: float,
     options: Mapping[str, Any],
 ) -> tuple[SmoothFit, Tensor]:
-    """Heads of T tasks, and the units of their strengths.
+    """Fit the heads of T tasks; return them and the units of their alphas.
 
     Parameters
     ----------
     penalty : Penalty
-        One that has `smooth`.
+        A penalty whose `smooth` is not None.
     loss : Loss
-        Of all tasks.
+        The joined loss of all tasks.
     Z : Tensor of shape (n, m) or (T, n, m)
     y : Tensor of shape (T, n)
     weight : Tensor of shape (n,) or (T, n), optional
-    strength : callable
-        From the units, shape (T,), to the strengths.
+    alpha_of_unit : callable
+        Maps the units of alpha, shape (T,), to the alphas.
     balanced : bool
-        Whether both labels of a task get the same weight in all.
+        Whether both classes of a task get the same total weight.
     rounding : float
-        Deviation of components that is rounding; a task in which they do not vary more has a head
-        of zero.
+        Standard deviation that rounding gives to components; a task in which they vary no more
+        gets coefficients of zero.
     options : mapping
-        Of the solver.
+        Arguments of the solver.
     """
     smooth = penalty.smooth
     assert smooth is not None  # for mypy
@@ -61,15 +61,15 @@ def fit_row_heads(
         unit = alpha_unit(loss.smooth, smooth, Z, y, weight)
         residual, curvature = ((torch.zeros_like(unit) + x)[..., None] for x in loss.bounds)
         constant = unit <= smooth.unit(rounding * residual, rounding**2 * curvature)
-        alpha = strength(unit).clamp_min(LEAST_ALPHA)
+        alpha = alpha_of_unit(unit).clamp_min(LEAST_ALPHA)
         alpha = torch.where(constant, alpha.clamp_min(1.0), alpha)
     return fit_smooth(loss.smooth, smooth, Z, y, alpha, sample_weight=weight, **options), unit
 
 
 def _packed(Z: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Each task's own rows, where all tasks have labels on few rows."""
-    shared = weight is None or weight.ndim == 1
-    if Z.ndim == 3 or shared or Z.device.type != "cpu" or not len(y):
+    """Gather the labelled rows of each task, if all tasks have labels on few rows."""
+    same_rows = weight is None or weight.ndim == 1
+    if Z.ndim == 3 or same_rows or Z.device.type != "cpu" or not len(y):
         return Z, y, weight
     assert weight is not None  # for mypy
     labelled = weight > 0

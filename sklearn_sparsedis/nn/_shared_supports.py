@@ -13,7 +13,7 @@ from sklearn_sparsedis.functional._gram import CentredTargets
 from sklearn_sparsedis.implicit import LeastSquaresFit
 from sklearn_sparsedis.penalties import Penalty
 
-__all__ = ["fit_shared_supports", "have_company"]
+__all__ = ["fit_shared_supports", "in_multi_output_tasks"]
 
 
 class _Outputs(NamedTuple):
@@ -22,28 +22,28 @@ class _Outputs(NamedTuple):
     Attributes
     ----------
     columns : Tensor of int64, shape (T, q)
-        Columns of each task, filled up with column 0.
+        Columns of each task, padded with column 0.
     inside : Tensor of shape (T, q)
-        One where there is an output, zero where it is filled up.
+        One for an output, zero for padding.
     place : Tensor of int64, shape (n_columns,)
-        Where each column is among the T q outputs.
+        Position of each column among the T q outputs.
     """
 
     columns: Tensor
     inside: Tensor
     place: Tensor
 
-    def spread(self, x: Tensor) -> Tensor:
-        """Values of columns as (T, q, ...), zero where filled up."""
+    def pad(self, x: Tensor) -> Tensor:
+        """Arrange values of columns as (T, q, ...), with zeros as padding."""
         values = x.index_select(0, self.columns.flatten()).unflatten(0, self.columns.shape)
         return values * self.inside.reshape(*self.inside.shape, *(1,) * (x.ndim - 1))
 
-    def collect(self, x: Tensor) -> Tensor:
-        """Inverse of `spread`."""
+    def unpad(self, x: Tensor) -> Tensor:
+        """Arrange values (T, q, ...) as columns again, without the padding."""
         return x.flatten(0, 1).index_select(0, self.place)
 
     def repeat(self, x: Tensor) -> Tensor:
-        """Values of tasks, (T,), for each of their columns."""
+        """Repeat values of tasks, shape (T,), for each of their columns."""
         return x.index_select(0, self.place // self.columns.shape[1])
 
 
@@ -53,65 +53,65 @@ def fit_shared_supports(
     Y: Tensor | CentredTargets,
     weights: Tensor | None,
     task_of_output: tuple[int, ...],
-    strength: Callable[[Tensor, Tensor], Tensor],
+    alpha_of_unit: Callable[[Tensor, Tensor], Tensor],
     coef_init: Tensor | None,
     statistics: Callable[..., GramStatistics],
     **options: Any,
 ) -> tuple[LeastSquaresFit, Tensor, Tensor]:
-    """Group Lasso of each task, with intercepts; differentiable in Z and Y.
+    """Fit the group Lasso of each task with intercepts, differentiably in Z and Y.
 
     Parameters
     ----------
     penalty : Penalty
-        One that shares supports.
+        A penalty whose `fit_outputs` is not None.
     Z : Tensor of shape (n, m)
     Y : Tensor of shape (n_columns, n), or CentredTargets
     weights : Tensor of shape (n,) or (n_columns, n), optional
-        The same for all columns of a task.
+        Weights, the same for all columns of a task.
     task_of_output : tuple of int, one a column
-        Which task a column belongs to.
-    strength : callable
-        Strengths (T,) of tasks with units (T,), of which the first columns are given.
+        Number of the task of each column.
+    alpha_of_unit : callable
+        Maps the units of alpha, shape (T,), and the first column of each task to the alphas.
     coef_init : Tensor of shape (n_columns, m), optional
     statistics : callable
-        `functional.centred_gram`, or what stands for it.
+        `functional.centred_gram`, or a function that replaces it.
     **options
-        Of the solver.
+        Arguments of the solver.
 
     Returns
     -------
     fit : LeastSquaresFit
-        A row a column; those of a task have the same certificate.
+        One row for each column; the rows of a task have the same certificate.
     intercept : Tensor of shape (n_columns,)
     alpha_max : Tensor of shape (n_columns,)
     """
     assert penalty.fit_outputs is not None  # for mypy
     outputs = _lay_out(task_of_output, Z)
     if isinstance(Y, CentredTargets):
-        Y = CentredTargets(*(outputs.spread(x) for x in Y))
+        Y = CentredTargets(*(outputs.pad(x) for x in Y))
     else:
-        Y = outputs.spread(Y)
+        Y = outputs.pad(Y)
     first = outputs.columns[:, 0]
-    if weights is not None and weights.ndim == 2:  # one Gram matrix a task
+    if weights is not None and weights.ndim == 2:  # one Gram matrix for each task
         weights = weights.index_select(0, first)[:, None]
     gram, corr, y_sq, z_mean, y_mean = statistics(Z, Y, weights)
     gram, corr = gram if gram.ndim == 2 else gram[:, 0], corr.mT
-    # a number, as in HeadProblem
+    # The unit of alpha counts as a constant, as in HeadProblem.
     alpha_max = penalty.unit_of_outputs(corr.detach())
-    start = None if coef_init is None else outputs.spread(coef_init).mT
-    alpha = strength(alpha_max, first)
+    start = None if coef_init is None else outputs.pad(coef_init).mT
+    alpha = alpha_of_unit(alpha_max, first)
     fit = penalty.fit_outputs(gram, corr, y_sq, alpha, coef_init=start, **options)
     coef = fit.coef.mT
-    intercept = outputs.collect(y_mean - (coef * z_mean).sum(-1))
+    intercept = outputs.unpad(y_mean - (coef * z_mean).sum(-1))
     result = replace(
         fit.result,
-        coef=outputs.collect(fit.result.coef.mT),
+        coef=outputs.unpad(fit.result.coef.mT),
         **{
             name: outputs.repeat(getattr(fit.result, name))
             for name in ("objective", "gap", "n_iter", "converged")
         },
     )
-    of_columns = LeastSquaresFit(outputs.collect(coef), outputs.collect(fit.loss), result)
+    of_columns = LeastSquaresFit(outputs.unpad(coef), outputs.unpad(fit.loss), result)
     return of_columns, intercept, outputs.repeat(alpha_max)
 
 
@@ -124,7 +124,7 @@ def _lay_out(task_of_output: tuple[int, ...], like: Tensor) -> _Outputs:
             place[column] = t * q + k
     filled = [columns + [0] * (q - len(columns)) for columns in members]
     inside = [[float(k < len(columns)) for k in range(q)] for columns in members]
-    # from the host's memory, which is no synchronisation
+    # A copy from the host's memory does not synchronise.
     return _Outputs(
         torch.tensor(filled).to(like.device),
         torch.tensor(inside, dtype=like.dtype).to(like.device),
@@ -140,7 +140,7 @@ def _members(task_of_output: tuple[int, ...]) -> list[list[int]]:
     return list(members.values())
 
 
-def have_company(task_of_output: tuple[int, ...]) -> list[bool]:
-    """Which columns share their task with others."""
+def in_multi_output_tasks(task_of_output: tuple[int, ...]) -> list[bool]:
+    """Return True for each output whose task has others."""
     counts = Counter(task_of_output)
     return [counts[task] > 1 for task in task_of_output]

@@ -12,15 +12,15 @@ __all__ = ["StandardGram"]
 
 
 class StandardGram(torch.autograd.Function):
-    """Z'PZ and Y'PZ of raw outputs about their means, in units of their deviations.
+    """Moments Z'PZ and Y'PZ of raw outputs about their means, in units of their deviations.
 
     With D' = (dL/dG + dL/dG') Z'P + (dL/dC)' Y P, the derivative by Z, that by the raw outputs is
     (D - PZ diag(d)) / std, where d = diag(D'Z) follows from the moments. A constant column has
     moments and a derivative of exactly zero. Centring needs no derivative: the rows of Z'P and YP
     sum to zero.
 
-    Arguments: raw (n, m) in double precision, y (T, n) about its means, share (n,) with the sum one
-    or None for equal ones, dtype whose rounding decides what is constant.
+    The arguments are raw (n, m) in double precision, y (T, n) about its means, share (n,) with sum
+    one, or None for equal shares, and the dtype whose rounding decides which columns are constant.
     """
 
     @staticmethod
@@ -29,7 +29,7 @@ class StandardGram(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         mean = raw.mean(0) if share is None else share @ raw
         Z = raw - mean
-        # rows of features, which make the products with them faster
+        # Products with contiguous rows of features are faster.
         weighted = Z.T.contiguous() if share is None else (Z.T * share).contiguous()
         size = 1 / len(raw) if share is None else 1.0
         gram = (weighted @ Z).mul_(size)
@@ -46,11 +46,11 @@ class StandardGram(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, to_gram: Tensor, to_corr: Tensor) -> tuple[Tensor | None, ...]:
         y, weighted, share, gram, corr, inverse = ctx.saved_tensors
-        left = to_gram + to_gram.T
-        along = (left * gram).sum(0) + (to_corr * corr).sum(0)
-        left.diagonal().sub_(along)
+        through_gram = to_gram + to_gram.T
+        along = (through_gram * gram).sum(0) + (to_corr * corr).sum(0)
+        through_gram.diagonal().sub_(along)
         to_raw = (to_corr * inverse).T @ y
         to_raw = to_raw.mul_(1 / y.shape[-1] if share is None else share)
-        to_raw = to_raw.addmm_(left * inverse[:, None], weighted)
+        to_raw = to_raw.addmm_(through_gram * inverse[:, None], weighted)
         to_y = to_corr @ weighted if ctx.needs_input_grad[1] else None
         return to_raw.T, to_y, None, None

@@ -1,4 +1,4 @@
-"""Encoders as plain values and tensors, and back."""
+"""Conversion of encoders to plain values and tensors, and back."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ["check_stored_encoder", "put_together", "take_apart"]
 
 
 def take_apart(encoder: Encoder) -> dict[str, Any]:
-    """Weights of an encoder, and how to build it where it is one of ours."""
+    """Return the weights of an encoder, and the recipe of its network if the package built it."""
     state = dict(encoder.state_dict())
     return {"recipe": getattr(encoder.network, "recipe", None), "state": state}
 
@@ -21,16 +21,16 @@ def take_apart(encoder: Encoder) -> dict[str, Any]:
 def check_stored_encoder(
     stored: Any, networks: Mapping[str, Callable[..., nn.Module]], owner: str
 ) -> None:
-    """Raise for a network of ours that its owner does not have, or that its weights cannot fill.
+    """Raise if an estimator has no such network, or if weights of it are missing or not finite.
 
     Parameters
     ----------
     stored : dict
-        As `take_apart` gives it. The network of a user is not looked into.
+        As `take_apart` returns it. A network of the user's own is not checked.
     networks : mapping
         ENCODERS or EPISODE_ENCODERS.
     owner : str
-        The estimator, for the message.
+        Name of the estimator, for messages.
     """
     recipe, state = stored["recipe"], stored["state"]
     if recipe is None:
@@ -40,7 +40,7 @@ def check_stored_encoder(
             f"encoder {recipe['name']!r} is none of {owner}'s: {', '.join(sorted(networks))}"
         )
     n_layers = len(recipe["hidden_layer_sizes"])
-    if n_layers > len(state):  # each has weights, and takes time to make
+    if n_layers > len(state):  # each layer has weights, and takes time to make
         raise ValueError(f"its encoder has {n_layers} hidden layers and {len(state)} arrays")
     for name, value in state.items():
         if not torch.isfinite(value).all():
@@ -52,23 +52,23 @@ def put_together(
     networks: Mapping[str, Callable[..., nn.Module]],
     users: Callable[[int, int], nn.Module],
 ) -> Encoder:
-    """Encoder of what `take_apart` gave, on the CPU.
+    """Build the encoder that `take_apart` took apart, on the CPU.
 
     Parameters
     ----------
     stored : dict
-        Which `check_stored_encoder` found no fault with.
+        Values that passed `check_stored_encoder`.
     networks : mapping
         ENCODERS or EPISODE_ENCODERS.
     users : callable
-        Makes the network of a user from the numbers of features and components.
+        Makes the user's own network from the numbers of features and components.
     """
     state, recipe = stored["state"], stored["recipe"]
     n_features, n_components = len(state["center"]), len(state["mean"])
     if recipe is None:
         network = users(n_features, n_components)
     else:
-        # without memory: sizes are believed only where the weights have them
+        # Without memory: sizes in the recipe are trusted only if the weights have them.
         with torch.device("meta"):
             network = build_network(networks, **recipe)
     network.to(state["mean"].dtype)

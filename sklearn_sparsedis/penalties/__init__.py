@@ -1,4 +1,4 @@
-"""Penalties of heads: one class each, with all that depends on which penalty it is."""
+"""Penalties of heads: each class holds everything that depends on its penalty."""
 
 from sklearn_sparsedis.penalties._base import Penalty
 from sklearn_sparsedis.penalties._elastic_net import ElasticNet

@@ -1,4 +1,4 @@
-"""What training and fitting need to know of a penalty."""
+"""The interface between penalties and the code that trains and fits with them."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from sklearn_sparsedis.solvers.smooth_loss._penalties import Penalty as SmoothPe
 
 __all__ = ["Penalty"]
 
-# schedule of the heads' strength: from half of alpha_max down to where alpha takes over
+# Schedule of the least relative alpha: it falls from half of alpha_max.
 START_ALPHA = 0.5
 END_ALPHA = 0.01
 
@@ -19,34 +19,35 @@ END_ALPHA = 0.01
 class Penalty:
     """A penalty :math:`\\alpha\\, p(w)` on the coefficients w of a head.
 
-    Everything that depends on the penalty is here: an estimator asks the object and never its
-    name. A new penalty is a subclass that sets the attributes and writes `unit` and `fit`; the
-    other methods have defaults that suit a convex penalty with zeros.
+    Everything that depends on the penalty is here: estimators use the object and never compare
+    its name. A new penalty is a subclass that sets the attributes and defines `unit` and `fit`;
+    the other methods have defaults for a convex penalty with zeros.
 
     Attributes
     ----------
     name : str
-        For messages, and the word that an estimator takes for it; that of the class by default.
+        Word by which an estimator takes the penalty, also used in messages; by default the name of
+        the class.
     convex : bool
-        Whether a head has one minimum. Without, trainings are compared by their objective, and one
-        more goes on from the basis in which the heads are sparsest.
+        Whether the problem of a head has a single minimum. If not, trainings are compared by their
+        objective, and one more starts from the basis in which the heads are sparsest.
     sparse : bool
         Whether solutions have zeros.
     parameters : tuple of str
-        Those of its arguments that an estimator has as parameters of the same names.
+        Arguments of the constructor that are also parameters of an estimator.
     annealed : bool
-        Whether a training starts at another strength than `alpha`: see `at`.
+        Whether a training starts with another alpha: see `at`.
     in_units_of_targets : bool
-        Whether the strength at which a head becomes zero changes with the units of the targets, as
-        that of a norm does and that of a square does not.
+        Whether the alpha at which a head becomes zero is in units of the targets, as for a norm, or
+        does not depend on them, as for a square.
     supports_common_head : bool
-        Whether it can be on deviations from a head that tasks share (`strength_of_spread`).
+        Whether it can penalise deviations from a common head of the tasks (`alpha_of_spread`).
     turns_components : bool
-        Whether components are turned to the sparsest basis after the training, and heads are least
-        squares on the supports found there.
+        Whether components are turned to the sparsest basis after the training, and heads are then
+        fitted by least squares on the supports found there.
     fit_outputs : callable or None
-        Differentiable heads of tasks whose outputs share a support, as
-        `implicit.multitask_lasso_gram` gives them; None where there are none.
+        Function that fits heads of tasks whose outputs share a support, differentiably, with the
+        signature of `implicit.multitask_lasso_gram`; None if outputs cannot share a support.
     """
 
     name = ""
@@ -63,33 +64,33 @@ class Penalty:
         cls.name = vars(cls).get("name", cls.__name__)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Arguments of the constructor, which are stored under their names."""
+        """Return the arguments of the constructor, which are stored under their names."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **params: Any) -> "Penalty":
-        """Change arguments of the constructor, as a search over parameters does."""
+        """Set arguments of the constructor, as a search over parameters does."""
         self.__init__(**{**self.get_params(), **params})  # type: ignore[misc]
         return self
 
     def check(self) -> None:
-        """Raise where a part of the penalty is missing or wrong."""
+        """Raise an error if a part of the penalty is missing or wrong."""
 
     def with_parameters(self, params: Mapping[str, Any]) -> "Penalty":
-        """The penalty of this kind that the parameters of an estimator ask for."""
+        """Return the penalty of this class with the parameters of an estimator."""
         return type(self)(**{name: params[name] for name in self.parameters})
 
     @property
     def smooth(self) -> SmoothPenalty | None:
-        """What `solvers.solve_smooth` takes for it, for losses whose heads need the rows."""
+        """Penalty for `solvers.solve_smooth`, or None if only squared errors are available."""
         return None
 
     @property
     def trained_through(self) -> "Penalty":
-        """Penalty of the heads through which the encoder is trained."""
+        """Penalty of the heads while the encoder is trained."""
         return self
 
     def unit(self, gram: Tensor, corr: Tensor) -> Tensor:
-        """Strength of which a relative `alpha` is a fraction, shape (T,).
+        """Unit of a relative `alpha`, shape (T,).
 
         Parameters
         ----------
@@ -118,31 +119,31 @@ class Penalty:
         raise NotImplementedError
 
     def in_units(self, alpha: float, scale: Tensor) -> tuple["Penalty", Tensor | float]:
-        """The penalty of an absolute strength, and that strength, for targets over a scale.
+        """Convert the penalty and an absolute alpha to targets that were divided by a scale.
 
         Parameters
         ----------
         alpha : float
-            For the targets as they are.
+            Alpha for the original targets.
         scale : Tensor of shape (T,)
-            By which the targets of each task were divided.
+            Scale by which the targets of each task were divided.
         """
         return self, alpha / scale if self.in_units_of_targets else alpha
 
     def at(self, progress: float) -> tuple["Penalty", float]:
-        """Penalty of the heads after a share of the training, and its least relative strength.
+        """Penalty of the heads after a share of the training, and its least relative alpha.
 
-        A weak penalty has many bases in which it is locally best; a strong one has few. So the
-        strength falls from a strong one, which finds the basis, to the one asked for.
+        Under a weak penalty many bases are locally optimal, under a strong one few. So alpha falls
+        from a large value, which finds the basis, to the value that was asked for.
         """
         return self, between(START_ALPHA, END_ALPHA, progress)
 
     def unit_of_outputs(self, corr: Tensor) -> Tensor:
-        """As `unit`, for tasks of several outputs, corr of shape (T, m, q)."""
+        """Unit of a relative `alpha` for tasks of several outputs, corr of shape (T, m, q)."""
         raise NotImplementedError
 
-    def strength_of_spread(self, spread: Tensor) -> Tensor:
-        """Strength, per unit of noise over n, under which coefficients of a variance are likely."""
+    def alpha_of_spread(self, spread: Tensor) -> Tensor:
+        """Alpha, in units of noise / n, whose prior gives coefficients the variance `spread`."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -157,5 +158,5 @@ class Penalty:
 
 
 def between(start: float, end: float, share: float) -> float:
-    """Geometric interpolation."""
+    """Interpolate geometrically."""
     return start * (end / start) ** share

@@ -1,4 +1,4 @@
-"""The number of components in use."""
+"""The number of nonzero coefficients as a penalty."""
 
 from sklearn_sparsedis.penalties._base import Penalty
 from sklearn_sparsedis.penalties._l2 import L2
@@ -11,7 +11,7 @@ class L0(Penalty):
 
     The encoder is trained through ridge heads, which determine its components up to a linear map;
     then these are turned to the basis in which least-squares heads have most zeros, and heads are
-    least squares on the supports found. `alpha` is the strength of the ridge in training.
+    fitted by least squares on the supports found. `alpha` is that of the ridge in training.
     """
 
     name = "l0"
@@ -21,5 +21,5 @@ class L0(Penalty):
 
     @property
     def trained_through(self) -> Penalty:
-        """Ridge."""
+        """The ridge penalty."""
         return L2()

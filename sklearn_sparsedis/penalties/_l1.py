@@ -19,8 +19,8 @@ __all__ = ["L1"]
 
 
 class L1(Penalty):
-    r""":math:`p(w) = \|w\|_1`, the paper's; a relative `alpha` is a fraction of the smallest one
-    with a solution of zero.
+    r""":math:`p(w) = \|w\|_1`, the penalty of the paper; a relative `alpha` is a fraction of the
+    smallest alpha with a solution of zero.
 
     The coefficients of several outputs of a task on one component have the penalty
     :math:`\|(w_{1j}, \dots, w_{qj})\|_2`.
@@ -36,20 +36,20 @@ class L1(Penalty):
     def fit(
         self, gram: Tensor, corr: Tensor, y_sq: Tensor, alpha: Tensor, **options: object
     ) -> LeastSquaresFit:
-        """See `implicit.lasso_gram`."""
+        """Solve by `implicit.lasso_gram`."""
         return lasso_gram(gram, corr, y_sq, alpha, **options)
 
     def unit_of_outputs(self, corr: Tensor) -> Tensor:
-        """As `unit`, for tasks of several outputs, corr of shape (T, m, q)."""
+        """Largest norm of a component's correlations with the outputs of a task."""
         return multitask_lasso_alpha_max(corr)
 
     fit_outputs = staticmethod(multitask_lasso_gram)
 
     @property
     def smooth(self) -> SmoothL1:
-        """Of the same name."""
+        """L1 penalty for `solvers.solve_smooth`."""
         return SmoothL1()
 
-    def strength_of_spread(self, spread: Tensor) -> Tensor:
-        """Of a Laplace distribution of this variance."""
+    def alpha_of_spread(self, spread: Tensor) -> Tensor:
+        """Alpha of a Laplace prior of this variance."""
         return torch.sqrt(2 / spread)

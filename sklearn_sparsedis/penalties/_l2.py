@@ -15,8 +15,8 @@ class L2(Penalty):
     r""":math:`p(w) = \|w\|_2^2 / 2`.
 
     The unit of a relative `alpha` is the mean second derivative of the loss in a coefficient: for
-    squared errors the mean variance of the components, for labels times that of the label. So
-    a fraction shrinks by the same share whatever the scale of the components.
+    squared errors the mean variance of the components, for a logistic loss times the variance of
+    the label. So a relative `alpha` shrinks by the same share whatever the scale of the components.
     """
 
     name = "l2"
@@ -32,14 +32,14 @@ class L2(Penalty):
     def fit(
         self, gram: Tensor, corr: Tensor, y_sq: Tensor, alpha: Tensor, **options: Any
     ) -> LeastSquaresFit:
-        """See `implicit.ridge_gram`."""
+        """Solve by `implicit.ridge_gram`."""
         return ridge_gram(gram, corr, y_sq, alpha, **options)
 
     @property
     def smooth(self) -> SmoothL2:
-        """Of the same name."""
+        """L2 penalty for `solvers.solve_smooth`."""
         return SmoothL2()
 
-    def strength_of_spread(self, spread: Tensor) -> Tensor:
-        """Of a normal distribution of this variance."""
+    def alpha_of_spread(self, spread: Tensor) -> Tensor:
+        """Alpha of a normal prior of this variance."""
         return 1 / spread

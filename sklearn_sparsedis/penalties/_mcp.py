@@ -12,20 +12,20 @@ from sklearn_sparsedis.solvers import GAMMA
 
 __all__ = ["MCP"]
 
-# width of the penalty where it takes over from the Lasso
+# Width of the penalty when it replaces the Lasso during training.
 START_GAMMA = 30.0
-# strength at which it does
+# Relative alpha at which it does so.
 TAKEN_OVER = 0.3
 
 
 class MCP(Penalty):
     """The minimax concave penalty (`functional.mcp_penalty`), which does not shrink large
-    coefficients; a relative `alpha` is a fraction of the smallest one whose Lasso is zero.
+    coefficients; a relative `alpha` is a fraction of the smallest alpha whose Lasso is zero.
 
     Parameters
     ----------
     gamma : float, default=2.0
-        Width where a component has unit variance; above one.
+        Width of the penalty for a component of unit variance; above one.
     """
 
     name = "mcp"
@@ -35,19 +35,17 @@ class MCP(Penalty):
         self.gamma = gamma
 
     def unit(self, gram: Tensor, corr: Tensor) -> Tensor:
-        """That of the Lasso, from which it is continued."""
+        """Unit of the Lasso, from which the penalty is continued."""
         return lasso_alpha_max(corr)
 
     def fit(
         self, gram: Tensor, corr: Tensor, y_sq: Tensor, alpha: Tensor, **options: Any
     ) -> LeastSquaresFit:
-        """See `implicit.mcp_gram`."""
+        """Solve by `implicit.mcp_gram`."""
         return mcp_gram(gram, corr, y_sq, alpha, gamma=self.gamma, **options)
 
     def at(self, progress: float) -> tuple[Penalty, float]:
-        """A strong Lasso first; then the width falls from one that is all but a Lasso's, and then
-        the strength.
-        """
+        """Start with a strong Lasso; then let the width fall from nearly a Lasso's, then alpha."""
         third, part = divmod(3 * progress, 1)
         if third == 0:
             return L1(), between(START_ALPHA, TAKEN_OVER, part)

@@ -1,4 +1,4 @@
-"""Penalties by name."""
+"""Registry of the penalties by their names."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,12 +12,12 @@ from sklearn_sparsedis.penalties._mcp import MCP
 
 __all__ = ["PENALTIES", "check_penalty", "penalties_with"]
 
-# what an estimator takes by name
+# Penalties that an estimator takes by name.
 PENALTIES: dict[str, Penalty] = {kind.name: kind() for kind in (L0, L1, L2, MCP, ElasticNet)}
 
 
 def check_penalty(params: Mapping[str, Any]) -> Penalty:
-    """The penalty that the parameters of an estimator stand for: one of PENALTIES, or an object."""
+    """Return the penalty of an estimator's parameters: one of PENALTIES, or the user's object."""
     penalty = params["penalty"]
     if isinstance(penalty, Penalty):
         penalty.check()
@@ -31,5 +31,5 @@ def check_penalty(params: Mapping[str, Any]) -> Penalty:
 
 
 def penalties_with(have: Callable[[Penalty], bool], join: str = " or ") -> str:
-    """Names of those that have something, for messages."""
+    """Join the names of the penalties for which `have` is true, for messages."""
     return join.join(repr(name) for name, penalty in sorted(PENALTIES.items()) if have(penalty))

@@ -12,7 +12,7 @@ from sklearn_sparsedis._distributed import Ranks
 from sklearn_sparsedis.functional import GramStatistics
 from sklearn_sparsedis.losses import Loss
 from sklearn_sparsedis.nn import Encoder
-from sklearn_sparsedis.nn._component_statistics import component_statistics, some_statistics
+from sklearn_sparsedis.nn._component_statistics import component_statistics, statistics_of_tasks
 from sklearn_sparsedis.nn._head_parts import Heads, HeadTargets
 from sklearn_sparsedis.nn._heads import HeadProblem
 from sklearn_sparsedis.tasks._file_rows import FileRows
@@ -148,7 +148,7 @@ class BilevelObjective(nn.Module):
             options |= {"part": ranks.part, "total": total, "near": self._stepped}
             self._stepped = True
         stats = component_statistics(self.encoder, *args, **options)
-        return some_statistics(stats, ranks.every()) if dealt else stats
+        return statistics_of_tasks(stats, ranks.every()) if dealt else stats
 
     def _solve(self, Z: Tensor, batch: TaskBatch) -> tuple[Heads, Tensor]:
         """Heads fitted on the support rows of a batch, and their losses on the others."""

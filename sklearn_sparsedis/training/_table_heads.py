@@ -5,7 +5,7 @@ from torch import Tensor
 
 from sklearn_sparsedis.losses import Loss
 from sklearn_sparsedis.losses._groups import kinds_of
-from sklearn_sparsedis.nn._head_parts import Heads, head_statistics, merge_heads, per_task
+from sklearn_sparsedis.nn._head_parts import Heads, head_statistics, merge_heads, weights_by_task
 from sklearn_sparsedis.nn._heads import HeadProblem
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskTable
@@ -107,7 +107,7 @@ def settle_losses(Z: Tensor, table: TaskTable) -> TaskTable:
             columns = torch.tensor(tasks)
             for own, rows, Y, weights in table.Y.of_tasks(columns).blocks(Z):
                 some = slice(None, None, -(-len(Y) // SETTLED_ROWS))
-                weight = per_task(None if weights is None else weights[some])
+                weight = weights_by_task(None if weights is None else weights[some])
                 settled = kind().settle(rows[..., some, :].double(), Y[some].T.double(), weight)
                 found |= dict(zip(columns[own].tolist(), settled, strict=True))
     return table._replace(losses=tuple(found.values()) or None)

@@ -164,11 +164,11 @@ def test_strengths_of_a_spread_lie_between_those_of_its_parts():
     spread = torch.tensor([1e-8, 0.01, 1.0, 50.0], dtype=torch.float64)
     size = torch.linspace(0, 12, 20_001, dtype=torch.float64) * spread.sqrt()[:, None]
     for ratio in (1e-6, 0.2, 0.5, 0.9, 1.0):
-        alpha = ElasticNet(ratio).strength_of_spread(spread)[:, None]
+        alpha = ElasticNet(ratio).alpha_of_spread(spread)[:, None]
         density = torch.exp(-alpha * (ratio * size + (1 - ratio) * size.square() / 2))
         found = (density * size.square()).sum(1) / density.sum(1) / spread
         assert ((found > 0.69) & (found < 1.01)).all()
     for ratio, part in ((1.0, L1()), (1e-9, L2())):
         torch.testing.assert_close(
-            ElasticNet(ratio).strength_of_spread(spread[1:]), part.strength_of_spread(spread[1:])
+            ElasticNet(ratio).alpha_of_spread(spread[1:]), part.alpha_of_spread(spread[1:])
         )
