@@ -96,10 +96,10 @@ def select_support(gram: Tensor, corr: Tensor, y_sq: Tensor, n_rows: Tensor) -> 
     least = _RESIDUAL_FLOOR * y_sq + torch.finfo(y_sq.dtype).tiny
     for k in range(m, -1, -1):
         coef, residual_sq, inverse = least_squares_on(support, gram, corr, y_sq)
-        freedom = n_rows - k - 2
-        price = k * n_rows.log() * n_rows / torch.where(freedom > 0, freedom, 1.0)
+        dof = n_rows - k - 2
+        price = k * n_rows.log() * n_rows / torch.where(dof > 0, dof, 1.0)
         criterion = n_rows * residual_sq.maximum(least).log() + price
-        allowed = (freedom > 0) | (k == 0)
+        allowed = (dof > 0) | (k == 0)
         better = allowed & (criterion < best)
         best = torch.where(better, criterion, best)
         best_support = torch.where(better[:, None], support, best_support)

@@ -68,15 +68,15 @@ def _zero_gains(fitted: Heads, judged: Heads, D: Tensor) -> Tensor:
 
 def _log_densities(heads: Heads, D: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
     """Log-densities (m, T) of coefficients that are zero and that are not."""
-    c, freedom = heads.coefficients(D), max(1, D.shape[-1] - 1)
+    c, dof = heads.coefficients(D), max(1, D.shape[-1] - 1)
     spike = heads.noise + width
     off = -0.5 * (spike.log() + c**2 / spike + math.log(2 * math.pi))
     length = D.norm(dim=-1, keepdim=True)
     beside = heads.points.pow(2).sum(-1) - (c / length) ** 2
-    square = beside.clamp_min(0) * length**2 / freedom + heads.noise
-    constant = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
-    constant -= 0.5 * math.log(freedom * math.pi)
-    tail = (freedom + 1) / 2 * torch.log1p(c**2 / (freedom * square))
+    square = beside.clamp_min(0) * length**2 / dof + heads.noise
+    constant = math.lgamma((dof + 1) / 2) - math.lgamma(dof / 2)
+    constant -= 0.5 * math.log(dof * math.pi)
+    tail = (dof + 1) / 2 * torch.log1p(c**2 / (dof * square))
     return off, constant - 0.5 * square.log() - tail
 
 
