@@ -202,7 +202,7 @@ REPRESENTATION = {
     "alpha": [0.0, 0.05, 0.5, 1.0, 100],
     "alpha_mode": ["relative", "absolute"],
     "common_head": [False, False, True],
-    "loss": ["squared_error", "squared_error", "auto", "logistic", {0: "auto"}],
+    "loss": ["squared_error", "huber", "huber", "auto", "logistic", {0: "auto"}, {0: "huber"}],
     "class_weight": [None, "balanced"],
     "task_of_output": [None, None, ["a"] * 2, ["a", "b", "a", "b", "b"], list(range(12))],
     "query_fraction": [None, 0.3, 0.99],
