@@ -10,7 +10,7 @@ from sklearn_sparsedis.functional import mcp_penalty
 from sklearn_sparsedis.functional._mcp import mcp_threshold
 from sklearn_sparsedis.functional._support import RegularFactor, factor_regular
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers._separable import SWEEPS, certify, descend
+from sklearn_sparsedis.solvers._separable import SWEEPS, descend
 
 __all__ = ["GAMMA", "MCPSystem", "mcp_width", "solve_mcp_and_factor", "solve_mcp_gram"]
 
@@ -95,9 +95,9 @@ def solve_mcp_gram(
     the first and after every block of sweeps there is a Newton step, which is exact where it leaves
     each coefficient on its part of the penalty, and not taken elsewhere. The minimum found depends
     on the start: continue from a larger alpha or gamma [1]_. O(m^2) a sweep and O(m^3) a Newton
-    step; the host looks at the certificates once in 8 sweeps. Sweeps go on where the certificate is
-    met but a step would still leave the parts. A feature with G_jj = 0 has the
-    coefficient zero.
+    step; the host looks at the certificates once in 8 sweeps. Where the certificate is met but does
+    not tell the parts, first single coefficients change, then sweeps go on. A feature with G_jj = 0
+    has the coefficient zero.
 
     References
     ----------
@@ -131,11 +131,8 @@ def solve_mcp_and_factor(
         alpha,
         sweep=partial(_sweep, gamma),
         newton=partial(_newton_step, gamma),
-        bound=partial(
-            certify,
-            value=lambda w, a, c: mcp_penalty(w, a, gamma / c),
-            threshold=lambda target, a, c: mcp_threshold(target, a, gamma / c, c),
-        ),
+        value=lambda w, a, c: mcp_penalty(w, a, gamma / c),
+        threshold=lambda target, a, c: mcp_threshold(target, a, gamma / c, c),
         tol=tol,
         max_iter=max_iter,
         coef_init=coef_init,
@@ -152,9 +149,9 @@ def _newton_step(
     factor, regular = factor_regular(bent, coef != 0)
     exact = factor.solve(torch.addcmul(corr, alpha * sign, curved, value=-1))
     same = (exact.sign() == sign) & (_curved(exact, alpha, width) == curved)
-    same = same.all(-1)
-    moved = torch.where((same & regular)[:, None], exact, coef)
-    return moved, regular & ~same, MCPSystem(curved, factor, regular)
+    kept = same.all(-1) & regular
+    moved = torch.where(kept[:, None], exact, coef)
+    return moved, regular, MCPSystem(curved, factor, regular)
 
 
 def _curved(coef: Tensor, alpha: Tensor, width: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ from sklearn_sparsedis.solvers.lasso._solver import solve_lasso_gram
 __all__ = [
     "SWEEPS",
     "Elementwise",
-    "certify",
     "curvatures",
     "derivatives",
     "descend",
@@ -26,8 +25,12 @@ __all__ = [
 
 # sweeps of coordinate descent between two looks at the certificates
 SWEEPS = 8
-# error of a coefficient, in units of rounding, of which the gain of a change is the square
-ROUNDING = 1e2
+# changes of single coefficients that are tried before sweeps where only supports are open
+CHANGES = 3
+# blocks of sweeps after which supports are left open where Newton steps are not exact
+DECIDED = 20
+# a certificate that says, in units of rounding, that each coefficient is on its part
+ROUNDED = 1e3
 # a function of coefficients or targets, strengths and curvatures, which broadcast
 Elementwise = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -75,7 +78,8 @@ def solve_separable_gram(
         alpha,
         sweep=partial(_sweep, threshold),
         newton=partial(_newton_step, value),
-        bound=partial(certify, value=value, threshold=threshold),
+        value=value,
+        threshold=threshold,
         tol=tol,
         max_iter=max_iter,
         coef_init=coef_init,
@@ -90,7 +94,8 @@ def descend(
     *,
     sweep: Callable[..., Tensor],
     newton: Callable[..., tuple[Tensor, Tensor, Any]],
-    bound: Callable[..., tuple[Tensor, Tensor]],
+    value: Elementwise,
+    threshold: Elementwise,
     tol: float,
     max_iter: int,
     coef_init: Tensor | None,
@@ -104,10 +109,10 @@ def descend(
     sweep : callable
         From (gram, corr, alpha, coef) to coefficients after `SWEEPS` sweeps.
     newton : callable
-        From the same to coefficients after a Newton step, whether more sweeps could lead to an
-        exact one, and what the caller wants to know of it.
-    bound : callable
-        From (gram, corr, y_sq, alpha, coef) to objectives and certificates.
+        From the same to coefficients after a Newton step, whether it is exact once each coefficient
+        is on its part of the penalty, and what the caller wants to know of it.
+    value, threshold
+        As in `solve_separable_gram`.
     """
     batch, m = corr.shape[:-1], corr.shape[-1]
     G, y2 = one_or_each(gram, batch), y_sq.reshape(-1)
@@ -119,18 +124,25 @@ def descend(
     else:
         coef = torch.where(constant, 0.0, coef_init.reshape(-1, m).to(q.dtype))
     n_iter = torch.zeros(len(q), dtype=torch.int64, device=q.device)
-    coef, open_, known = newton(G, q, strength, coef)
-    objective, gap = bound(G, q, y2, strength, coef)
-    # the gain is the square of an error: it says nothing of small coefficients before it is tiny
-    rounding = (ROUNDING * torch.finfo(q.dtype).eps) ** 2
-    for _ in range(0, max_iter, SWEEPS):
-        active = (gap > tol) | (open_ & (gap > rounding))
+    coef, exact, known = newton(G, q, strength, coef)
+    objective, gap, changed = _certify(G, q, y2, strength, coef, value, threshold)
+    # the gradient rests on the parts on which the coefficients are, and the gain of a change is
+    # the square of a coefficient's error
+    rounded = min(tol, ROUNDED * torch.finfo(q.dtype).eps)
+    active = torch.zeros_like(exact)
+    for block in range(-(-max_iter // SWEEPS)):
+        # on its way to another part, a coefficient passes where there is no minimum
+        decides = exact | (active if block < DECIDED else False)
+        active = gap > torch.where(decides, rounded, tol)
         if not any_true(active):
             break
-        swept = torch.where(active[:, None], sweep(G, q, strength, coef), coef)
-        coef, open_, known = newton(G, q, strength, swept)
+        # on an accelerator sweeps cost little more than to ask
+        if block >= CHANGES or gap.device.type != "cpu" or any_true(gap > tol):
+            changed = sweep(G, q, strength, coef)
+        moved = torch.where(active[:, None], changed, coef)
+        coef, exact, known = newton(G, q, strength, moved)
         n_iter = n_iter + SWEEPS * active
-        objective, gap = bound(G, q, y2, strength, coef)
+        objective, gap, changed = _certify(G, q, y2, strength, coef, value, threshold)
     result = SolveResult(
         coef.reshape(*batch, m),
         objective.reshape(batch),
@@ -193,7 +205,7 @@ def _sweep(
     return torch.stack(coef, 1)
 
 
-def certify(
+def _certify(
     gram: Tensor,
     corr: Tensor,
     y_sq: Tensor,
@@ -201,8 +213,8 @@ def certify(
     coef: Tensor,
     value: Elementwise,
     threshold: Elementwise,
-) -> tuple[Tensor, Tensor]:
-    """Objective, and the relative gain of the best change of one coefficient."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Objective, and the relative gain of the best change of one coefficient, with that change."""
     curvature = curvatures(gram, coef)
     fitted = (gram @ coef[..., None])[..., 0]
     gradient = corr - fitted
@@ -213,6 +225,7 @@ def certify(
     step = best - coef
     gain = penalty - value(best, alpha, curvature) + step * (gradient - 0.5 * curvature * step)
     alive = gram.diagonal(dim1=-2, dim2=-1) > 0
-    gain = torch.where(alive, gain, 0.0).amax(-1).clamp_min(0)
-    scale = objective.maximum(0.5e-3 * y_sq)
-    return objective, torch.where(scale > 0, gain / scale, gain)
+    gain, most = torch.where(alive, gain, 0.0).max(-1, keepdim=True)
+    gain, scale = gain[:, 0].clamp_min(0), objective.maximum(0.5e-3 * y_sq)
+    changed = coef.scatter(1, most, best.gather(1, most))
+    return objective, torch.where(scale > 0, gain / scale, gain), changed

@@ -168,10 +168,10 @@ def errors(make, seed, tolerances):
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_gradients_are_exact_at_any_tolerance(name):
     # these seeds hold near copies that share a weight, and rows left at rounding level
-    seeds = [0, 1, 2, 14, 16, 33, 51, 101, 144, 355, 391, 572]
+    seeds = [0, 1, 2, 14, 16, 33, 51, 101, 144, 355, 391, 422, 572]
     found = [errors(PROBLEMS[name], seed, TOLERANCES[::3]) for seed in seeds]
     known = [x for x in found if x is not None]
-    assert len(known) >= 10
+    assert len(known) >= 11
     # differences of solutions that are exact to 1e-12 or so, over 1e-6, next to near copies
     assert max(max(x) for x in known) < 1e-2
 
