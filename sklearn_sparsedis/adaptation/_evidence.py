@@ -135,7 +135,7 @@ def solutions(design: Design, scales: Scales, strengths: Strengths) -> Iterator[
 
 
 def log_evidence(design: Design, scales: Scales, strengths: Strengths) -> Tensor:
-    """Of each strength for each task, shape (G, T)."""
+    """Of each strength for each task, shape (G, T), as `solutions` has it."""
     return torch.stack([s.log_evidence for s in solutions(design, scales, strengths)])
 
 

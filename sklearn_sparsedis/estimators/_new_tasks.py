@@ -9,15 +9,10 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 from torch import Tensor
 
-from sklearn_sparsedis.adaptation import (
-    Scales,
-    Strengths,
-    TaskPrior,
-    draw_rows,
-    learn_common_prior,
-    learn_prior,
-    rows_of_tasks,
-)
+from sklearn_sparsedis.adaptation._evidence import Scales, Strengths
+from sklearn_sparsedis.adaptation._learn import learn_common_prior, learn_prior
+from sklearn_sparsedis.adaptation._prior import TaskPrior
+from sklearn_sparsedis.adaptation._rows import draw_rows, rows_of_tasks
 from sklearn_sparsedis.estimators._representation_heads import FittedHeads
 from sklearn_sparsedis.estimators._representation_training import FittedEncoder
 from sklearn_sparsedis.inputs._losses import standard_units

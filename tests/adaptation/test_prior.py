@@ -7,18 +7,11 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct, WhiteKernel
 from sklearn.linear_model import RidgeCV
 
-from sklearn_sparsedis.adaptation import (
-    Design,
-    Scales,
-    Strengths,
-    TaskPrior,
-    TaskRows,
-    draw_rows,
-    learn_common_prior,
-    learn_prior,
-    log_evidence,
-    rows_of_tasks,
-)
+from sklearn_sparsedis.adaptation._design import Design, TaskRows
+from sklearn_sparsedis.adaptation._evidence import Scales, Strengths, log_evidence
+from sklearn_sparsedis.adaptation._learn import learn_common_prior, learn_prior
+from sklearn_sparsedis.adaptation._prior import TaskPrior
+from sklearn_sparsedis.adaptation._rows import draw_rows, rows_of_tasks
 from sklearn_sparsedis.tasks._dense import DenseTargets
 
 
