@@ -1,7 +1,7 @@
 """Callbacks of the estimators' trainings, for scikit-learn's `set_callbacks`.
 
-`Checkpoint` may stand in an estimator's parameter `callbacks` as well, which is for those of
-skorch.
+`Checkpoint` can also be given in an estimator's parameter `callbacks`, which otherwise takes
+callbacks of skorch.
 """
 
 from sklearn_sparsedis.callbacks._early_stopping import EarlyStopping

@@ -1,4 +1,4 @@
-"""Stop a training whose score no longer rises."""
+"""Callback that stops a training whose score no longer rises."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ __all__ = ["EarlyStopping"]
 
 
 class _Task(Protocol):
-    """What is read of scikit-learn's `CallbackContext`."""
+    """Attributes of scikit-learn's `CallbackContext` that are read here."""
 
     task_id: int
     max_subtasks: int | None
@@ -19,10 +19,10 @@ class _Task(Protocol):
 
 
 class EarlyStopping:
-    """Stop each training, of any estimator with callbacks, when its score has not risen for long.
+    """Stop each training of an estimator with callbacks when its score has not risen for long.
 
-    The score is taken after each block of steps. What is kept is up to the estimator: those of this
-    package keep the best encoder by their own `early_stopping`, and the last one without it.
+    The score is computed after each block of steps. The estimator decides which encoder it keeps:
+    those of this package keep the best one by their own `early_stopping`, and without it the last.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class EarlyStopping:
     patience : int, default=5
         Blocks without improvement after which training stops.
     min_improvement : float, default=0.0
-        Rise of the score that counts as one.
+        Smallest rise of the score that counts as an improvement.
 
     Examples
     --------
@@ -57,7 +57,10 @@ class EarlyStopping:
         min_improvement: float = 0.0,
     ) -> None:
         if (X is None) != (y is None):
-            raise ValueError("EarlyStopping needs X and y together, or neither.")
+            raise ValueError(
+                "EarlyStopping needs X and y together, or neither to score on the rows of the fit; "
+                f"got {'y' if X is None else 'X'} alone."
+            )
         if patience < 1:
             raise ValueError(f"patience must be at least 1, got {patience!r}.")
         self.X = X
@@ -65,11 +68,11 @@ class EarlyStopping:
         self.scoring = scoring
         self.patience = patience
         self.min_improvement = min_improvement
-        # best score and blocks since, for each training in progress
+        # Best score, and number of blocks since then, of each training in progress.
         self._progress: dict[tuple[Any, ...], tuple[float, int]] = {}
 
     def setup(self, estimator: object, context: object) -> None:
-        """Nothing to do before a fit."""
+        """Do nothing before a fit."""
 
     def teardown(self, estimator: object, context: _Task) -> None:
         """Forget the trainings of a fit."""
@@ -78,7 +81,7 @@ class EarlyStopping:
             del self._progress[key]
 
     def on_fit_task_begin(self, estimator: object, context: object) -> None:
-        """Nothing to do before a task."""
+        """Do nothing before a task."""
 
     def on_fit_task_end(
         self,
@@ -90,7 +93,7 @@ class EarlyStopping:
         metadata: Mapping[str, object] | None = None,
         fitted_estimator: object = None,
     ) -> bool:
-        """Score after a block of steps; true asks to stop."""
+        """Score after a block of steps; return True to stop the training."""
         if context.max_subtasks != 0 or context.parent is None or fitted_estimator is None:
             return False
         scorer = check_scoring(fitted_estimator, self.scoring)
@@ -106,6 +109,6 @@ class EarlyStopping:
 
 
 def _path(context: _Task) -> tuple[Any, ...]:
-    """Where a task is: the run, and the numbers of its ancestors and its own."""
+    """Identify a task by its run, the numbers of its ancestors and its own."""
     above = (context.root_uuid,) if context.parent is None else _path(context.parent)
     return (*above, context.task_id)

@@ -1,4 +1,4 @@
-"""What a representation looks like while it is trained."""
+"""Callbacks that record properties of a representation during training."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ __all__ = ["DisentanglementMonitor", "SparsityMonitor"]
 class SparsityMonitor(ScoringMonitor):
     """Record the share of zeros among the heads' weights after each block of steps.
 
-    `get_logs` returns what was recorded, as for scikit-learn's `ScoringMonitor`: under
-    `zero_weights` the share, under `components_used` the mean number of a head's components.
+    `get_logs` returns the records, as for scikit-learn's `ScoringMonitor`: `zero_weights` is the
+    share, `components_used` the mean number of components that a head uses.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class SparsityMonitor(ScoringMonitor):
 
 
 class DisentanglementMonitor(ScoringMonitor):
-    """Record how well the components recover known factors after each block of steps.
+    """Record the recovery of known factors by the components after each block of steps.
 
     Parameters
     ----------
@@ -49,9 +49,8 @@ class DisentanglementMonitor(ScoringMonitor):
 
     Notes
     -----
-    `get_logs` returns what was recorded, as for scikit-learn's `ScoringMonitor`: under `mcc` the
-    mean correlation with matched components, under `r` what the best linear map of all components
-    reaches.
+    `get_logs` returns the records, as for scikit-learn's `ScoringMonitor`: `mcc` is the mean
+    correlation with matched components, `r` that with the best linear map of all components.
     """
 
     def __init__(self, X: ArrayLike, Z_true: ArrayLike) -> None:

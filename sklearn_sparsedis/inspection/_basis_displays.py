@@ -1,4 +1,4 @@
-"""Plots of heads and of what each component rests on."""
+"""Plots of heads, and of the evidence and the stability of each component."""
 
 from typing import Any, Protocol, Self
 
@@ -16,7 +16,7 @@ _KNOWN, _DOUBTFUL = "tab:blue", "tab:orange"
 
 
 class _Confidence(Protocol):
-    """What is read of `confidence_` of a fitted estimator."""
+    """Attributes of `confidence_` of a fitted estimator that are read here."""
 
     dense_coef: NDArray[Any]
     scores: NDArray[Any]
@@ -90,7 +90,8 @@ class HeadsDisplay:
         second = check_array(after, input_name="after")
         if len(first) != len(second):
             raise ValueError(
-                f"before and after must have the same tasks, got {len(first)} and {len(second)}."
+                f"before and after must have the same tasks as rows, got {len(first)} and "
+                f"{len(second)} rows."
             )
         return cls(before=first, after=second).plot(ax=ax)
 
@@ -122,12 +123,12 @@ class HeadsDisplay:
 
 
 class ConfidenceDisplay:
-    """What each component rests on: its evidence beside that of chance, and its stability.
+    """Evidence of each component beside that of chance, and its stability.
 
     Parameters
     ----------
     scores, chance : ndarray of shape (n_components,)
-        Evidence of each component, and what heads without zeros give.
+        Evidence of each component, and that which heads without zeros would have.
     stability : ndarray of shape (n_components,)
         Share of bootstrap samples of the tasks that keep the component.
     identified : ndarray of bool, shape (n_components,)

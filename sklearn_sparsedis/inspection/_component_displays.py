@@ -1,4 +1,4 @@
-"""Plots of components: how they correlate, and what they match."""
+"""Plots of components: their correlations, and their matches with true latents."""
 
 from typing import Any, Self
 
@@ -90,7 +90,7 @@ class CorrelationDisplay:
 
 
 class MatchDisplay:
-    """Correlations in size of true latents with components, in the order of the best match.
+    """Absolute correlations of true latents with components, in the order of the best match.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class MatchDisplay:
     def from_estimator(
         cls, estimator: Transformer, X: ArrayLike, Z_true: ArrayLike, *, ax: Any = None
     ) -> Self:
-        """Draw how the components of a fitted transformer match latents that are known.
+        """Draw the match between the components of a fitted transformer and known latents.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class MatchDisplay:
 
     @classmethod
     def from_arrays(cls, Z_true: ArrayLike, Z_pred: ArrayLike, *, ax: Any = None) -> Self:
-        """Draw how components match latents.
+        """Draw the match between components and latents.
 
         Parameters
         ----------

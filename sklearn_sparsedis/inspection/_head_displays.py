@@ -1,4 +1,4 @@
-"""Plots of heads: which components tasks use, and how that depends on the penalty."""
+"""Plots of heads: the components that tasks use, and their dependence on the penalty."""
 
 from typing import Any, Protocol, Self
 
@@ -17,7 +17,7 @@ from sklearn_sparsedis.solvers import L1, alpha_unit, solve_smooth
 
 __all__ = ["PathDisplay", "SupportDisplay"]
 
-# tasks up to which each has its name on the axis
+# Largest number of tasks whose names are written on the axis.
 _MOST_NAMES = 40
 
 
@@ -27,7 +27,7 @@ class _HasNamedHeads(HasHeads, Protocol):
 
 
 class SupportDisplay:
-    """Map of tasks and the components that they use, in an order in which groups show.
+    """Map of tasks and the components that they use, in an order that shows groups.
 
     Components with most users come first; tasks are ordered by a hierarchical clustering of their
     supports.
@@ -141,34 +141,38 @@ class SupportDisplay:
         return self
 
 
-def _path_of_values(unit: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _squared_error_path(
+    unit: NDArray[Any], target: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     alphas, coefs, _ = lasso_path(unit, (target - target.mean()) / target.std())
     return alphas, coefs
 
 
-def _path_of_rows(
+def _smooth_loss_path(
     name: str, unit: NDArray[Any], target: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     loss = LOSSES[name]
     if not loss.allows(target).all():
-        raise ValueError(f"y must have {loss.domain} for the loss {name!r}.")
+        raise ValueError(
+            f"y must have {loss.domain} for the loss {name!r}, got others. {loss.remedy}."
+        )
     Z, y = torch.tensor(unit), torch.tensor(target, dtype=torch.float64)
     if not loss.classes:
         y = (y - y.mean()) / y.std(correction=0)
     smooth = loss.settle(Z, y[None], None)[0].smooth
-    # those of scikit-learn's lasso_path
+    # These are the alphas of scikit-learn's lasso_path.
     alphas = alpha_unit(smooth, L1(), Z, y) * torch.logspace(0, -3, 100, dtype=torch.float64)
     result = solve_smooth(smooth, L1(), Z, y.expand(len(alphas), -1), alphas)
     return alphas.numpy(), result.coef.T.numpy()
 
 
 class PathDisplay:
-    """Weights of one task's sparse head against the strength of its penalty.
+    """Weights of the sparse head of one task as functions of alpha.
 
     Parameters
     ----------
     alphas : ndarray of shape (n_alphas,)
-        Strengths as fractions of the least that leaves no weight, decreasing.
+        Alphas as fractions of the smallest alpha without nonzero weights, decreasing.
     coefs : ndarray of shape (n_components, n_alphas)
         Weights on components of unit variance, in standard deviations of the target or in log-odds.
     task : object
@@ -207,8 +211,8 @@ class PathDisplay:
         y : array-like of shape (n_samples,)
             One target; rows where it is NaN are left out.
         task : object, optional
-            Name for the title; where it is one of the estimator's tasks, the path is that under its
-            loss, for a logistic task of its log-odds.
+            Name for the title. If it is one of the estimator's tasks, the path is computed under
+            the loss of that task, for a logistic task in log-odds.
         ax : matplotlib Axes, optional
 
         Returns
@@ -263,9 +267,9 @@ class PathDisplay:
         deviation = unit.std(0)
         unit /= np.where(deviation > 0, deviation, 1.0)
         if LOSSES[loss].from_statistics:
-            alphas, coefs = _path_of_values(unit, target[seen])
+            alphas, coefs = _squared_error_path(unit, target[seen])
         else:
-            alphas, coefs = _path_of_rows(loss, unit, target[seen])
+            alphas, coefs = _smooth_loss_path(loss, unit, target[seen])
         return cls(alphas=alphas / alphas[0], coefs=coefs, task=task).plot(ax=ax)
 
     def plot(self, ax: Any = None) -> Self:

@@ -1,4 +1,4 @@
-"""Plots for images: what a component shows, and where it looks."""
+"""Plots for images: pictures along a component, and the pixels that it depends on."""
 
 import copy
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from sklearn_sparsedis.metrics._protocols import Transformer
 
 __all__ = ["SaliencyDisplay", "TraversalDisplay"]
 
-# Rows that a gradient is taken of at once
+# Number of rows whose gradient is computed at once.
 _CHUNK = 256
-# pixels between pictures
+# Number of pixels between pictures.
 _GAP = 1
 
 
@@ -27,10 +27,10 @@ class _HasEncoder(Protocol):
 
 
 class TraversalDisplay:
-    """Pictures of rows along each component, the other components as little changed as can be.
+    """Pictures of rows along each component, with the other components nearly constant.
 
-    For each component and each of some quantiles of it, that row is shown whose component is near
-    the quantile and whose other components are near their medians.
+    For each component and each of several quantiles of it, the display shows the row whose
+    component is near the quantile and whose other components are near their medians.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class TraversalDisplay:
         components : array-like of int, optional
             Components to show; all by default.
         n_steps : int, default=7
-            Pictures a component.
+            Number of pictures for each component.
         ax : matplotlib Axes, optional
 
         Returns
@@ -127,7 +127,7 @@ class TraversalDisplay:
 
 
 class SaliencyDisplay:
-    """How far a standard deviation of each pixel moves each component, by its derivatives.
+    """Saliency: change of each component by a standard deviation of each pixel, to first order.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ class SaliencyDisplay:
         components : array-like of int, optional
             Components to show; all by default.
         ax : array of matplotlib Axes, optional
-            One a component.
+            One for each component.
 
         Returns
         -------
@@ -181,7 +181,7 @@ class SaliencyDisplay:
         check_is_fitted(estimator, "encoder_")
         rows = check_array(X, input_name="X")
         shape = _shape(estimator, input_shape, rows.shape[1])
-        # by its deviation: a pixel that hardly varies may have any derivative
+        # The derivative in a pixel that hardly varies is arbitrary; the factor makes it small.
         sizes = _mean_derivatives(estimator.encoder_, rows) * rows.std(0)
         chosen = np.arange(len(sizes)) if components is None else np.asarray(components)
         maps = sizes[chosen].reshape(len(chosen), *shape)
@@ -236,7 +236,7 @@ def _shape(estimator: object, given: Sequence[int] | None, n_features: int) -> t
 
 
 def _show(axis: Any, images: NDArray[Any]) -> None:
-    """Draw a table (rows, columns, height, width[, channels]) of pictures with gaps between."""
+    """Draw a table (rows, columns, height, width[, channels]) of pictures with gaps."""
     low, high = images.min(), images.max()
     scaled = (images - low) / (high - low or 1)
     gaps = [(0, 0), (0, 0), (0, _GAP), (0, _GAP), (0, 0)][: images.ndim]

@@ -1,4 +1,4 @@
-"""Axes to draw on."""
+"""Axes on which displays draw."""
 
 from typing import Any
 
@@ -8,12 +8,14 @@ __all__ = ["panels"]
 
 
 def panels(ax: Any, n: int, size: tuple[float, float]) -> Any:
-    """The axes given, or those of a new figure; an array of n."""
+    """Return the given axes, or those of a new figure, as an array of n axes."""
     import matplotlib.pyplot as plt
 
     if ax is None:
         _, ax = plt.subplots(1, n, figsize=size, layout="constrained", squeeze=False)
     axes = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
     if len(axes) != n:
-        raise ValueError(f"ax must be {n} axes, got {len(axes)}.")
+        raise ValueError(
+            f"ax must be {n} axes, got {len(axes)}. Pass plt.subplots(1, {n})[1], or leave it out."
+        )
     return axes

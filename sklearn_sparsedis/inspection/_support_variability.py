@@ -7,24 +7,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
-_LISTED = 10  # latents that a report spells out
+_LISTED = 10  # number of latents that a report lists
 
 
 @dataclass(frozen=True)
 class SupportVariability:
-    """Which latents the supports of the tasks can tell apart.
+    """Result of the test which latents the supports of the tasks tell apart.
 
-    Printing it gives a report in words.
+    Its text is a report in words.
 
     Attributes
     ----------
     holds : bool
         Whether the assumption holds: every latent is separated from every other.
     inseparable : ndarray of bool, shape (m, m)
-        Entry (j, k) is True if no task uses k without j, so that j may be any mixture of itself and
-        k for all that the supports say. The diagonal is False.
+        Entry (j, k) is True if no task uses k without j, so that the supports do not exclude that j
+        is a mixture of itself and k. The diagonal is False.
     counts : ndarray of int64, shape (m, m)
-        Number of tasks that use k and not j. The assumption rests on few tasks where it is small.
+        Number of tasks that use k and not j; where it is small, the assumption rests on few tasks.
     n_users : ndarray of int64, shape (m,)
         Number of tasks that use each latent.
     blocks : list of ndarray of int64

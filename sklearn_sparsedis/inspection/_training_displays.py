@@ -12,7 +12,7 @@ from sklearn_sparsedis.model_selection import EpisodeScores
 
 __all__ = ["EpisodesDisplay", "TrainingDisplay"]
 
-# steps over which the loss of single batches is averaged, as a share of all steps
+# Share of the steps over which the loss of single batches is averaged.
 _SMOOTHED = 0.02
 
 
@@ -26,7 +26,7 @@ class _HasTraining(Protocol):
 
 
 class TrainingDisplay:
-    """Outer loss of each step, its running mean, and the loss on what was held out.
+    """Outer loss of each step, its running mean, and the loss on held-out data.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How well a representation recovers known factors."""
+"""Scores of how well a representation recovers known factors."""
 
 from sklearn_sparsedis.metrics._bootstrap import bootstrap_interval
 from sklearn_sparsedis.metrics._dci import dci_scores

@@ -1,4 +1,4 @@
-"""Intervals for any score of a representation."""
+"""Confidence intervals for any score of a representation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -40,7 +40,7 @@ def bootstrap_interval(
     -------
     interval : Bunch
         score : float
-            On all rows.
+            Score on all rows.
         low, high : float
             Ends of the interval.
         standard_error : float
@@ -49,12 +49,12 @@ def bootstrap_interval(
     Raises
     ------
     ValueError
-        For lengths that differ or options outside of their domain, and as `score` does.
+        If lengths differ or an option is outside of its domain; `score` may raise others.
 
     Notes
     -----
-    Scores that hold rows out see copies of one row in both parts, and those that count information
-    see less variety: for them the interval can lie to one side of the score itself.
+    A score on held-out rows sees copies of one row in both parts, and a score of information sees
+    fewer distinct rows: for these the interval may not contain the score itself.
 
     References
     ----------

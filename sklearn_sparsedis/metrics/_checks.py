@@ -18,7 +18,7 @@ def as_codes(Z: Any, name: str, min_samples: int = 2) -> np.ndarray:
 
 
 def is_constant(Z: np.ndarray) -> np.ndarray:
-    """Tell which columns do not vary beyond the rounding of float64."""
+    """Return True for columns that are constant up to the rounding of float64."""
     scale = np.max(np.abs(Z), axis=0)
     return np.ptp(Z / np.where(scale > 0, scale, 1.0), axis=0) <= 16 * np.finfo(float).eps
 
@@ -29,15 +29,15 @@ def check_pair(Z_true: Any, Z_pred: Any) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     ValueError
-        Where lengths differ, a value is not finite, or a true latent is constant: no score says
-        how well something is recovered that does not vary.
+        If lengths differ, a value is not finite, or a true latent is constant: the recovery of a
+        constant cannot be scored.
     """
     true, pred = as_codes(Z_true, "Z_true"), as_codes(Z_pred, "Z_pred")
     check_consistent_length(true, pred)
-    dead = np.flatnonzero(is_constant(true))
-    if dead.size:
+    constant = np.flatnonzero(is_constant(true))
+    if constant.size:
         raise ValueError(
-            f"Z_true has constant columns {dead.tolist()}: their recovery cannot be scored. "
+            f"Z_true has constant columns {constant.tolist()}: their recovery cannot be scored. "
             f"Drop these columns or pass rows on which they vary."
         )
     return true, pred
@@ -45,9 +45,9 @@ def check_pair(Z_true: Any, Z_pred: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def standardise(Z: np.ndarray) -> np.ndarray:
     """Centre the columns and give them unit Euclidean norm; constant columns become zero."""
-    dead = is_constant(Z)
+    constant = is_constant(Z)
     scale = np.max(np.abs(Z), axis=0)
     Z = Z / np.where(scale > 0, scale, 1.0)  # squares of very large values would overflow
     Z = Z - Z.mean(axis=0)
     norm = np.linalg.norm(Z, axis=0)
-    return np.where(dead, 0.0, Z / np.where(dead, 1.0, norm))
+    return np.where(constant, 0.0, Z / np.where(constant, 1.0, norm))

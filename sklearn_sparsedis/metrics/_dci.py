@@ -11,7 +11,7 @@ from sklearn.utils import Bunch, check_random_state
 
 from sklearn_sparsedis.metrics._checks import check_pair, is_constant
 from sklearn_sparsedis.metrics._factors import discrete_mask
-from sklearn_sparsedis.metrics._heldout import split_rows
+from sklearn_sparsedis.metrics._heldout import train_test_rows
 
 __all__ = ["dci_scores"]
 
@@ -31,7 +31,7 @@ def _linear(discrete: bool, n_train: int, seed: int) -> BaseEstimator:
 
 
 def _forest(discrete: bool, n_train: int, seed: int) -> BaseEstimator:
-    # a sample of rows a tree bounds the cost without changing which features matter
+    # A sample of rows for each tree bounds the cost, and hardly changes the importances.
     size = {"max_samples": min(n_train, 3000)}
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor  # slow to import
 
@@ -46,7 +46,7 @@ def _boosting(discrete: bool, n_train: int, seed: int) -> BaseEstimator:
     return kind(random_state=seed)
 
 
-# name -> (a model for a discrete or continuous factor, whether it treats all factors as numbers)
+# The function that makes each model, and True if the model treats all factors as numbers.
 PREDICTORS: dict[str, tuple[Callable[[bool, int, int], Any], bool]] = {
     "boosting": (_boosting, False),
     "forest": (_forest, False),
@@ -80,7 +80,7 @@ def _importances(
 
 
 def _concentration(weights: np.ndarray) -> np.ndarray:
-    """One minus the normalised entropy of each row; rows of zeros are not concentrated at all."""
+    """One minus the normalised entropy of each row; zero for rows of zeros."""
     total = weights.sum(axis=1, keepdims=True)
     share = weights / np.where(total > 0, total, 1.0)
     base = np.log(weights.shape[1]) if weights.shape[1] > 1 else 1.0
@@ -106,8 +106,8 @@ def dci_scores(
         \rho_i = \frac{\sum_j R_{ij}}{\sum_{ij} R_{ij}}, \qquad
         C = \frac{1}{m} \sum_j \left( 1 - H(R_{\cdot j} / \textstyle\sum_i R_{ij}) \right)
 
-    D asks whether each feature serves one latent, C whether each latent is served by one feature,
-    and I how well the latents are predicted on held-out rows.
+    D is high if each feature serves one latent, C if each latent is served by one feature, and I
+    is the mean score of the predictions of the latents on held-out rows.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def dci_scores(
     test_size : float in (0, 1), default=0.25
         Share of rows held out for informativeness.
     random_state : int, RandomState instance or None, default=0
-        Of the split and the forests.
+        Seed of the split and of the forests.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def dci_scores(
     true, pred = check_pair(Z_true, Z_pred)
     discrete = discrete_mask(Z_true, discrete_factors)
     rng = check_random_state(random_state)
-    rows = split_rows(len(true), test_size, rng)
+    rows = train_test_rows(len(true), test_size, rng)
     used = np.flatnonzero(~is_constant(pred))
     importances = np.zeros((pred.shape[1], true.shape[1]))
     informativeness = np.zeros(true.shape[1])

@@ -1,4 +1,4 @@
-"""Explicitness: how well a linear classifier finds the values of the true latents."""
+"""Explicitness: accuracy of a linear classifier of the values of the true latents."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsedis.metrics._checks import check_pair
 from sklearn_sparsedis.metrics._factors import check_count, discrete_mask, labels_of
-from sklearn_sparsedis.metrics._heldout import split_rows
+from sklearn_sparsedis.metrics._heldout import train_test_rows
 
 __all__ = ["explicitness_score"]
 
@@ -29,7 +29,7 @@ def _equal_counts(values: np.ndarray, n_bins: int) -> np.ndarray:
 def _factor_areas(
     labels: np.ndarray, Z: np.ndarray, train: np.ndarray, test: np.ndarray, max_train: int
 ) -> list[float]:
-    """One area a value of the factor that both parts have."""
+    """One area for each value of the factor that occurs in both parts."""
     train = train[:max_train]
     if len(np.unique(labels[train])) < 2 or len(np.unique(labels[test])) < 2:
         raise ValueError(
@@ -74,14 +74,14 @@ def explicitness_score(
     discrete_factors : "auto", bool or array-like of bool, shape (n_latents,), default="auto"
         Which latents are discrete. "auto": all if `Z_true` holds integers or booleans, else none.
     n_bins : int >= 2, default=10
-        Bins of equal count that make the values of a continuous latent: rare values could not be
-        fitted.
+        Number of bins of equal count that make up the values of a continuous latent; rare values
+        could not be fitted.
     test_size : float in (0, 1), default=0.5
         Share of rows held out.
     max_train : int >= 2, default=10000
-        Most rows that are fitted; all held-out rows are scored.
+        Largest number of rows to fit; all held-out rows are scored.
     random_state : int, RandomState instance or None, default=0
-        Of the split.
+        Seed of the split.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def explicitness_score(
     check_count("max_train", max_train)
     true, pred = check_pair(Z_true, Z_pred)
     mask = discrete_mask(Z_true, discrete_factors)
-    train, test = split_rows(len(true), test_size, random_state)
+    train, test = train_test_rows(len(true), test_size, random_state)
     Z = StandardScaler().fit(pred[train]).transform(pred)
     areas = []
     for values, discrete in zip(true.T, mask, strict=True):

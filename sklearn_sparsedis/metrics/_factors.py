@@ -7,7 +7,7 @@ import numpy as np
 from sklearn_sparsedis.metrics._checks import check_pair, is_constant
 
 __all__ = [
-    "alive",
+    "varying_features",
     "check_count",
     "discrete_mask",
     "entropies",
@@ -25,7 +25,7 @@ def check_count(name: str, value: Any) -> int:
 
 
 def discrete_mask(Z_true: Any, discrete_factors: Any) -> np.ndarray:
-    """Tell which factors are discrete.
+    """Return True for discrete factors.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def discrete_mask(Z_true: Any, discrete_factors: Any) -> np.ndarray:
     return np.broadcast_to(mask, (n_latents,))
 
 
-def alive(Z_pred: np.ndarray) -> np.ndarray:
+def varying_features(Z_pred: np.ndarray) -> np.ndarray:
     """Return the features that vary."""
     return Z_pred[:, ~is_constant(Z_pred)]
 
@@ -125,5 +125,5 @@ def information_matrix(labels_true: np.ndarray, labels_pred: np.ndarray) -> np.n
         for k, pred in enumerate(labels_pred.T):
             joint = _entropy(np.bincount(true * n_pred[k] + pred))
             matrix[j, k] = h_true[j] + h_pred[k] - joint
-    # equal up to rounding is equal: a constant feature carries exactly nothing
+    # A constant feature carries no information; rounding errors are set to zero.
     return np.where(matrix > 1e-12, matrix, 0.0)

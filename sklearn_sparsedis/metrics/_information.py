@@ -18,9 +18,9 @@ def mig_score(
         \mathrm{MIG} = \frac{1}{m} \sum_{j=1}^m \frac{I(z_j; \hat z_{(1)}) - I(z_j; \hat z_{(2)})}
         {H(z_j)}
 
-    where (1) and (2) are the two features that know most about latent j. It is 1 where each latent
-    is determined by one feature and no other feature knows anything of it, and 0 where two features
-    know the same, so redundant copies are punished.
+    where (1) and (2) are the two features with most information on latent j. It is 1 if each latent
+    is determined by one feature and no other feature has information on it, and 0 if two features
+    have the same information, so that redundant copies lower it.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def mig_score(
         True latents. Each must vary.
     Z_pred : array-like of shape (n_samples, n_features) or (n_samples,)
         Representation of the same rows. A constant feature carries no information; a single feature
-        has a runner-up that knows nothing.
+        is compared with such a feature.
     discrete_factors : "auto", bool or array-like of bool, shape (n_latents,), default="auto"
         Which latents are discrete. "auto": all if `Z_true` holds integers or booleans, else none.
     n_bins : int >= 2, default=20
@@ -76,14 +76,14 @@ def mig_score(
 def modularity_score(
     Z_true: Any, Z_pred: Any, *, discrete_factors: Any = "auto", n_bins: int = 20
 ) -> float:
-    r"""Modularity: whether each feature knows of one latent only.
+    r"""Modularity: 1 if each feature has information on one latent only.
 
     .. math::
         \frac{1}{k} \sum_{i=1}^k \left( 1 - \frac{\sum_{j \neq j_i} I(z_j; \hat z_i)^2}
         {(m - 1)\, I(z_{j_i}; \hat z_i)^2} \right), \qquad j_i = \arg\max_j I(z_j; \hat z_i)
 
-    It says nothing on how much is known, nor by how many features: that is
-    `explicitness_score`'s part.
+    It does not depend on the amount of information, nor on the number of features that carry it;
+    see `explicitness_score` for these.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def modularity_score(
 
     Notes
     -----
-    Locatello et al. count dead features as 0; we leave them out, since they mix nothing.
+    Locatello et al. count dead features as 0; we leave them out, since they do not mix latents.
 
     References
     ----------
@@ -125,7 +125,10 @@ def modularity_score(
     """
     labels_true, labels_pred = prepare_labels(Z_true, Z_pred, discrete_factors, n_bins)
     if labels_true.shape[1] < 2:
-        raise ValueError("Z_true has one latent, but modularity compares at least two.")
+        raise ValueError(
+            "Z_true must have at least two latents, which modularity compares, got one. Pass all "
+            "latents as columns."
+        )
     squared = information_matrix(labels_true, labels_pred) ** 2
     squared = squared[:, squared.max(axis=0) > 0]
     if squared.shape[1] == 0:

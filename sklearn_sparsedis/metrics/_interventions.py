@@ -7,11 +7,16 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
 from sklearn_sparsedis.metrics._checks import check_pair, standardise
-from sklearn_sparsedis.metrics._factors import alive, check_count, discrete_mask, labels_of
+from sklearn_sparsedis.metrics._factors import (
+    check_count,
+    discrete_mask,
+    labels_of,
+    varying_features,
+)
 
 __all__ = ["beta_vae_score", "factor_vae_score"]
 
-_CHUNK = 200  # batches that are gathered at once
+_CHUNK = 200  # number of batches that are gathered at once
 
 
 class _SharedValueSampler:
@@ -22,12 +27,12 @@ class _SharedValueSampler:
         counts = np.bincount(labels)
         self.counts = counts
         self.starts = np.cumsum(counts) - counts
-        # a value with one row says nothing on what moves while it is fixed
+        # A value with one row shows no change of features while it is fixed.
         self.rows = np.flatnonzero(counts[labels] > 1)
         self.labels = labels
         if self.rows.size == 0:
             raise ValueError(
-                f"{name} takes a different value on every row: rows that share it cannot be drawn. "
+                f"{name} must have a value that two rows share, got a different one on every row. "
                 f"Pass more rows, or discrete_factors=False to bin it."
             )
 
@@ -46,14 +51,17 @@ def _prepare(
         check_count(name, value)
     true, pred = check_pair(Z_true, Z_pred)
     if true.shape[1] < 2:
-        raise ValueError("Z_true has one latent, but at least two must be told apart.")
+        raise ValueError(
+            "Z_true must have at least two latents, which the score tells apart, got one. Pass all "
+            "latents as columns."
+        )
     mask = discrete_mask(Z_true, discrete_factors)
     samplers = []
     for j, (values, discrete) in enumerate(zip(true.T, mask, strict=True)):
         labels = labels_of(values, n_bins, len(values) if discrete else 0)
         used, labels = np.unique(labels, return_inverse=True)
         samplers.append(_SharedValueSampler(labels, f"column {j} of Z_true"))
-    return samplers, standardise(alive(pred)) * np.sqrt(len(pred))
+    return samplers, standardise(varying_features(pred)) * np.sqrt(len(pred))
 
 
 def _least_varying(
@@ -80,7 +88,7 @@ def factor_vae_score(
     n_batches: int = 5000,
     random_state: Any = 0,
 ) -> float:
-    r"""FactorVAE score: accuracy of the feature that varies least in telling the fixed latent.
+    r"""FactorVAE score: accuracy of identifying a fixed latent by the feature that varies least.
 
     A batch of rows shares the value of one latent j. The feature with the least variance in it,
     relative to its variance over all rows, votes for j. A majority-vote classifier from feature to
@@ -115,9 +123,9 @@ def factor_vae_score(
     Notes
     -----
     The published score renders new images for each batch; on arrays, the rows given stand for the
-    data. All latents are fixed equally often. Low variance does not ask for independence of the
-    others: a feature that combines latents can score well (Kim and Mnih's own caveat is the reverse
-    one, on several features for one latent, which this score forgives).
+    data. All latents are fixed equally often. A feature that varies little may still depend on
+    other latents, so that features which combine latents can score well. Kim and Mnih name the
+    reverse limitation: the score does not penalise several features for one latent.
 
     References
     ----------
@@ -171,7 +179,7 @@ def beta_vae_score(
     n_batches: int = 5000,
     random_state: Any = 0,
 ) -> float:
-    r"""Beta-VAE score: accuracy of a linear classifier in telling the latent that pairs share.
+    r"""Beta-VAE score: accuracy of a linear classifier of the latent in which pairs agree.
 
     A batch holds pairs of rows that agree in one latent j. The mean absolute differences of the
     features within the pairs,

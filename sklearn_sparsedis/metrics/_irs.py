@@ -5,13 +5,18 @@ from typing import Any
 import numpy as np
 
 from sklearn_sparsedis.metrics._checks import check_pair
-from sklearn_sparsedis.metrics._factors import alive, check_count, discrete_mask, labels_of
+from sklearn_sparsedis.metrics._factors import (
+    check_count,
+    discrete_mask,
+    labels_of,
+    varying_features,
+)
 
 __all__ = ["irs_score"]
 
 
 def _deviation(labels: np.ndarray, Z: np.ndarray, quantile: float) -> np.ndarray:
-    """Mean, over the values of a factor, of the features' deviation from their mean given it."""
+    """Mean over the values of a factor of the features' deviation from their mean given it."""
     order = np.argsort(labels, kind="stable")
     starts = np.flatnonzero(np.diff(labels[order], prepend=-1))
     groups = np.split(Z[order], starts[1:])
@@ -91,7 +96,7 @@ def irs_score(
         raise ValueError(f"quantile={quantile!r} must be in (0, 1].")
     true, pred = check_pair(Z_true, Z_pred)
     mask = discrete_mask(Z_true, discrete_factors)
-    pred = alive(pred)
+    pred = varying_features(pred)
     if pred.shape[1] == 0:
         return 0.0
     labels = [

@@ -1,4 +1,4 @@
-"""How much of the true latents a linear map of the representation recovers."""
+"""Score of the best linear map from a representation to the true latents."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ __all__ = ["linear_recovery_score"]
 
 def _column_space(Z: np.ndarray) -> np.ndarray:
     """Orthonormal basis (n_samples, rank) of the span of the standardised columns."""
-    left, singular, _ = np.linalg.svd(standardise(Z), full_matrices=False)
+    U, singular, _ = np.linalg.svd(standardise(Z), full_matrices=False)
     cutoff = singular[0] * max(Z.shape) * np.finfo(float).eps
-    return left[:, singular > cutoff]
+    return U[:, singular > cutoff]
 
 
 def linear_recovery_score(
@@ -38,7 +38,7 @@ def linear_recovery_score(
     Z_pred : array-like of shape (n_samples, n_features) or (n_samples,)
         Representation of the same rows. Constant and collinear features are allowed.
     multioutput : {"uniform_average", "raw_values"}, default="uniform_average"
-        Whether to return the mean over the latents or one value a latent.
+        Whether to return the mean over the latents or one value for each latent.
 
     Returns
     -------

@@ -37,15 +37,15 @@ def match_latents(Z_true: Any, Z_pred: Any, *, method: str = "pearson") -> Bunch
 
     .. math:: \max_\pi \sum_j |C_{j \pi(j)}|
 
-    over injective :math:`\pi`. Where there are fewer features than latents, the latents whose match
-    is worth least stay without one.
+    over injective :math:`\pi`. If there are fewer features than latents, the latents whose matches
+    would add least have none.
 
     Parameters
     ----------
     Z_true : array-like of shape (n_samples, n_latents) or (n_samples,)
         True latents. Each must vary.
     Z_pred : array-like of shape (n_samples, n_features) or (n_samples,)
-        Representation of the same rows. A constant feature correlates with nothing: zero.
+        Representation of the same rows. A constant feature has correlations of zero.
     method : {"pearson", "spearman"}, default="pearson"
         "spearman" correlates ranks and so forgives monotone distortions of single features.
 

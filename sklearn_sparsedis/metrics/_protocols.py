@@ -1,4 +1,4 @@
-"""What is asked of estimators that scikit-learn or a user hands over."""
+"""Protocols of the estimators that scikit-learn or a user passes."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ class Predictor(Protocol):
 
     @property
     def predict(self) -> Callable[..., ArrayLike]:
-        """From rows, and maybe metadata, to predictions."""
+        """Function from rows, possibly with metadata, to predictions."""
 
 
 class Transformer(Protocol):
@@ -29,4 +29,4 @@ class Transformer(Protocol):
 
     @property
     def transform(self) -> Callable[..., ArrayLike]:
-        """From rows to components."""
+        """Function from rows to components."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from sklearn_sparsedis.metrics._checks import check_pair, is_constant
 from sklearn_sparsedis.metrics._factors import discrete_mask
-from sklearn_sparsedis.metrics._heldout import split_rows
+from sklearn_sparsedis.metrics._heldout import train_test_rows
 from sklearn_sparsedis.metrics._matching import correlation_matrix
 
 __all__ = ["sap_score"]
@@ -19,7 +19,7 @@ def _threshold_accuracy(
     train: np.ndarray,
     test: np.ndarray,
 ) -> float:
-    """Held-out balanced accuracy of thresholds on one feature, as many intervals as values."""
+    """Held-out balanced accuracy of a tree on one feature, with as many leaves as values."""
     from sklearn.tree import DecisionTreeClassifier  # slow to import
 
     tree = DecisionTreeClassifier(max_leaf_nodes=labels.max() + 1, random_state=0)
@@ -38,7 +38,7 @@ def _discrete_row(
     labels = np.unique(values, return_inverse=True)[1]
     chance = 1.0 / len(np.unique(labels[test]))
     accuracy = np.full(Z_pred.shape[1], chance)
-    # classes of equal weight, as class_weight="balanced" gives them, found once for all features
+    # The weights are those of class_weight="balanced", computed once for all features.
     weight = 1.0 / np.bincount(labels[train])[labels[train]]
     for k in np.flatnonzero(~is_constant(Z_pred)):
         accuracy[k] = _threshold_accuracy(Z_pred[:, k], labels, weight, train, test)
@@ -70,8 +70,8 @@ def sap_score(
     Z_true : array-like of shape (n_samples, n_latents) or (n_samples,)
         True latents. Each must vary.
     Z_pred : array-like of shape (n_samples, n_features) or (n_samples,)
-        Representation of the same rows. A constant feature predicts by chance; a single feature has
-        a runner-up at chance.
+        Representation of the same rows. A constant feature predicts by chance; a single feature is
+        compared with chance.
     discrete_factors : "auto", bool or array-like of bool, shape (n_latents,), default="auto"
         Which latents are discrete. "auto": all if `Z_true` holds integers or booleans, else none.
     adjusted : bool, default=True
@@ -80,7 +80,7 @@ def sap_score(
     test_size : float in (0, 1), default=0.5
         Share of rows held out, for discrete latents.
     random_state : int, RandomState instance or None, default=0
-        Of the split.
+        Seed of the split.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def sap_score(
     mask = discrete_mask(Z_true, discrete_factors)
     scores = correlation_matrix(true, pred) ** 2
     if mask.any():
-        rows = split_rows(len(true), test_size, random_state)
+        rows = train_test_rows(len(true), test_size, random_state)
         for j in np.flatnonzero(mask):
             scores[j] = _discrete_row(true[:, j], pred, rows, adjusted)
     if scores.shape[1] == 1:

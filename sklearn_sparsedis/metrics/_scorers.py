@@ -15,7 +15,7 @@ __all__ = ["LatentScorer", "nan_r2_score", "nan_r2_scorer"]
 
 
 class LatentScorer(BaseEstimator):
-    """Score a transformer by what it recovers of known latents.
+    """Score a transformer by its recovery of known latents.
 
     A scorer for ``scoring=`` of scikit-learn's searches and cross-validation: it transforms X and
     compares the result with the true latents of the same rows, which reach it by metadata routing.
@@ -28,8 +28,8 @@ class LatentScorer(BaseEstimator):
 
     Notes
     -----
-    Choosing settings by the truth measures what a method could do. On data without known latents it
-    cannot be done: there, select by a task score.
+    Choosing settings by the true latents shows what a method can reach. Without known latents this
+    is not possible: select by a score of the tasks then.
 
     Examples
     --------
@@ -94,30 +94,29 @@ def nan_r2_score(
     .. math:: R^2_t = 1 - \frac{\sum_{i \in O_t} (y_{it} - \hat y_{it})^2}
        {\sum_{i \in O_t} (y_{it} - \bar y_t)^2}
 
-    with :math:`O_t` the rows where task t is not NaN, and weighted sums and mean where there are
-    weights.
+    with :math:`O_t` the rows on which task t is observed; with weights, sums and mean are weighted.
 
     Parameters
     ----------
     Y_true : array-like of shape (n_samples, n_tasks) or (n_samples,)
-        Labels, NaN or masked where missing.
+        Targets, NaN or masked where missing.
     Y_pred : array-like of the same shape
     sample_weight : array-like of shape (n_samples,) or the shape of Y_true, optional
-        Weights of rows or labels, not negative; a label of weight zero is a missing one.
+        Weights of rows or targets, not negative; a target of weight zero counts as missing.
     multioutput : {"uniform_average", "raw_values"}, default="uniform_average"
 
     Returns
     -------
     score : float, or ndarray of shape (n_tasks,)
-        A task with fewer than two observed labels has no R^2: NaN, left out of the mean. A task
-        whose observed labels are constant scores 1 where predicted exactly and 0 otherwise, as in
-        `sklearn.metrics.r2_score`.
+        A task with fewer than two observed targets has no R^2: its score is NaN, which the mean
+        leaves out. A task whose observed targets are constant scores 1 if they are predicted
+        exactly and 0 otherwise, as in `sklearn.metrics.r2_score`.
 
     Raises
     ------
     ValueError
-        For shapes that differ, a prediction that is NaN, an unknown `multioutput`, or where no task
-        has two observed labels.
+        If shapes differ, a prediction is NaN, `multioutput` is unknown, or no task has two observed
+        targets.
 
     Examples
     --------
@@ -133,9 +132,15 @@ def nan_r2_score(
     true = np.asarray(readable(Y_true, "Y_true", missing=True), dtype=np.float64)
     pred = np.asarray(Y_pred, dtype=np.float64)
     if true.shape != pred.shape or true.ndim not in (1, 2):
-        raise ValueError(f"Y_true of shape {true.shape} and Y_pred of shape {pred.shape} differ.")
+        raise ValueError(
+            "Y_true and Y_pred must have the same shape, (n_samples,) or (n_samples, n_tasks), got "
+            f"{true.shape} and {pred.shape}."
+        )
     if np.isnan(pred).any():
-        raise ValueError("Y_pred contains NaN; only labels in Y_true may be missing.")
+        raise ValueError(
+            f"Y_pred must not contain NaN, got {int(np.isnan(pred).sum())}; only targets in Y_true "
+            "may be missing."
+        )
     true, pred = true.reshape(len(true), -1), pred.reshape(len(pred), -1)
     weights = np.ones((len(true), 1))
     if sample_weight is not None:
@@ -145,7 +150,7 @@ def nan_r2_score(
     if multioutput == "raw_values":
         return scores
     if np.isnan(scores).all():
-        raise ValueError("Y_true has no task with two observed labels, so there is no R^2.")
+        raise ValueError("Y_true must have a task with two observed targets, or there is no R^2.")
     return float(np.nanmean(scores))
 
 
@@ -157,7 +162,7 @@ def _observed_r2(true: np.ndarray, pred: np.ndarray, weight: np.ndarray) -> floa
 
 
 def nan_r2_scorer(estimator: Predictor, X: ArrayLike, y: Any) -> float:
-    """Score predictions by `nan_r2_score`: for ``scoring=`` where labels are missing.
+    """Score predictions by `nan_r2_score`, as ``scoring=`` for targets that are partly missing.
 
     Parameters
     ----------
@@ -165,8 +170,8 @@ def nan_r2_scorer(estimator: Predictor, X: ArrayLike, y: Any) -> float:
         With `predict`.
     X : array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples, n_tasks) or (n_samples,)
-        Labels, NaN where missing; columns of a data frame are matched with `tasks_` of the
-        estimator by name, where both have names.
+        Targets, NaN where missing; columns of a data frame are matched with `tasks_` of the
+        estimator by name, if both have names.
 
     Returns
     -------

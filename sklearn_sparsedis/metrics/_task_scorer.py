@@ -1,4 +1,4 @@
-"""Scores of every task by itself, for scikit-learn's model selection."""
+"""Scores of each task on its own, for scikit-learn's model selection."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,12 +29,12 @@ class TaskScorer(BaseEstimator):
 
     Notes
     -----
-    A task has NaN, which the mean leaves out, where fewer than two different labels are observed
-    or `score_func` raises ValueError. In the wide layout tasks have the names of the estimator's
-    `tasks_`, also in a pipeline's last step, and otherwise the numbers of the columns. For rows
-    with a `task_id` switch metadata routing on, and request it here by
-    ``set_score_request(task_id=True)`` and of the estimator by
-    ``set_predict_request(task_id=True)``.
+    The score of a task is NaN, which the mean leaves out, if fewer than two different targets are
+    observed or `score_func` raises ValueError. In the wide layout tasks have the names of the
+    estimator's `tasks_`, also in a pipeline's last step, and otherwise the numbers of the columns.
+    For rows with a `task_id`, enable metadata routing and request it by
+    ``set_score_request(task_id=True)`` of the scorer and by
+    ``set_predict_request(task_id=True)`` of the estimator.
 
     Examples
     --------
@@ -85,8 +85,8 @@ class TaskScorer(BaseEstimator):
         predicted = np.asarray(estimator.predict(X, **options), dtype=np.float64)
         if predicted.shape != true.shape:
             raise ValueError(
-                f"y has shape {true.shape}, but predictions have shape {predicted.shape}. Rows "
-                "with a task_id need it in params, and requested by set_score_request("
+                f"y has shape {true.shape}, but predictions have shape {predicted.shape}. For "
+                "rows with a task_id, pass it in params and request it by set_score_request("
                 "task_id=True) of the scorer and set_predict_request(task_id=True) of the "
                 "estimator."
             )
@@ -109,7 +109,7 @@ class TaskScorer(BaseEstimator):
     ) -> float:
         observed = ~np.isnan(true) if weight is None else ~np.isnan(true) & (weight > 0)
         options = {} if weight is None else {"sample_weight": weight[observed]}
-        if len(np.unique(true[observed])) < 2:  # no score tells much, and some warn
+        if len(np.unique(true[observed])) < 2:  # scores of a constant are not informative
             return np.nan
         try:
             return float(self.score_func(true[observed], predicted[observed], **options))
@@ -118,7 +118,7 @@ class TaskScorer(BaseEstimator):
 
 
 def _parts(tasks: NDArray[Any] | None, true: NDArray[Any], task_id: Any) -> dict[str, Any]:
-    """Where the labels of each task are in y."""
+    """Index into y of the targets of each task, by name."""
     if task_id is not None:
         ids = np.asarray(task_id)
         return {str(task): np.flatnonzero(ids == task) for task in np.unique(ids).tolist()}

@@ -1,4 +1,4 @@
-"""Splitting and evaluation by task and by episode."""
+"""Splitters by task and by class, and evaluation on episodes."""
 
 from sklearn_sparsedis.model_selection._episodes import (
     EpisodeScorer,

@@ -28,7 +28,7 @@ class EpisodeScores:
     accuracies : ndarray of shape (n_episodes,)
         Share of the query rows of each episode that was classified correctly.
     features_used : ndarray of shape (n_episodes,) or None
-        Share of the features that each episode's head used, where that is known.
+        Share of the features that each episode's head used; None if that is not known.
     """
 
     accuracies: NDArray[np.float64]
@@ -41,7 +41,7 @@ class EpisodeScores:
 
     @property
     def ci95(self) -> float:
-        """Half the width of the mean's 95 % interval, 1.96 standard errors over episodes."""
+        """Half width of the 95 % interval of the mean: 1.96 standard errors over episodes."""
         return _half_width(self.accuracies)
 
     def difference(self, other: "EpisodeScores") -> Bunch:
@@ -50,7 +50,7 @@ class EpisodeScores:
         Parameters
         ----------
         other : EpisodeScores
-            What to subtract.
+            Scores to subtract.
 
         Returns
         -------
@@ -59,8 +59,9 @@ class EpisodeScores:
         """
         if len(other.accuracies) != len(self.accuracies):
             raise ValueError(
-                f"Paired differences need the same episodes: {len(self.accuracies)} against "
-                f"{len(other.accuracies)}."
+                f"other must have scores on the same {len(self.accuracies)} episodes, got "
+                f"{len(other.accuracies)}. Evaluate both classifiers in one call of "
+                "evaluate_episodes."
             )
         paired = self.accuracies - other.accuracies
         return Bunch(mean=float(paired.mean()), ci95=_half_width(paired))
@@ -90,9 +91,9 @@ def sample_episodes(
     n_way : int, default=5
         Classes an episode.
     n_shot, n_query : int, default=1 and 15
-        Rows of each class to learn from, and to be judged on.
+        Rows of each class to fit on, and to predict.
     n_episodes : int, default=600
-        How many.
+        Number of episodes.
     random_state : int, RandomState instance or None, default=None
         Seed.
 
@@ -104,8 +105,8 @@ def sample_episodes(
     Raises
     ------
     ValueError
-        Where there are fewer than `n_way` classes, or a class has fewer than
-        ``n_shot + n_query`` rows.
+        If there are fewer than `n_way` classes, or a class has fewer than ``n_shot + n_query``
+        rows.
     """
     if n_episodes < 1:
         raise ValueError(f"n_episodes must be at least 1, got {n_episodes!r}.")
@@ -115,25 +116,25 @@ def sample_episodes(
 
 
 class Classifier(Protocol):
-    """Classifier of scikit-learn."""
+    """A classifier of scikit-learn."""
 
     @property
     def fit(self) -> Callable[..., object]:
-        """From rows and labels to itself."""
+        """Method that fits rows and labels and returns the classifier."""
 
     @property
     def predict(self) -> Callable[..., ArrayLike]:
-        """From rows to labels."""
+        """Method that maps rows to labels."""
 
 
 @runtime_checkable
 class SampledClassifier(Protocol):
-    """Fitted classifier that solves the heads of many episodes at once."""
+    """A fitted classifier that solves the heads of many episodes at once."""
 
     def predict_sampled(
         self, X: NDArray[Any], episodes: Episodes
     ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-        """Labels of the query rows, and shares of the features used."""
+        """Predict the labels of the query rows; also return the shares of the features used."""
 
 
 AnyClassifier = Classifier | SampledClassifier
@@ -151,7 +152,7 @@ def evaluate_episodes(
     random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
 ) -> Any:
-    """Accuracies of classifiers on few-shot episodes, the same ones for all.
+    """Evaluate classifiers by their accuracies on the same few-shot episodes.
 
     A classifier of scikit-learn is cloned and fitted on the support rows of each episode. A fitted
     `GroupLassoSVMMetaClassifier` keeps its encoder and solves the heads of many episodes at once;
@@ -178,9 +179,9 @@ def evaluate_episodes(
     Raises
     ------
     ValueError
-        As `sample_episodes`, and where X contains NaN.
+        As in `sample_episodes`, and if X contains NaN.
     NotFittedError
-        Where a meta-classifier is not fitted.
+        If a meta-classifier is not fitted.
     """
     rows, labels = check_X_y(X, y, dtype=[np.float64, np.float32])
     named = estimator if isinstance(estimator, Mapping) else {"": estimator}

@@ -15,8 +15,8 @@ _Split = Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]
 class ClassDisjointKFold(GroupKFold):
     """K folds such that no class is in both the training and the test rows.
 
-    For `cv=` together with `scoring=EpisodeScorer(...)`: a classifier knows none of the test
-    classes, so that its accuracy says nothing.
+    Use it as `cv=` together with `scoring=EpisodeScorer(...)`: a classifier knows none of the test
+    classes, so that its own accuracy on them is zero.
 
     Parameters
     ----------
@@ -75,7 +75,10 @@ class ClassDisjointShuffleSplit(GroupShuffleSplit):
 
 def _classes(y: Any) -> NDArray[Any]:
     if y is None:
-        raise ValueError("y must be given: classes are kept apart by their labels.")
+        raise ValueError(
+            "y must be given, as the labels by which classes are kept apart, got None. Pass y to "
+            "split, or to the function that gets this splitter as cv."
+        )
     return np.asarray(y)
 
 
@@ -107,5 +110,8 @@ class TaskDisjointKFold(GroupKFold):
             The `task_id` of each row.
         """
         if groups is None:
-            raise ValueError("groups must be the task_id of each row.")
+            raise ValueError(
+                "groups must be the task_id of each row, got None. Pass groups=task_id, or "
+                'params={"groups": task_id} to cross_validate.'
+            )
         return super().split(X, y, groups)

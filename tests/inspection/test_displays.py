@@ -82,7 +82,7 @@ def test_axes_given_are_drawn_on():
 
 
 def test_arrays_of_other_lengths_are_refused():
-    with pytest.raises(ValueError, match="same tasks, got 3 and 2"):
+    with pytest.raises(ValueError, match="same tasks as rows, got 3 and 2"):
         HeadsDisplay.from_arrays(np.ones((3, 2)), np.ones((2, 2)))
     with pytest.raises(ValueError, match="must have shape"):
         ConfidenceDisplay.from_arrays([3, 1], [1], [1, 0.4], [True, False])

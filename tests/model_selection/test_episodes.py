@@ -110,7 +110,7 @@ def test_paired_differences_are_narrower_than_unpaired_ones():
     difference = a.difference(b)
     assert difference.mean == pytest.approx(0.01, abs=0.003)
     assert difference.ci95 < 0.2 * a.ci95
-    with pytest.raises(ValueError, match="need the same episodes: 400 against 3"):
+    with pytest.raises(ValueError, match="the same 400 episodes, got 3"):
         a.difference(EpisodeScores(common[:3]))
 
 
