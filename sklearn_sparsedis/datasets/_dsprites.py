@@ -12,7 +12,7 @@ __all__ = ["DSPRITES_NAMES", "DSPRITES_SIZES", "make_dsprites"]
 DSPRITES_NAMES = ("shape", "scale", "orientation", "position_x", "position_y")
 DSPRITES_SIZES = (3, 6, 40, 32, 32)
 _SIDE = 64
-_BATCH = 512  # images whose coordinates are held at once
+_BATCH = 512  # number of images whose coordinates are held at once
 
 
 def _square(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -36,10 +36,10 @@ _HEART = _heart_outline()
 
 
 def _heart(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Tell which points lie in the polygon.
+    """Return True for points in the polygon.
 
-    The polygon is star-shaped about the origin, so that a point is inside where it lies on the
-    inner side of the one edge that its angle meets.
+    The polygon is star-shaped about the origin, so that a point is inside if it lies on the inner
+    side of the edge at its angle.
     """
     x, y, angle = _HEART
     start, turn = angle[0], 2.0 * np.pi
@@ -83,7 +83,7 @@ def make_dsprites(
         Indices of shape (0 square, 1 ellipse, 2 heart), scale (0-5), orientation (0-39), position x
         (0-31) and position y (0-31) of the images to render.
     random_state : int, RandomState instance or None, default=None
-        Of the factors drawn for `n_samples`.
+        Seed of the factors drawn for `n_samples`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The official files of dSprites and 3D Shapes."""
+"""Loaders of the official files of dSprites and 3D Shapes."""
 
 import zipfile
 import zlib
@@ -29,7 +29,7 @@ _SHAPES3D_FILE = (
     "3dshapes.h5 of github.com/google-deepmind/3d-shapes, with the data sets images "
     "(n, 64, 64, 3) and labels (n, 6)"
 )
-_CHUNK = 4096  # images that are unpacked at once
+_CHUNK = 4096  # number of images that are unpacked at once
 
 
 def _existing(path: Any, wanted: str) -> Path:
@@ -45,7 +45,7 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     )
     shape, fortran, dtype = read(stream)
     if fortran or dtype.hasobject:
-        raise ValueError("an array in Fortran order or of objects")
+        raise ValueError("it has an array in Fortran order or of objects")
     return shape, dtype
 
 
@@ -78,7 +78,7 @@ def load_dsprites(path: Any, *, indices: Any = None) -> Bunch:
         The official .npz file. Nothing is downloaded.
     indices : array-like of int, shape (n_samples,), or None, default=None
         Rows to load; None loads all 737,280 (3 GB). The file is unpacked piece by piece, so that
-        only the rows asked for are held.
+        memory is needed for the rows of the result alone.
 
     Returns
     -------
@@ -92,9 +92,9 @@ def load_dsprites(path: Any, *, indices: Any = None) -> Bunch:
     Raises
     ------
     FileNotFoundError
-        Where there is no such file.
+        If there is no such file.
     ValueError
-        Where the file is truncated, corrupt or another one, or an index is outside of it.
+        If the file is truncated, corrupt or another one, or an index is outside of it.
 
     See Also
     --------
@@ -150,11 +150,11 @@ def load_shapes3d(path: Any) -> Bunch:
     Raises
     ------
     FileNotFoundError
-        Where there is no such file.
+        If there is no such file.
     ValueError
-        Where the file is truncated, corrupt or another one.
+        If the file is truncated, corrupt or another one.
     ImportError
-        Where h5py is not installed.
+        If h5py is not installed.
 
     References
     ----------
@@ -173,7 +173,7 @@ def load_shapes3d(path: Any) -> Bunch:
     try:
         images, labels = file["images"], file["labels"][:]
         if images.shape[1:] != (64, 64, 3) or labels.shape != (len(images), 6):
-            raise ValueError("other shapes")
+            raise ValueError(f"its arrays have the shapes {images.shape} and {labels.shape}")
         factors = _indices_of_labels(labels)
     except (KeyError, ValueError) as error:
         file.close()
@@ -188,10 +188,10 @@ def load_shapes3d(path: Any) -> Bunch:
 
 
 def _indices_of_labels(labels: np.ndarray) -> np.ndarray:
-    """Find the values of the labels in their grids."""
+    """Convert the values of labels to their indices in the grids."""
     factors = np.empty(labels.shape, dtype=np.intp)
     for j, grid in enumerate(_SHAPES3D_VALUES):
         factors[:, j] = np.abs(labels[:, j, None] - grid).argmin(axis=1)
         if not np.allclose(grid[factors[:, j]], labels[:, j], atol=1e-6):
-            raise ValueError(f"labels of {SHAPES3D_NAMES[j]} that are not in its grid")
+            raise ValueError(f"it has labels of {SHAPES3D_NAMES[j]} that are not in its grid")
     return factors

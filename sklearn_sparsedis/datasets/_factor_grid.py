@@ -1,4 +1,4 @@
-"""Data sets that are a function of a grid of factors: which factors to render."""
+"""Choice of the factors of data sets that are rendered from a grid of factors."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def choose_factors(
     names: tuple[str, ...],
     random_state: Any,
 ) -> np.ndarray:
-    """Return the factors asked for: those given, a uniform sample, or the whole grid.
+    """Return the given factors, a uniform sample, or the whole grid.
 
     Returns
     -------
@@ -42,7 +42,10 @@ def choose_factors(
     """
     if factors is not None:
         if n_samples is not None:
-            raise ValueError("n_samples and factors exclude each other: pass one of them.")
+            raise ValueError(
+                "n_samples and factors exclude each other: pass one of them, got factors and "
+                f"n_samples={n_samples!r}."
+            )
         return _check_factors(factors, sizes, names)
     if n_samples is None:
         return np.stack(np.unravel_index(np.arange(np.prod(sizes)), sizes), axis=1)

@@ -1,4 +1,4 @@
-"""Correlated factors of a grid, and the latents that stand for them."""
+"""Correlated factors of a grid, and their conversion to continuous latents."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -62,10 +62,10 @@ def draw_correlated_factors(
     check_integer("n_samples", n_samples, 1)
     check_real("correlation", correlation, 0.0, 1.0, closed=False)
     m = len(sizes)
-    levels = [(np.arange(s) - (s - 1) / 2) / np.arange(s).std() for s in sizes]
-    grids = np.meshgrid(*levels, indexing="ij", sparse=True)
+    standardised = [(np.arange(s) - (s - 1) / 2) / np.arange(s).std() for s in sizes]
+    grids = np.meshgrid(*standardised, indexing="ij", sparse=True)
     squares, total = sum(g**2 for g in grids), sum(grids)
-    # the inverse of an equicorrelation matrix is a multiple of I less a multiple of 1 1^T
+    # The inverse of an equicorrelation matrix is a multiple of I minus a multiple of 1 1^T.
     spread = correlation / (1.0 + (m - 1) * correlation)
     energy = (squares - spread * total**2) / (2.0 * (1.0 - correlation))
     weight = np.cumsum(np.exp(energy.min() - energy).ravel())

@@ -1,4 +1,4 @@
-"""CIFAR-FS and mini-ImageNet from their official files."""
+"""Loaders of CIFAR-FS and mini-ImageNet from their official files."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ _MINI_IMAGENET = (
     "images/CLASS/NAME.jpg, and with train.csv, val.csv and test.csv (filename,label) of "
     "github.com/twitter-research/meta-learning-lstm (data/miniImagenet)"
 )
-# name of a picture, class, subset
+# Name of a picture, its class and its subset.
 Entry = tuple[PurePosixPath, str, str]
 
 
@@ -44,17 +44,17 @@ def load_cifar_fs(path: str | Path, *, subset: str = "all") -> Bunch:
         target : ndarray of int, shape (n_samples,)
             Class, an index into `target_names`.
         subset : ndarray of str, shape (n_samples,)
-            Which part of the split the class belongs to.
+            Part of the split that the class belongs to.
         target_names : list of str
 
     Raises
     ------
     FileNotFoundError
-        Where `path` does not exist.
+        If `path` does not exist.
     ValueError
-        Where a file is truncated or corrupt, or the layout is another one.
+        If a file is truncated or corrupt, or the layout is another one.
     ImportError
-        Where Pillow is not installed.
+        If Pillow is not installed.
 
     References
     ----------
@@ -100,19 +100,19 @@ def load_mini_imagenet(
         target : ndarray of int, shape (n_samples,)
             Class, an index into `target_names`.
         subset : ndarray of str, shape (n_samples,)
-            Which part of the split the class belongs to.
+            Part of the split that the class belongs to.
         target_names : list of str
             WordNet names.
 
     Raises
     ------
     FileNotFoundError
-        Where `path` does not exist.
+        If `path` does not exist.
     ValueError
-        Where a file is truncated or corrupt, a listed picture is missing, or the layout is another
+        If a file is truncated or corrupt, a listed picture is missing, or the layout is another
         one.
     ImportError
-        Where Pillow is not installed.
+        If Pillow is not installed.
 
     References
     ----------

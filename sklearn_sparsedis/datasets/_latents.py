@@ -8,7 +8,7 @@ from sklearn_sparsedis.datasets._checks import check_choice, check_real
 
 __all__ = ["LATENT_DISTRIBUTIONS", "draw_latents"]
 
-# all with mean 0 and variance 1
+# All have mean 0 and variance 1.
 LATENT_DISTRIBUTIONS = {
     "exponential": expon(loc=-1.0),
     "laplace": laplace(scale=np.sqrt(0.5)),
@@ -18,7 +18,7 @@ LATENT_DISTRIBUTIONS = {
 
 
 def _copula_correlation(name: str, correlation: float) -> float:
-    """Correlation of the normals whose transforms correlate as wanted (the NORTA method)."""
+    """Correlation of normals whose transforms have the given correlation (the NORTA method)."""
     if name == "normal" or correlation == 0.0:
         return correlation
     if name == "uniform":
@@ -45,7 +45,7 @@ def draw_latents(
 ) -> np.ndarray:
     r"""Draw equicorrelated latents with mean 0 and variance 1.
 
-    A Gaussian copula: equicorrelated normals, of which each is carried to the wanted marginal
+    The latents have a Gaussian copula: equicorrelated normals are mapped to the marginal
     distribution by its quantile function. The correlation of the normals is chosen such that the
     Pearson correlation of the latents themselves is `correlation`.
 

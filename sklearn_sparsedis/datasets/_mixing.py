@@ -1,4 +1,4 @@
-"""Maps from latents to observations that lose nothing."""
+"""Injective maps from latents to observations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from sklearn_sparsedis.datasets._checks import check_choice
 
 __all__ = ["MIXINGS", "draw_mixing"]
 
-_SLOPE = 0.2  # of the leaky rectifier, as in most work on nonlinear ICA
-_DEPTH = 2  # hidden layers
+_SLOPE = 0.2  # slope of the leaky rectifier, as in most work on nonlinear ICA
+_DEPTH = 2  # number of hidden layers
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class MLPMixing:
     """An injective leaky-ReLU network.
 
     Hidden layers are as wide as the latents and have orthogonal matrices, the last matrix has
-    orthonormal columns, and the leaky rectifier is increasing: the latents can be had back exactly,
-    though not linearly.
+    orthonormal columns, and the leaky rectifier is increasing: the latents can be recovered
+    exactly, but not by a linear map.
     """
 
     weights: tuple[np.ndarray, ...]
@@ -43,17 +43,15 @@ class MLPMixing:
 
 
 def _orthonormal(n_rows: int, n_columns: int, rng: np.random.RandomState) -> np.ndarray:
-    left, _, right = np.linalg.svd(rng.standard_normal((n_rows, n_columns)), full_matrices=False)
-    return left @ right
+    U, _, Vt = np.linalg.svd(rng.standard_normal((n_rows, n_columns)), full_matrices=False)
+    return U @ Vt
 
 
 def _draw_linear(n_latents: int, n_features: int, rng: np.random.RandomState) -> LinearMixing:
-    left, _, right = np.linalg.svd(
-        rng.standard_normal((n_features, n_latents)), full_matrices=False
-    )
-    # a condition number of 3 for every shape: neither a rotation nor close to singular
+    U, _, Vt = np.linalg.svd(rng.standard_normal((n_features, n_latents)), full_matrices=False)
+    # The condition number is 3 for every shape: the map is no rotation, and far from singular.
     singular = np.linspace(1.5, 0.5, n_latents) if n_latents > 1 else np.ones(1)
-    matrix = (left * singular) @ right
+    matrix = (U * singular) @ Vt
     return LinearMixing(matrix * np.sqrt(n_features / n_latents))
 
 

@@ -1,4 +1,4 @@
-"""Regression tasks that are sparse in the latents of data."""
+"""Generators of regression tasks that are sparse in the latents of data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ __all__ = ["make_sparse_multitask", "make_sparse_tasks"]
 
 
 def _add_noise(signal: np.ndarray, fraction: float, rng: np.random.RandomState) -> np.ndarray:
-    """Add normal noise whose norm in each column is a fraction of the centred signal's."""
+    """Add normal noise whose norm in each column is a fraction of that of the centred signal."""
     noise = rng.standard_normal(signal.shape)
     target = fraction * np.linalg.norm(signal - signal.mean(axis=0), axis=0)
     return signal + noise * (target / np.linalg.norm(noise, axis=0))
@@ -129,7 +129,9 @@ def make_sparse_tasks(
 def _apply_callable(mixing: Callable[[np.ndarray], Any], Z: np.ndarray) -> np.ndarray:
     X = check_array(mixing(Z), dtype=np.float64, input_name="mixing(Z)")
     if len(X) != len(Z):
-        raise ValueError(f"mixing must return one row a latent row: {len(Z)}, got {len(X)}.")
+        raise ValueError(
+            f"mixing must return one row for each of the {len(Z)} rows of latents, got {len(X)}."
+        )
     return X
 
 
@@ -163,7 +165,7 @@ def make_sparse_multitask(
     n_tasks : int >= 1, default=100
     n_latents : int >= 1, default=6
     n_features : int >= n_latents, default=20
-        Observed dimensions. A callable `mixing` decides for itself.
+        Observed dimensions; those of a callable `mixing` are its own.
     mixing : {"linear", "mlp"} or callable, default="linear"
         * "linear": a random matrix with condition number 3;
         * "mlp": an injective network of two leaky-ReLU layers (slope 0.2) as wide as the latents,

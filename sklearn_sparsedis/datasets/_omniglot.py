@@ -1,4 +1,4 @@
-"""Omniglot from its official files."""
+"""Loader of Omniglot from its official files."""
 
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -42,22 +42,22 @@ def load_omniglot(path: Any, *, image_size: int | None = None) -> Bunch:
         alphabet : ndarray of int, shape (n_samples,)
             Index into `alphabet_names`: the groups of a split by alphabets.
         drawer : ndarray of int, shape (n_samples,)
-            Who drew it, as numbered in the file's name (1-20).
+            Number of the person who drew it, as in the name of the file (1-20).
         target_names, alphabet_names : list of str
 
     Raises
     ------
     FileNotFoundError
-        Where a path does not exist.
+        If a path does not exist.
     ValueError
-        Where a file is truncated or corrupt or holds no drawings.
+        If a file is truncated or corrupt or holds no drawings.
     ImportError
-        Where Pillow is not installed.
+        If Pillow is not installed.
 
     Notes
     -----
     Official files overlap: small1 and small2 share alphabets with each other and are parts of
-    images_background. A drawing that comes twice is kept once.
+    images_background. A drawing that occurs twice is kept once.
 
     References
     ----------

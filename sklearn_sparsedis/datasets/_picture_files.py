@@ -1,4 +1,4 @@
-"""Pictures in a zip file or in a folder."""
+"""Access to the pictures in a zip file or in a folder."""
 
 import io
 import zipfile
@@ -16,19 +16,19 @@ class PictureFiles:
     ----------
     path : str or Path
     wanted : str
-        Which files are asked for and where they come from, for messages.
+        Names and origin of the files needed, for messages.
 
     Attributes
     ----------
     names : list of PurePosixPath
-        Sorted; of a folder, they begin with the folder's own name.
+        Sorted names of the files; in a folder, they begin with the folder's own name.
 
     Raises
     ------
     FileNotFoundError
-        Where `path` does not exist.
+        If `path` does not exist.
     ValueError
-        Where it is no complete zip file.
+        If it is no complete zip file.
     """
 
     def __init__(self, path: str | Path, wanted: str) -> None:
@@ -60,7 +60,7 @@ class PictureFiles:
         return ValueError(f"{self.path} is not a complete zip file. Fetch it again: {self.wanted}.")
 
     def read(self, name: PurePosixPath) -> bytes:
-        """Content of a file."""
+        """Read the content of a file."""
         if self._archive is None:
             return self.path.joinpath(*name.parts[1:]).read_bytes()
         try:
@@ -69,9 +69,9 @@ class PictureFiles:
             raise self._incomplete() from error
 
     def picture(self, name: PurePosixPath, mode: str, image_size: int | None) -> np.ndarray:
-        """A picture as uint8, shape (height, width) for mode "L", (height, width, 3) for "RGB".
+        """Read a picture as uint8: (height, width) for mode "L", (height, width, 3) for "RGB".
 
-        Reduced by averaging to `image_size` x `image_size`, or as it is where that is None.
+        It is reduced by averaging to `image_size` x `image_size`, unless that is None.
         """
         from PIL import Image  # optional: only the loaders of pictures need it
 

@@ -17,7 +17,7 @@ _SCALES = np.linspace(0.75, 1.25, SHAPES3D_SIZES[3])
 _ANGLES = np.deg2rad(np.linspace(-30.0, 30.0, SHAPES3D_SIZES[5]))
 _HUES = np.array([hsv_to_rgb(k / 10, 1.0, 1.0) for k in range(10)], dtype=np.float32) * 255
 _SKY = np.array([153, 226, 249], dtype=np.float32)
-_BATCH = 256  # pictures that are held as floats at once
+_BATCH = 256  # number of pictures that are held as floats at once
 
 
 @lru_cache(maxsize=SHAPES3D_SIZES[3] * SHAPES3D_SIZES[4] * SHAPES3D_SIZES[5])
@@ -56,7 +56,7 @@ def make_shapes3d(
         Indices of floor hue, wall hue, object hue (0-9 each), scale (0-7), shape (0 cube,
         1 cylinder, 2 sphere, 3 capsule) and orientation (0-14) of the pictures to render.
     random_state : int, RandomState instance or None, default=None
-        Of the factors drawn for `n_samples`.
+        Seed of the factors drawn for `n_samples`.
 
     Returns
     -------
@@ -77,8 +77,8 @@ def make_shapes3d(
 
     Notes
     -----
-    Rays are traced once for each of the 480 geometries that are asked for (about 10 ms each) and
-    kept; a picture then is a product of its weights and its four colours.
+    Rays are traced once for each geometry that occurs, of 480, in about 10 ms, and the result is
+    kept; a picture is then the product of its weights and its four colours.
 
     References
     ----------

@@ -48,7 +48,7 @@ def _round(origin: np.ndarray, step: np.ndarray, radius: float, axes: list[int])
 
 
 def _entry(*intervals: np.ndarray) -> np.ndarray:
-    """Where a ray enters the intersection of convex sets; inf where it misses."""
+    """Ray parameter at which a ray enters an intersection of convex sets; inf if it misses."""
     low = np.max([interval[0] for interval in intervals], axis=0)
     high = np.min([interval[1] for interval in intervals], axis=0)
     return np.where((low < high) & (low > 1e-9), low, np.inf)
@@ -90,7 +90,7 @@ def _normal(shape: int, size: float, point: np.ndarray) -> np.ndarray:
 
 
 def _rays(scene: Scene, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Place the camera, and step along each ray."""
+    """Position of the camera, and step along each ray."""
     sin, cos = np.sin(angle), np.cos(angle)
     camera = np.array([scene.distance * sin, scene.height, scene.distance * cos])
     pixel = (np.arange(SIDE * _SAMPLES) + 0.5) / _SAMPLES - SIDE / 2
@@ -119,8 +119,8 @@ def _room(scene: Scene, camera: np.ndarray, step: np.ndarray) -> tuple[np.ndarra
 def trace(scene: Scene, shape: int, size: float, angle: float) -> np.ndarray:
     """Weights (SIDE * SIDE, 4) of the colours of floor, wall, solid and sky in each pixel.
 
-    A picture is linear in its four colours but for the final clipping: these weights, the light
-    included, serve all hues.
+    A picture is linear in its four colours, up to the final clipping, so that these weights, which
+    include the light, hold for all hues.
     """
     camera, step = _rays(scene, angle)
     reach, on_floor, normal = _room(scene, camera, step)

@@ -1,4 +1,4 @@
-"""Laws by which tasks choose the latents that they use."""
+"""Distributions of the supports of tasks: the latents that each task uses."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ __all__ = ["DENSE_LAWS", "SUPPORT_LAWS", "draw_coefficients"]
 def _bernoulli(
     n_tasks: int, n_columns: int, probability: float, rng: np.random.RandomState
 ) -> np.ndarray:
-    """Independent Bernoulli masks; an empty one is drawn again."""
+    """Draw independent Bernoulli masks; an empty one is drawn again."""
     mask = rng.random_sample((n_tasks, n_columns)) < probability
     empty = ~mask.any(axis=1)
     while empty.any():
@@ -57,7 +57,7 @@ SUPPORT_LAWS = {
     "finite": _support_finite,
     "fixed_size": _support_fixed_size,
 }
-# every task uses every latent, with coefficients of variance one
+# Under these laws every task uses every latent, with coefficients of variance one.
 DENSE_LAWS = {
     "gaussian": lambda rng, shape: rng.standard_normal(shape),
     "laplace": lambda rng, shape: rng.laplace(scale=np.sqrt(0.5), size=shape),
@@ -74,7 +74,11 @@ def _given_supports(supports: Any, n_tasks: int, n_latents: int, rng: Any) -> np
         )
     supports = supports != 0
     if len(supports) == 0 or not supports.any(axis=1).all():
-        raise ValueError("support must hold at least one row, and each row must use a latent.")
+        raise ValueError(
+            f"support must have at least one row, and each row must use a latent, got "
+            f"{len(supports)} rows, {int((~supports.any(axis=1)).sum())} of them empty. Leave out "
+            "the empty ones."
+        )
     return supports[rng.randint(len(supports), size=n_tasks)]
 
 
@@ -100,7 +104,9 @@ def draw_coefficients(
             return DENSE_LAWS[support](rng, (n_tasks, n_latents))
         check_real("support_prob", support_prob, 0.0, 1.0)
         if support_prob == 0.0:
-            raise ValueError("support_prob=0.0 must be positive: every task uses some latent.")
+            raise ValueError(
+                "support_prob must be positive, because every task uses some latent, got 0.0."
+            )
         check_integer("support_size", support_size, 1)
         check_integer("n_supports", n_supports, 1)
         mask = SUPPORT_LAWS[support](

@@ -1,4 +1,4 @@
-"""What values that were read must be, each by itself and beside the others."""
+"""Checks of values that were read from a file: their kinds, and the agreement of their sizes."""
 
 from collections.abc import Callable, Mapping
 from numbers import Real
@@ -11,7 +11,7 @@ from torch import Tensor
 __all__ = ["check_arrays"]
 
 FLOATS = (np.float32, np.float64)
-# kind -> what an array must do to be of it, in words and as a test
+# The condition that an array of each kind must meet, in words and as a test.
 KINDS: dict[str, tuple[str, Callable[[NDArray[Any]], bool]]] = {
     "count": ("hold whole numbers", lambda a: a.dtype.kind in "iu"),
     "finite": (
@@ -29,21 +29,22 @@ KINDS: dict[str, tuple[str, Callable[[NDArray[Any]], bool]]] = {
 
 
 def check_arrays(values: Mapping[str, Any], wanted: Mapping[str, str]) -> None:
-    """Raise unless values are what is wanted of them.
+    """Raise an error unless values have the kinds and the axes that are wanted.
 
     Parameters
     ----------
     values : mapping
-        Values by name. A dot in a name leads into a mapping; in a None nothing is wanted.
+        Values by name. A dot in a name leads into a mapping; if that is None, nothing is checked.
     wanted : mapping of str to str
-        For each name a kind and the axes of an array, none for a scalar; axes of one name have one
-        size. The kind is a key of KINDS, the values allowed with bars between, or "size" for a
-        whole number that is the size of its axis; with a question mark the value may be missing.
+        For each name a kind and the axes of the array, none for a scalar; axes of the same name
+        must have the same size. The kind is a key of KINDS, the allowed values separated by bars,
+        or "size" for an integer that is the size of its axis; with a question mark the value may be
+        missing.
 
     Raises
     ------
     ValueError
-        Which names the value and what it must be.
+        If a value is missing or wrong; the message names it and what it must be.
     """
     sizes: dict[str, tuple[int, str]] = {}
     for name, text in wanted.items():
@@ -65,7 +66,7 @@ def check_arrays(values: Mapping[str, Any], wanted: Mapping[str, str]) -> None:
 
 
 def _check(name: str, value: Any, kind: str, axes: list[str]) -> tuple[int, ...]:
-    """Shape of a value that is of its kind and has its axes."""
+    """Raise an error unless a value has its kind and its axes; return its shape."""
     if kind == "size":
         if type(value) is not int or value < 1:
             raise ValueError(f"{name} must be a whole number above zero, got {value!r}")

@@ -1,7 +1,7 @@
-"""Values of a closed set of types as JSON beside a dictionary of tensors, and back.
+"""Conversion of values of a closed set of types to JSON and a dictionary of tensors, and back.
 
-Scalars and lists of JSON stand for themselves. Everything else is an object with one key, which
-names the type: no class and no function is ever looked up by a name that a file gives.
+Scalars and lists are stored as such. Every other value is an object with one key, which names the
+type: no class and no function is ever looked up by a name in a file.
 """
 
 import math
@@ -17,17 +17,17 @@ from torch import Tensor
 __all__ = ["decode", "encode"]
 
 Tensors = dict[str, Tensor]
-# kinds of NumPy dtypes that tensors have as well, and those that are stored as bytes
+# Kinds of NumPy dtypes that tensors have as well, and kinds that are stored as bytes.
 NUMBERS, AS_BYTES = "biuf", "SUmMcf"
 LARGEST_NUMBER = 8
-# of the name of a dtype; longer ones are lists of dtypes, which take long to read
+# Longest name of a dtype; longer ones are lists of dtypes, which take long to read.
 LONGEST_DTYPE = 40
-# keys of a dictionary with the hash of another one, which each further one is compared with
+# Largest number of keys of a dictionary with equal hashes: each is compared with all others.
 MOST_EQUAL_HASHES = 100
 
 
 def encode(value: object, tensors: Tensors, where: str) -> Any:
-    """JSON for a value; its arrays are put among the tensors.
+    """Convert a value to JSON, and add its arrays to the tensors.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def encode(value: object, tensors: Tensors, where: str) -> Any:
         None, bool, int, float, str, list, tuple, dict, Bunch, NumPy scalar or array, tensor,
         torch.device or RandomState, nested at will.
     tensors : dict
-        Gets an entry for each array.
+        An entry is added for each array.
     where : str
-        Name of the value, which those of its arrays begin with.
+        Name of the value, with which the names of its arrays begin.
 
     Raises
     ------
@@ -59,14 +59,14 @@ def encode(value: object, tensors: Tensors, where: str) -> Any:
 
 
 def decode(content: Any, tensors: Tensors) -> Any:
-    """Value of JSON from `encode`; its arrays are taken out of the tensors.
+    """Convert JSON from `encode` to a value, and remove its arrays from the tensors.
 
     Parameters
     ----------
     content : object
         JSON.
     tensors : dict
-        Loses the arrays that are used.
+        The arrays of the value are removed.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _encode_array(value: NDArray[Any], tensors: Tensors, where: str) -> dict[str
         return {"shape": list(value.shape), "objects": items}
     if value.dtype.kind in NUMBERS and value.dtype.isnative:
         if value.dtype.itemsize <= LARGEST_NUMBER:
-            # a copy, because tensors know no negative strides
+            # A copy, because tensors cannot have negative strides.
             copied = np.array(value, order="K")
             return {"tensor": _store(torch.from_numpy(copied), tensors, where)}
     elif value.dtype.kind not in AS_BYTES + NUMBERS:
@@ -121,9 +121,10 @@ def _encode_array(value: NDArray[Any], tensors: Tensors, where: str) -> dict[str
 
 
 def _store(tensor: Tensor, tensors: Tensors, where: str) -> list[Any]:
-    """Put a tensor among the others; its name, and its dimensions from the slowest to the fastest.
+    """Add a tensor; return its name and its dimensions from the slowest to the fastest.
 
-    Products of matrices may differ in the last bits between layouts in memory.
+    The layout in memory is kept because products of matrices may differ in their last bits between
+    layouts.
     """
     strides = tensor.stride()
     order = sorted(range(tensor.ndim), key=lambda axis: -strides[axis])
@@ -191,7 +192,7 @@ def _decode_random_state(content: Any, tensors: Tensors) -> np.random.RandomStat
     values = decode(content, tensors)
     state = np.random.RandomState()
     n_words = state.get_state(legacy=False)["state"]["key"].size
-    if not 0 <= values["state"]["pos"] <= n_words:  # NumPy would read what lies behind them
+    if not 0 <= values["state"]["pos"] <= n_words:  # NumPy would read beyond the words
         raise ValueError("a random state is at a word that it does not have")
     state.set_state(values)
     return state
@@ -205,7 +206,7 @@ def _take(content: Any, tensors: Tensors) -> Tensor:
     if sorted(_of_type(order, list)) != list(range(tensor.ndim)):
         raise ValueError(f"the tensor {name!r} has another number of dimensions")
     inverse = sorted(range(tensor.ndim), key=order.__getitem__)
-    # memory of its own, aligned as torch aligns it
+    # The clone has memory of its own, aligned as torch aligns it.
     return tensor.clone().permute(inverse)
 
 
@@ -223,7 +224,7 @@ def _as_text(value: Any, tensors: Tensors, where: str) -> str:
     return str(value)
 
 
-# types, tag (None where JSON says it), function
+# Types, their tag (None if JSON has the type), and the function that encodes them.
 ENCODERS: list[tuple[tuple[type, ...], str | None, Callable[..., Any]]] = [
     ((type(None), bool, int, str), None, _as_it_is),
     ((float,), None, _encode_float),

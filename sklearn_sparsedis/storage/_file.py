@@ -1,4 +1,4 @@
-"""One safetensors file: tensors, and in its metadata JSON with a checksum of everything."""
+"""Safetensors files of tensors, with JSON and a checksum of everything in their metadata."""
 
 import contextlib
 import hashlib
@@ -23,13 +23,13 @@ from sklearn_sparsedis.storage._replace import replace_file
 
 __all__ = ["explained", "read_file", "write_file"]
 
-# key of the metadata under which everything but the tensors stands
+# Key of the metadata that holds everything but the tensors.
 OURS = "sklearn_sparsedis"
-# raised when older versions could not read what this one writes
+# Number of the format, raised when older versions cannot read what this one writes.
 FORMAT = 1
 LENGTH_BYTES = 8
-# values outside of arrays and what describes the arrays, both of which cost a hundred times the
-# memory once read that they take in the file
+# Largest number of values outside of arrays, descriptions of arrays included: in memory these take
+# a hundred times their size in the file.
 MOST_VALUES = 2_000_000
 LONGEST_REASON = 1000
 MALFORMED = (
@@ -50,11 +50,11 @@ def write_file(path: str | os.PathLike[str], kind: str, content: Any) -> None:
     Parameters
     ----------
     path : str or path-like
-        Where, as `replace_file` takes it.
+        Path of the file, as in `replace_file`.
     kind : str
-        What the value is, to be named again in `read_file`.
+        Kind of the value, which `read_file` must name again.
     content : object
-        As `encode` takes it.
+        A value that `encode` takes.
 
     Raises
     ------
@@ -79,19 +79,19 @@ def write_file(path: str | os.PathLike[str], kind: str, content: Any) -> None:
 
 
 def read_file(path: str | os.PathLike[str], kind: str) -> Any:
-    """Value that `write_file` wrote.
+    """Read a value that `write_file` wrote.
 
     Parameters
     ----------
     path : str or path-like
         The file.
     kind : str
-        What the value is.
+        Kind of the value.
 
     Raises
     ------
     ValueError
-        For a file of something else, or that was cut off or changed; it names path and reason.
+        If the file holds another kind, or was cut off or changed; it names the path and the reason.
 
     Warns
     -----
@@ -120,7 +120,7 @@ def read_file(path: str | os.PathLike[str], kind: str) -> Any:
 
 @contextlib.contextmanager
 def explained(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn whatever a malformed file makes fail into a ValueError that names it."""
+    """Turn any error that a malformed file causes into a ValueError that names the file."""
     try:
         yield
     except MALFORMED as error:
@@ -130,7 +130,7 @@ def explained(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _verified(data: bytes) -> tuple[str, dict[str, Tensor]]:
-    """JSON and tensors of a file that is ours and as it was written."""
+    """Return the JSON and the tensors of a file, after checking its origin and its checksum."""
     header = _header(data)
     try:
         tensors = load(data)
@@ -148,7 +148,7 @@ def _verified(data: bytes) -> tuple[str, dict[str, Tensor]]:
 
 
 def _header(data: bytes) -> bytes:
-    """JSON at the beginning of a file, once it is known to have few values."""
+    """Return the JSON at the beginning of a file, after checking that it has few values."""
     length = int.from_bytes(data[:LENGTH_BYTES], "little")
     header = data[LENGTH_BYTES : LENGTH_BYTES + length]
     n_values = sum(header.count(mark) for mark in b"[{,")

@@ -1,4 +1,4 @@
-"""Files that are replaced whole or not at all, whoever else writes to the same place."""
+"""Files that are replaced whole or not at all, even if others write to the same path."""
 
 import contextlib
 import glob
@@ -13,7 +13,7 @@ from uuid import uuid4
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where the parts of killed processes stay
+except ImportError:  # Windows has none, so that the parts of killed processes remain
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["remove_leftovers", "replace_file"]
@@ -22,23 +22,23 @@ __all__ = ["remove_leftovers", "replace_file"]
 def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Write bytes to a file that appears whole or not at all.
 
-    Of a symbolic link the target is replaced. A file that is there leaves its permissions to the
-    new one. Where several threads or processes write to one path, all of them succeed, and the file
-    of the last one stays.
+    The target of a symbolic link is replaced. The new file has the permissions of the old one. If
+    several threads or processes write to one path, all of them succeed, and the file of the last
+    one remains.
 
     Parameters
     ----------
     path : str or path-like
-        Where; a file that is there is replaced.
+        Path of the file; an existing file is replaced.
     data : bytes
-        Its content.
+        Content of the file.
 
     Raises
     ------
     OSError
-        Where it cannot be written; what was there is left as it was.
+        If the file cannot be written; an existing file then remains as it was.
     ValueError
-        Where a device, a pipe or the like is in the place of a file.
+        If a device, a pipe or the like is at the path.
     """
     path = _target(path)
     mode = _mode(path)
@@ -52,12 +52,12 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
         if fcntl is None:  # Windows renames no open file
             file.close()
         os.replace(file.name, path)
-    with contextlib.suppress(OSError):  # not every system can
+    with contextlib.suppress(OSError):  # some systems cannot open folders
         _sync(path.parent)
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Delete the parts of a file that killed processes left; those in work are locked."""
+    """Delete the parts of a file that killed processes left; parts in use are locked."""
     path = _target(path)
     for part in glob.glob(f"{glob.escape(str(path.parent / _stem(path)))}*.part"):
         with contextlib.suppress(OSError), open(part, "rb") as file:
@@ -70,12 +70,12 @@ def _target(path: str | os.PathLike[str]) -> Path:
 
 
 def _stem(path: Path) -> str:
-    """What the names of a file's parts begin with; short, however long the file's own name is."""
+    """Beginning of the names of a file's parts, short also for a file with a long name."""
     return f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}-"
 
 
 def _mode(path: Path) -> int | None:
-    """Permissions of what is at a path; None for nothing."""
+    """Permissions of the file at a path; None if there is none."""
     try:
         found = path.stat().st_mode
     except FileNotFoundError:
@@ -87,14 +87,14 @@ def _mode(path: Path) -> int | None:
 
 @contextlib.contextmanager
 def _new_part(path: Path, mode: int) -> Iterator[BinaryIO]:
-    """A file beside another one, for one writer; deleted where that fails."""
+    """Open a new file beside another one, for one writer; delete it if writing fails."""
     while True:
         part = path.with_name(f"{_stem(path)}{uuid4().hex[:16]}.part")
         with open(part, "xb", opener=partial(os.open, mode=mode)) as file:
             try:
-                with contextlib.suppress(OSError):  # a file system without locks has no cleaners
+                with contextlib.suppress(OSError):  # without locks, no process removes leftovers
                     _lock(file, wait=True)
-                if part.exists():  # or else it was deleted before it was locked
+                if part.exists():  # it may have been deleted before it was locked
                     yield file
                     return
             except BaseException:
@@ -103,14 +103,14 @@ def _new_part(path: Path, mode: int) -> Iterator[BinaryIO]:
 
 
 def _lock(file: BinaryIO, *, wait: bool) -> None:
-    """Lock a file until it is closed, be it by the end of the process."""
+    """Lock a file until it is closed, at the latest by the end of the process."""
     if fcntl is None:
         raise OSError("no locks")
     fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 def _sync(directory: Path) -> None:
-    """Bring the names in a directory to the disk."""
+    """Write the names in a directory to the disk."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -158,7 +158,7 @@ def test_bunch_can_be_pickled():
         ({"n_latents": 2.0}, TypeError, "n_latents must be an integer >= 1, got 2.0"),
         ({"n_features": 3}, ValueError, "n_features=3 is less than n_latents=6"),
         ({"mixing": "conv"}, ValueError, "mixing='conv' is unknown, choose one of"),
-        ({"mixing": lambda Z: Z[:5]}, ValueError, "mixing must return one row a latent row"),
+        ({"mixing": lambda Z: Z[:5]}, ValueError, "mixing must return one row for each of the"),
         ({"mixing": lambda Z: Z * np.nan}, ValueError, r"Input mixing\(Z\) contains NaN"),
         ({"correlation": 1.0}, ValueError, r"correlation=1.0 must be in \[0, 1\)"),
         ({"correlation": "high"}, TypeError, r"correlation must be a number in \[0, 1\)"),
@@ -166,7 +166,7 @@ def test_bunch_can_be_pickled():
         ({"support": "group"}, ValueError, "support='group' is unknown, choose one of"),
         ({"support": np.ones(6)}, ValueError, r"boolean array of shape \(n_supports, 6\)"),
         ({"support": np.eye(6) * 0}, ValueError, "each row must use a latent"),
-        ({"support_prob": 0.0}, ValueError, "support_prob=0.0 must be positive"),
+        ({"support_prob": 0.0}, ValueError, "support_prob must be positive"),
         ({"support_prob": 1.5}, ValueError, r"support_prob=1.5 must be in \[0, 1\]"),
         (
             {"support": "fixed_size", "support_size": 7},
