@@ -1,4 +1,4 @@
-"""Whether ranks, or two parts of a training, were given the same data and parameters."""
+"""Comparison of data and parameters between ranks, and between two parts of a training."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,22 +14,22 @@ from sklearn_sparsedis.inputs._rows import Rows
 
 __all__ = ["agree", "describe_parameters", "digest"]
 
-# parameters that do not change what a training from a given seed comes to
+# Parameters that do not change the result of a training from a given seed.
 WITHOUT_EFFECT = ("callbacks", "device", "random_state", "verbose", "warm_start")
-# rows of a large table that ranks compare
+# Number of rows of a large table that ranks compare.
 COMPARED_ROWS = 1000
 
 
 def agree(identity: Identity, arrays: Mapping[str, NDArray[Any] | Rows | None], seed: int) -> int:
-    """The seed of a fit, after the ranks that share it were found to have been given the same.
+    """Return the seed of a fit, after checking that all ranks have the same data and parameters.
 
     Parameters
     ----------
     identity : Identity
     arrays : mapping of str to ndarray
-        Data by name; of large ones some rows are compared.
+        Data by name; only some rows of large arrays are compared.
     seed : int
-        As drawn on this rank. Without a `random_state` that of the main rank is taken.
+        Seed drawn on this rank. Without a `random_state` the seed of the main rank is returned.
     """
     ranks = Ranks.joined()
     if ranks.size == 1:
@@ -37,13 +37,13 @@ def agree(identity: Identity, arrays: Mapping[str, NDArray[Any] | Rows | None], 
     params = describe_parameters(identity.params, strict=False)
     shapes = {f"shape of {name}": getattr(array, "shape", None) for name, array in arrays.items()}
     ranks.require_same(params | shapes)
-    ranks.require_same({name: digest(_some_rows(array)) for name, array in arrays.items()})
+    ranks.require_same({name: digest(_compared_rows(array)) for name, array in arrays.items()})
     if identity.params["random_state"] is not None:
         ranks.require_same({"the seed drawn from random_state": seed})
     return ranks.from_main(lambda: seed)
 
 
-def _some_rows(array: NDArray[Any] | Rows | None) -> NDArray[Any] | None:
+def _compared_rows(array: NDArray[Any] | Rows | None) -> NDArray[Any] | None:
     if array is None:
         return None
     step = max(1, -(-len(array) // COMPARED_ROWS))
@@ -51,7 +51,7 @@ def _some_rows(array: NDArray[Any] | Rows | None) -> NDArray[Any] | None:
 
 
 def describe_parameters(params: Mapping[str, Any], *, strict: bool) -> dict[str, str]:
-    """Parameters that change what a training comes to, as texts; unless `strict`, of all values."""
+    """Describe the parameters that change a training; `strict` refuses values without a state."""
     texts = {}
     for name, value in params.items():
         if name in WITHOUT_EFFECT:

@@ -1,4 +1,4 @@
-"""What estimators have in common: pickles with a version, and heads that weigh components."""
+"""Common bases of the estimators: pickles with a version, and heads on components."""
 
 import copy
 import sys
@@ -17,14 +17,14 @@ from sklearn_sparsedis.exceptions import VersionMismatchWarning
 
 __all__ = ["ComponentHeads", "Identity", "StampedEstimator", "unchanged_on_failure"]
 
-# packages that take `coef_` for weights of the columns of X
+# Packages that read `coef_` as weights of the columns of X.
 READERS = ("shap.explainers.", "sklearn.feature_selection.")
 STAMP = "_sklearn_sparsedis_version"
 
 
 @contextmanager
 def unchanged_on_failure(estimator: object) -> Iterator[None]:
-    """Give an estimator its attributes back when the block fails or is interrupted."""
+    """Restore the attributes of an estimator if the block fails or is interrupted."""
     before = copy.copy(vars(estimator))
     try:
         yield
@@ -36,7 +36,7 @@ def unchanged_on_failure(estimator: object) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a fit is known by, beside its data.
+    """Facts by which a fit is recognised, in addition to its data.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Identity:
     params : mapping of str to object
         Its parameters.
     callbacks : sequence of callbacks
-        All that it was given, in either protocol.
+        Callbacks of both protocols.
     """
 
     estimator: str
@@ -56,7 +56,7 @@ class Identity:
 class StampedEstimator(BaseEstimator):
     """Estimator whose pickles carry the version of this package.
 
-    scikit-learn does that for its own modules only.
+    scikit-learn stores versions for its own modules only.
     """
 
     def __getstate__(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class StampedEstimator(BaseEstimator):
         super().__setstate__(state)
 
     def _identity(self) -> Identity:
-        """What a fit is known by, beside its data."""
+        """Facts by which a fit is recognised, in addition to its data."""
         callbacks = (
             *(getattr(self, "callbacks", None) or ()),
             *getattr(self, "_skl_callbacks", ()),
@@ -87,11 +87,11 @@ class ComponentHeads:
 
     @property
     def coef_(self) -> NDArray[Any]:
-        """Heads, on the components."""
+        """Coefficients of the heads on the components."""
         name = type(self).__name__
         if "coef_" not in vars(self):
             raise AttributeError(f"{name!r} object has no attribute 'coef_'")
-        # where there are as many components as columns, nothing else would show the mistake
+        # With as many components as columns nothing else would reveal the mistake.
         reader = str(sys._getframe(1).f_globals.get("__name__"))
         if reader.startswith(READERS):
             raise TypeError(
@@ -109,7 +109,7 @@ class ComponentHeads:
 
     @property
     def coef_features_(self) -> NDArray[Any]:
-        """Heads on the columns of X, where the components are linear in these."""
+        """Coefficients of the heads on the columns of X, if the components are linear in them."""
         matrix, _ = self._linear_map("coef_features_")
         found: NDArray[Any] = self.coef_ @ matrix
         beside = getattr(self, "coef_residual_", None)
@@ -117,7 +117,7 @@ class ComponentHeads:
 
     @property
     def intercept_features_(self) -> NDArray[Any]:
-        """Intercepts beside `coef_features_`."""
+        """Intercepts of the heads with the coefficients `coef_features_`."""
         _, offset = self._linear_map("intercept_features_")
         return self.coef_ @ offset + self.intercept_
 

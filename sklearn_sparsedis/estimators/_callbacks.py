@@ -1,4 +1,4 @@
-"""What estimators tell scikit-learn's callbacks."""
+"""Calls of scikit-learn's callbacks by the estimators."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,16 +20,16 @@ def fit_tasks(
     y: Any,
     **metadata: Any,
 ) -> list[FitTasks]:
-    """Callbacks of the trainings of a fit: one where the estimator has callbacks, or none.
+    """Return the callbacks of the trainings of a fit: one if the estimator has any, else none.
 
     Parameters
     ----------
     estimator, context
-        Whose fit, and its task; None for a fit without callbacks.
+        The estimator that is fitted, and the context of its fit; None without callbacks.
     attributes : callable
-        Fitted attributes if training ended with an encoder.
+        Function from an encoder to the fitted attributes that the estimator would have with it.
     X, y, **metadata
-        Data of the fit, as given; metadata that are None are left out.
+        Data of the fit as the user gave them; metadata that are None are left out.
     """
     if context is None or not getattr(estimator, "_skl_callbacks", None):
         return []
@@ -45,7 +45,7 @@ def end_fit(
     y: Any,
     **metadata: Any,
 ) -> None:
-    """Tell the callbacks that a fit is done and its estimator ready."""
+    """Tell the callbacks that the fit has ended."""
     if context is not None and getattr(estimator, "_skl_callbacks", None):
         context.call_on_fit_task_end(
             estimator=estimator, **_data(X, y, metadata), reconstruction_attributes=dict
@@ -53,7 +53,7 @@ def end_fit(
 
 
 def new_attributes(ready: StampedEstimator, estimator: StampedEstimator) -> dict[str, Any]:
-    """Attributes that a copy of an estimator has, and it has not."""
+    """Attributes of a copy of an estimator that the estimator does not have."""
     before = vars(estimator)
     return {
         name: value

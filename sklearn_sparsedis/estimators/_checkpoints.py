@@ -1,4 +1,4 @@
-"""Which callbacks an estimator was given, and whose training a checkpoint is."""
+"""Checks of the callbacks of an estimator, and identification of the training of a checkpoint."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,14 +17,14 @@ __all__ = ["check_callbacks", "open_record", "skorch_callbacks"]
 
 
 def check_callbacks(callbacks: Any) -> None:
-    """Raise unless it is None or a list of skorch callbacks, with at most one Checkpoint."""
+    """Raise an error unless callbacks are None or skorch's, with at most one Checkpoint."""
     if callbacks is None:
         return
     if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a list of skorch callbacks or None, got {callbacks!r}.")
     given = list(callbacks)
     for callback in given:
-        # skorch takes classes and (name, callback) pairs as well
+        # skorch also takes classes and pairs (name, callback).
         bare = callback[1] if isinstance(callback, tuple) and len(callback) == 2 else callback
         if isinstance(bare, Checkpoint) or hasattr(bare, "on_train_begin"):
             continue
@@ -41,13 +41,15 @@ def check_callbacks(callbacks: Any) -> None:
         raise TypeError(needed)
     checkpoints = [callback for callback in given if isinstance(callback, Checkpoint)]
     if len(checkpoints) > 1:
-        raise ValueError("callbacks must have at most one Checkpoint.")
+        raise ValueError(
+            f"callbacks must have at most one Checkpoint, got {len(checkpoints)}. Keep one of them."
+        )
     for checkpoint in checkpoints:
         check_integer("every of Checkpoint", checkpoint.every, 1)
 
 
 def skorch_callbacks(callbacks: Iterable[Any] | None) -> list[Any]:
-    """Callbacks without a Checkpoint."""
+    """Return the callbacks without a Checkpoint."""
     return [callback for callback in callbacks or () if not isinstance(callback, Checkpoint)]
 
 
@@ -57,7 +59,7 @@ def open_record(
     seed: int,
     started: nn.Module | None,
 ) -> TrainingRecord | None:
-    """Record of a fit on these arrays, where the callbacks have a Checkpoint."""
+    """Return the record of a fit on these arrays, or None without a Checkpoint."""
     checkpoints = [callback for callback in identity.callbacks if isinstance(callback, Checkpoint)]
     if not checkpoints:
         return None

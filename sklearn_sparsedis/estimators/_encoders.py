@@ -1,4 +1,4 @@
-"""Encoders before training: network, and scaling of its inputs."""
+"""Construction of encoders before training: network, and scaling of its inputs."""
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +63,7 @@ def new_encoder(
 
 
 def check_started(started: Encoder | None, n_components: int) -> None:
-    """Raise where training would go on with an encoder of another number of components."""
+    """Raise an error if the encoder to go on with has another number of components."""
     if started is not None and len(started.mean) != n_components:
         raise ValueError(
             f"n_components={n_components}, but the encoder with which warm_start=True and "
@@ -73,7 +73,7 @@ def check_started(started: Encoder | None, n_components: int) -> None:
 
 
 def rows_of(X: NDArray[Any] | Rows) -> Tensor | FileRows:
-    """Rows as a tensor, or where they are in a file as a table that reads them."""
+    """Convert rows to a tensor, or rows in a file to a table that reads them."""
     return to_tensor(X) if isinstance(X, np.ndarray) else FileRows(X)
 
 
@@ -95,7 +95,7 @@ def _read_moments(X: FileRows, row_weights: Tensor | None) -> tuple[Tensor, Tens
         for i in range(0, len(X), size):
             yield weight[i : i + size], X[i : min(i + size, len(X))].double()
 
-    # in place: small results that are kept between large buffers break up the memory
+    # In place, because small results between large buffers would fragment the memory.
     mean = weight.new_zeros(X.shape[1])
     for w, x in chunks():
         mean.addmv_(x.T, w)
@@ -125,9 +125,9 @@ def users_network(
     n_components: int,
     input_shape: Sequence[int] | None,
 ) -> nn.Module:
-    """Copy of the module that the user gave, or what the user's callable makes.
+    """Copy the user's module, or call the user's callable to make one.
 
-    With `input_shape` it gets images where its first layer wants them.
+    With `input_shape` the module gets images if its first layer takes them.
     """
     if isinstance(encoder, nn.Module):
         network = copy.deepcopy(encoder)
@@ -143,7 +143,7 @@ def users_network(
 
 
 def not_applicable(rows: Tensor, error: Exception) -> ValueError:
-    """What to raise where an encoder fails on rows."""
+    """Return the error for an encoder that fails on rows."""
     return ValueError(
         f"encoder cannot be applied to rows of shape {tuple(rows.shape)}: {error} A module whose "
         "first layer takes images needs input_shape=(height, width[, channels])."

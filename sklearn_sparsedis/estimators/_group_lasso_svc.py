@@ -30,7 +30,7 @@ from sklearn_sparsedis.solvers import SolveResult
 
 __all__ = ["GroupLassoSVC"]
 
-# ratio of the features' ranges from which on their units decide
+# Ratio of the features' ranges above which their units decide which are used.
 LARGEST_SPREAD = 1000
 
 
@@ -48,9 +48,9 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
     Parameters
     ----------
     group_reg : float in [0, inf) or "auto", default=0.1
-        Lambda_1, the strength that switches features off; zero gives the multiclass SVM of Crammer
-        and Singer with C = 1 / l2_reg. "auto" takes the fraction of the bound, of ten from 0.9 to
-        0.01, with the best accuracy in cross-validation.
+        Lambda_1, the factor of the penalty that removes features; zero gives the multiclass SVM of
+        Crammer and Singer with C = 1 / l2_reg. "auto" takes the fraction of the bound, of ten from
+        0.9 to 0.01, with the best accuracy in cross-validation.
     group_reg_mode : {"relative", "absolute"}, default="relative"
         Whether `group_reg` is a fraction of the bound from which on, without an intercept, no
         feature is used (the "uniform spread", exact for two classes), or lambda_1 itself.
@@ -68,7 +68,7 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
     max_iter : int, default=100
         Largest number of interior-point iterations or, of many samples, of Newton steps.
     device : str or torch.device, default="cpu"
-        Where to compute; "auto" takes an accelerator where there is one.
+        Device to compute on; "auto" takes an accelerator if there is one.
 
     Attributes
     ----------
@@ -87,9 +87,9 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
         Relative duality gap: how far the objective can be above its minimum.
     group_reg_ : float
         Lambda_1 in absolute terms.
-    group_regs_ : ndarray of shape (n_strengths,)
+    group_regs_ : ndarray of shape (n_regs,)
         Fractions of the bound that "auto" tried.
-    cv_accuracies_ : ndarray of shape (n_folds, n_strengths)
+    cv_accuracies_ : ndarray of shape (n_folds, n_regs)
         Accuracies of "auto" on the rows that each fold left out.
     n_iter_ : int
         Iterations taken.
@@ -228,7 +228,7 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
             folds = check_cv(self.cv, problem.index, classifier=True)
             rows = folds.split(np.zeros((len(problem.index), 1)), problem.index)
             accuracies = problem.fold_accuracies(rows, *limits)
-            # the first of the best ones is the strongest
+            # SHARES fall, so that ties are decided for the strongest penalty.
             best = SHARES[accuracies.mean(axis=0).argmax()]
             chosen = {"group_regs_": SHARES.copy(), "cv_accuracies_": accuracies}
             return {"group_reg_": float(best * problem.bound), **chosen}

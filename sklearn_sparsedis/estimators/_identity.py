@@ -1,4 +1,4 @@
-"""Values as texts that are the same in every process, and differ where trainings would."""
+"""Descriptions of values that are equal in all processes, and differ if trainings would."""
 
 import hashlib
 import sys
@@ -15,50 +15,50 @@ from torch.nn.parameter import is_lazy
 
 __all__ = ["NotComparable", "describe"]
 
-# longer texts are cut, and end in a digest of the whole
+# Longest description; longer ones are cut and end in a digest of the whole.
 LONGEST = 200
-# arrays with more values than this are not written out
+# Largest number of values of an array that is written out.
 MOST_VALUES = 10_000
 PLAIN = (
     *(type(None), type(Ellipsis), bool, int, float, complex, str, bytes),
     *(torch.dtype, torch.device),
 )
-# where installed code is
+# Folders of installed code.
 INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
-# packages whose versions may change from one part of a training to the next
+# Packages whose versions may change between two parts of a training.
 ANY_VERSION = (__name__.partition(".")[0], "torch")
-# attributes of any module: what runs in its steps, and what is set or looked at elsewhere
+# Attributes of modules: hooks, which run in its steps, and those that are described elsewhere.
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 NOT_STATE = frozenset(vars(nn.Module())).difference(HOOKS) | {"_compiled_call_impl"}
 
 
 class NotComparable(ValueError):
-    """Raised for a value of which nothing tells whether another one is the same."""
+    """Raised for a value that cannot be compared with another one."""
 
 
 def describe(value: Any) -> str:
-    """What a value is, as a text; values with equal texts train alike.
+    """Describe a value by a text; values with equal texts train alike.
 
-    Numbers, strings and collections of them are written out, whatever their type. A module is its
-    structure, weights and code; a function its bytecode and what that refers to: constants,
-    defaults, closures and globals; any other object its class and its state. Code of installed
-    packages counts by its name and their version.
+    Numbers, strings and collections of them are written out, whatever their type. A module is
+    described by its structure, weights and code; a function by its bytecode, constants, defaults,
+    closures and globals; any other object by its class and its state. Code of installed packages is
+    described by its name and their version.
 
     Raises
     ------
     NotComparable
-        For what has no state that can be read, such as an open file, or holds such a thing.
+        For a value without a state that can be read, such as an open file, or that holds one.
     """
     text = _Describer().text(value)
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]}... {_digest(text.encode())}"
 
 
 class _Describer:
-    """Texts of one value and its parts."""
+    """Descriptions of one value and its parts."""
 
     def __init__(self) -> None:
-        # texts of objects that were met, or why there is none; the objects are kept alive, so that
-        # no other takes their place
+        # Descriptions, or errors, of the objects met so far. The objects are kept alive, so that no
+        # other object gets the id of one.
         self._met: dict[int, tuple[object, str | NotComparable]] = {}
         self._n_tied = 0
 
@@ -83,10 +83,10 @@ class _Describer:
             if isinstance(text, NotComparable):
                 raise text
             return text
-        # two names of one tensor or module are more than two equal ones: these train together
+        # One tensor or module under two names differs from two equal ones: it trains as one.
         tied = isinstance(value, Tensor | nn.Module)
         self._n_tied += tied
-        # for parts that refer to the whole
+        # This is the description for parts that refer to the whole.
         self._met[id(value)] = value, f"#{self._n_tied if tied else _label(value)}"
         try:
             text = self._parts(value)
@@ -108,7 +108,7 @@ class _Describer:
         return f"{_label(value)} {_digest(parts.encode())}"
 
     def _lenient(self, value: Any) -> str:
-        """Text of a value, or where there is none, of the code of a function or name of a class."""
+        """Describe a value, or at least the code of a function or the class of an object."""
         try:
             return self.text(value)
         except NotComparable:
@@ -131,7 +131,7 @@ class _Describer:
         yield from self._referred(_names(function.__code__), function.__globals__)
 
     def _referred(self, names: set[str], namespace: Mapping[str, Any]) -> Iterator[Any]:
-        """What names stand for in a namespace, and in modules of one's own in it."""
+        """Values of names in a namespace, and in the modules in it that are not installed."""
         for name in sorted(names & namespace.keys()):
             value = namespace[name]
             if not isinstance(value, types.ModuleType):
@@ -165,13 +165,13 @@ class _Describer:
 
     def _network(self, network: nn.Module) -> Iterator[Any]:
         """Class, attributes, tensors and parts of a module."""
-        if "_orig_mod" in network._modules:  # what torch.compile made of a module
+        if "_orig_mod" in network._modules:  # a module compiled by torch.compile
             yield network._modules["_orig_mod"]
             return
         yield type(network), network.extra_repr(), str(getattr(network, "code", ""))
         text = self._lenient if _is_installed(type(network).__module__) else self.text
         for name, value in sorted(vars(network).items()):
-            if name in HOOKS:  # their keys count up in each process
+            if name in HOOKS:  # their keys differ between processes
                 yield name, text(list(value.values()))
             elif name not in NOT_STATE:
                 yield name, text(value)
@@ -180,7 +180,7 @@ class _Describer:
         yield list(network._modules.items())
 
     def _state(self, value: Any) -> Iterator[Any]:
-        """What a copy of any other object would be made from."""
+        """Values from which a copy of any other object would be made."""
         try:
             made = value.__reduce_ex__(4)
         except Exception as error:
@@ -191,7 +191,7 @@ class _Describer:
             yield from (list(items or ()) for items in made[3:5])
 
 
-# what to look at, by kind; of other objects their state
+# Methods that describe each kind of object; other objects are described by their state.
 _PARTS: tuple[tuple[Any, Callable[..., Iterator[Any]]], ...] = (
     (nn.Module, _Describer._network),
     (type, _Describer._class),
@@ -240,7 +240,7 @@ def _names(code: types.CodeType) -> set[str]:
 
 
 def _is_installed(module: str | None) -> bool:
-    """Whether a module belongs to Python, this package or an installed one."""
+    """Return True for a module of Python, of this package or of an installed one."""
     if module is None or module not in sys.modules or module == "__main__":
         return False
     if module.partition(".")[0] == ANY_VERSION[0]:

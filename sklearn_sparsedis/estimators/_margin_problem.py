@@ -1,4 +1,4 @@
-"""The group-Lasso SVM of a table, dense or sparse, with its intercept and its strengths."""
+"""The group-Lasso SVM of a dense or sparse table, with the choice of its lambda_1."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from sklearn_sparsedis.solvers import SolveResult, group_lasso_svm_path
 
 __all__ = ["SHARES", "MarginProblem", "spread_of_ranges"]
 
-# strengths to choose from, as shares of the bound, and the gap to which a choice needs them solved
+# Values of lambda_1 to choose from, as shares of its bound, and the gap at which the choice needs
+# them solved.
 SHARES = np.geomspace(0.9, 0.01, 10)
 CHOICE_TOL = 1e-3
 Folds = Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]]
@@ -31,7 +32,7 @@ class MarginProblem:
     Attributes
     ----------
     X : ndarray or CSR array of shape (n_samples, n_features)
-        Features, which nothing changes or copies.
+        Features, which are neither changed nor copied.
     index : ndarray of int64, shape (n_samples,)
         Classes in [0, n_classes).
     weight : ndarray of shape (n_samples,)
@@ -41,7 +42,7 @@ class MarginProblem:
     fit_intercept : bool
         Whether there is an intercept.
     device : torch.device
-        Where to solve.
+        Device on which to solve.
     """
 
     X: Any
@@ -65,7 +66,7 @@ class MarginProblem:
 
     @cached_property
     def bound(self) -> float:
-        """The "uniform spread": from it on, without an intercept, no feature is used."""
+        """The "uniform spread": without an intercept, no feature is used from this lambda_1 on."""
         F, y, c = self.tensors
         Y = one_hot(y, self.n_classes).to(F.dtype)
         return float(uniform_spread_bound(F, Y, sample_weight=c))
@@ -90,13 +91,13 @@ class MarginProblem:
     def fold_accuracies(
         self, folds: Folds, l2_reg: float, tol: float, max_iter: int
     ) -> NDArray[np.float64]:
-        """Accuracies (n_folds, n_strengths) on the rows that each fold leaves out."""
+        """Accuracies (n_folds, n_regs) on the rows that each fold leaves out."""
         table = []
-        for kept, left in folds:
+        for kept, held_out in folds:
             part = self.part(kept)
             regs = [share * part.bound for share in SHARES]
             results = part.solve(regs, l2_reg, max(tol, CHOICE_TOL), max_iter)
-            table.append([self.accuracy(result, left) for result in results])
+            table.append([self.accuracy(result, held_out) for result in results])
         return np.array(table)
 
     def accuracy(self, result: SolveResult, rows: NDArray[np.intp]) -> float:

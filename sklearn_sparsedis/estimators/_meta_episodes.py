@@ -1,4 +1,4 @@
-"""What a few-shot classifier does with episodes."""
+"""Prediction and evaluation of few-shot classifiers on episodes."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ class EpisodesMixin:
     group_reg: float
 
     def _head(self) -> FewShotHead:
-        """Inner problem of the parameters."""
+        """Inner problem for the current parameters."""
         raise NotImplementedError
 
     def predict_episodes(
@@ -46,7 +46,7 @@ class EpisodesMixin:
         Parameters
         ----------
         X_support : array-like of shape (n_episodes, n_support, n_features)
-            Rows to learn from.
+            Rows to fit on.
         y_support : array-like of shape (n_episodes, n_support)
             Their labels; each episode has two classes or more.
         X_query : array-like of shape (n_episodes, n_query, n_features)
@@ -199,7 +199,7 @@ def _fields(heads: EpisodeHeads) -> tuple[Tensor, ...]:
 
 
 def check_labels(y: NDArray[Any], caller: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Classes, sorted, and which of them each row is of."""
+    """Return the sorted classes, and the number of the class of each row."""
     check_sortable("y", y)
     check_classification_targets(y)
     classes, index = np.unique(y, return_inverse=True)

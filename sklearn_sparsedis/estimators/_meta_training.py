@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 N_VALIDATION_EPISODES = 200
-# evaluations on held-out classes during a full training
+# Number of evaluations on held-out classes during a full training.
 N_EVALUATIONS = 25
 PATIENCE = 10
 SHARED_SCALE = ("conv", "conv4", "resnet12")
@@ -56,7 +56,7 @@ SHARED_SCALE = ("conv", "conv4", "resnet12")
 
 @dataclass(frozen=True)
 class FittedMetaEncoder:
-    """A trained encoder on the CPU, in evaluation mode, its scale and how its training went."""
+    """A trained encoder on the CPU, in evaluation mode, its scale and its training's record."""
 
     encoder: Encoder
     scale: float
@@ -77,7 +77,7 @@ def fit_meta_encoder(
     A training that goes on from `started` is one run. The callbacks in `watching` are told of all
     trainings, beside those of the settings.
     """
-    if isinstance(settings.encoder.encoder, str):  # a user's module has the outputs that it has
+    if isinstance(settings.encoder.encoder, str):  # n_components does not apply to a user's module
         check_started(started, settings.encoder.n_components)
     drawn = agree(identity, {"X": X, "y": y}, draw_seed(settings.training.random_state))
     if Ranks.joined().size > settings.episodes_per_batch:
@@ -100,7 +100,7 @@ def fit_meta_encoder(
 
 
 def _final_loss(fitted: FittedMetaEncoder) -> float:
-    """Best loss on held-out classes; without them, the mean of the last quarter of the steps'."""
+    """Best loss on held-out classes; without these, the mean loss of the last quarter of steps."""
     losses = fitted.run.losses
     if fitted.run.held_out_losses:
         return min(fitted.run.held_out_losses)
@@ -174,7 +174,7 @@ def _turns(settings: EpisodeSettings, n_features: int) -> Tensor | None:
 def _held_out_classes(
     settings: EpisodeSettings, counts: NDArray[np.int64], random: np.random.RandomState
 ) -> NDArray[np.int64]:
-    """Classes to choose the best encoder on, none where there are too few."""
+    """Classes on which the best encoder is chosen; none if there are too few."""
     usable = np.flatnonzero(counts >= 2)
     n_held_out = round(settings.training.validation_fraction * len(usable))
     if settings.training.early_stopping == "auto":
@@ -254,7 +254,7 @@ def _n_outputs(network: nn.Module, rows: Tensor) -> int:
 
 
 def encode_array(encoder: Encoder, X: NDArray[Any], device: torch.device) -> Tensor:
-    """Features of rows in float64 on the CPU; the fitted encoder stays where it is."""
+    """Encode rows to features in float64 on the CPU; the fitted encoder stays on its device."""
     if device.type != "cpu":
         encoder = copy.deepcopy(encoder).to(device)
     with torch.no_grad(), seeded(0):
@@ -263,7 +263,7 @@ def encode_array(encoder: Encoder, X: NDArray[Any], device: torch.device) -> Ten
 
 
 def check_features(features: Tensor, dtype: torch.dtype) -> None:
-    """Raise where squares of features cannot be represented in the dtype of their encoder."""
+    """Raise an error if squares of features overflow in the dtype of their encoder."""
     if not bool((features.abs() < 0.1 * torch.finfo(dtype).max ** 0.5).all()):
         raise DivergenceError(
             "The encoder's features of these rows are too large or not finite. Lower "

@@ -37,7 +37,7 @@ from sklearn_sparsedis.storage._file import explained, read_file, write_file
 
 __all__ = ["load_model", "save_model"]
 
-# what the fitted attributes of estimators must be, as `check_arrays` takes it
+# Specification of the fitted attributes of estimators, for `check_arrays`.
 ALL = {"n_features_in_": "size features", "feature_names_in_": "name? features"}
 ENCODED = {
     "encoder_.state.center": "finite features",
@@ -149,18 +149,18 @@ def save_model(model: StampedEstimator, path: str | os.PathLike[str]) -> None:
     ----------
     model : GroupLassoSVC, GroupLassoSVMMetaClassifier, SparseDisentangledRepresentation or \
 SparseRotation
-        Fitted. Of an encoder that is a module of yours the weights are stored, the code is not, and
-        of a penalty that is an object the name of its class: `load_model` must be given them.
+        A fitted model. For an encoder that is a module of yours the weights are stored and not the
+        code, for a penalty that is an object the name of its class: pass them to `load_model`.
     path : str or path-like
-        Where; a file that is there is replaced and leaves its permissions to the new one. Of a
-        symbolic link the target is replaced.
+        Path of the file. An existing file is replaced, and the new one has its permissions; the
+        target of a symbolic link is replaced.
 
     Raises
     ------
     TypeError
-        For anything else, and for what cannot be stored without code: attributes of your own of
-        types that are not plain, and callbacks. A `Checkpoint` among these is left out; where there
-        are others, call ``model.set_params(callbacks=None)`` first.
+        For any other object, and for a model that cannot be stored without code: with attributes
+        of your own that are not plain values, or with callbacks. A `Checkpoint` is left out; with
+        other callbacks, call ``model.set_params(callbacks=None)`` first.
     sklearn.exceptions.NotFittedError
         For a model that is not fitted.
     ValueError
@@ -169,7 +169,7 @@ SparseRotation
 
     See Also
     --------
-    load_model : The way back.
+    load_model : Load the file.
 
     Examples
     --------
@@ -234,11 +234,11 @@ def load_model(
     path : str or path-like
         The file.
     encoder : nn.Module or callable, default=None
-        The encoder that the model was fitted with, where that was a module or a callable of yours:
-        it gives the code, the file the weights. Buffers that are not in its `state_dict` stay what
-        they are.
+        The encoder that the model was fitted with, if that was a module or a callable of yours: the
+        code is taken from it, the weights from the file. Buffers outside its `state_dict` stay
+        unchanged.
     penalty : penalties.Penalty, default=None
-        The penalty that the model was fitted with, where that was an object and not a name.
+        The penalty that the model was fitted with, if that was an object and not a name.
 
     Returns
     -------
@@ -259,7 +259,7 @@ def load_model(
 
     See Also
     --------
-    save_model : Where such files come from.
+    save_model : Write such a file.
 
     Examples
     --------
@@ -284,18 +284,18 @@ def load_model(
         for name, value in attributes.items():
             setattr(model, name, value)
         if stored is not None:
-            with seeded(0):  # a callable draws weights, which these replace
+            with seeded(0):  # a callable draws weights, which those of the file replace
                 users = partial(users_network, encoder, input_shape=model.input_shape)
                 model.encoder_ = put_together(stored, kind.networks, users)
         try_out(model)
-        if output is not None:  # only now, because it may need libraries that are not here
+        if output is not None:  # set last, because it may need libraries that are not installed
             setattr(model, OUTPUT, output)
         _request(model, content["requests"] or {})
     return model
 
 
 def _requests(request: Any) -> dict[str, dict[str, Any]]:
-    """Metadata that the methods of an estimator ask for."""
+    """Metadata that the methods of an estimator request."""
     return {
         method: dict(part.requests)
         for method, part in vars(request).items()

@@ -1,4 +1,4 @@
-"""What the parameters of the trained estimators say, checked and in one record for each part."""
+"""Records of the checked parameters of the trained estimators, one for each part."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ __all__ = [
     "few_shot_head",
 ]
 
-# a shape of images that starts with one of these and goes on with two sides has its channels first
+# An image shape that starts with one of these numbers, before two sides, has its channels first.
 COMMON_CHANNELS = (1, 3, 4)
 SMALLEST_SIDE = 8
 
@@ -56,7 +56,7 @@ class HeadSettings:
     relative : bool
         Whether `alpha` is a fraction of the penalty's unit.
     balanced : bool
-        Whether the labels 0 and 1 of a task count the same in all.
+        Whether the classes 0 and 1 of a task get the same total weight.
     """
 
     penalty: Penalty
@@ -153,7 +153,7 @@ class HeadSettings:
 
 
 def _keep_support(penalty: Penalty) -> bool:
-    """Whether outputs of a task share their support, or there are no zeros to share."""
+    """Return True if outputs of a task share their support, or have no zeros to share."""
     return penalty.fit_outputs is not None or not penalty.sparse
 
 
@@ -233,14 +233,14 @@ class TrainingSettings:
         return found
 
     def plan(self, patience: int, watching: Sequence[Callback], **options: Any) -> TrainingPlan:
-        """How an encoder is trained.
+        """Plan of the training of an encoder.
 
         Parameters
         ----------
         patience : int
-            That of n_iter_no_change=None.
+            Patience if n_iter_no_change is None.
         watching : sequence of skorch callbacks
-            Those of the fit, called after the user's.
+            Callbacks of the fit, called after the user's.
         **options
             Other attributes of the plan.
         """
@@ -314,6 +314,6 @@ class EpisodeSettings:
 
 
 def few_shot_head(params: Mapping[str, Any]) -> FewShotHead:
-    """Inner problem that the parameters of GroupLassoSVMMetaClassifier ask for."""
+    """Inner problem for the parameters of GroupLassoSVMMetaClassifier."""
     group_reg, l2_reg, tol = (float(params[name]) for name in ("group_reg", "l2_reg", "tol"))
     return FewShotHead(params["head"], group_reg, l2_reg, tol, bool(params["fit_intercept"]))

@@ -1,4 +1,4 @@
-"""What a file of a model may hold: checks before it is written and after it is read."""
+"""Checks of the content of a model's file, before it is written and after it is read."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 UserEncoder = nn.Module | Callable[[int, int], nn.Module]
-# what stands for a module or function of the user's in a file
+# Placeholder in a file for a module or function of the user's.
 YOURS = {"yours": True}
 OUTPUT = "_sklearn_output_config"
 CONTAINERS = "default|pandas|polars"
@@ -37,7 +37,7 @@ CONTAINERS = "default|pandas|polars"
 
 @dataclass(frozen=True)
 class Model:
-    """An estimator, and what its files are checked against."""
+    """An estimator, and the specification against which its files are checked."""
 
     estimator: type[StampedEstimator]
     fitted: Mapping[str, str]
@@ -56,10 +56,10 @@ def check_names(kind: Model, params: Any, attributes: Any) -> None:
 
 
 def check_values(kind: Model, params: Any, attributes: Any) -> None:
-    """Raise for parameters and fitted attributes that no fitted model has."""
+    """Raise an error for parameters and fitted attributes that no fitted model can have."""
     tried = kind.estimator(**params)
     tried.n_features_in_ = attributes["n_features_in_"]
-    if tried.device != "auto":  # it need not be here
+    if tried.device != "auto":  # this machine need not have it
         torch.device(tried.device)
         tried.device = "cpu"
     check_random_state(params.get("random_state"))
@@ -88,7 +88,7 @@ def check_encoder(param: object, stored: Any, given: UserEncoder | None) -> None
 
 
 def check_penalty(param: object, given: object) -> None:
-    """Raise unless a penalty was given where the file has the class of one."""
+    """Raise an error unless a penalty was given exactly if the file needs one."""
     if not isinstance(param, dict):
         if given is not None:
             raise ValueError(
@@ -106,7 +106,7 @@ def check_penalty(param: object, given: object) -> None:
 
 
 def try_out(model: StampedEstimator) -> None:
-    """Fail where the encoder does not fit."""
+    """Raise an error if the encoder does not fit the model."""
     tried = copy.copy(model)
     tried.device = "cpu"
     tried.__dict__.pop("feature_names_in_", None)  # the row has none
