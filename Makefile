@@ -24,7 +24,7 @@ test: .venv/.ready-test
 test-slow: .venv/.ready-test
 	$(BIN)/python -m pytest -m slow
 
-# a tenth of the slow ones, another one each day
+# a fixed sample of the slow ones
 test-slow-sample: .venv/.ready-test
 	$(BIN)/python -m pytest -n 2 -m slow tests/solvers tests/basis tests/storage
 
