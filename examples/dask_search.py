@@ -2,11 +2,11 @@
 A grid search on a Dask cluster
 ===============================
 
-scikit-learn's searches run wherever joblib's backend does; nothing changes in the estimator. With
-``pip install 'sklearn-sparsedis[dask]'``::
+scikit-learn's searches run on a Dask cluster through a backend of joblib. The estimator need not be
+changed. Install ``sklearn-sparsedis[dask]``, and call ::
 
-    python examples/dask_search.py                        # a cluster of two processes here
-    python examples/dask_search.py --scheduler HOST:PORT  # one that is there
+    python examples/dask_search.py                        # starts two processes on this machine
+    python examples/dask_search.py --scheduler HOST:PORT  # uses a cluster that is running
 """
 
 import argparse
@@ -20,7 +20,7 @@ from sklearn_sparsedis.datasets import make_sparse_multitask
 
 
 def search(client, **parameters):
-    """Search for the strength of the penalty, a fit a task of the cluster."""
+    """Search for the strength of the penalty; the cluster runs each fit by itself."""
     data = make_sparse_multitask(500, 30, random_state=0)
     model = SparseDisentangledRepresentation(
         6, encoder="linear", random_state=0, device="cpu", **parameters
@@ -33,7 +33,7 @@ def search(client, **parameters):
 def main():
     """Print what the search found."""
     parser = argparse.ArgumentParser(description="A grid search on a Dask cluster.")
-    parser.add_argument("--scheduler", help="address of a scheduler; a cluster here by default")
+    parser.add_argument("--scheduler", help="address of a scheduler; by default one is started")
     options = parser.parse_args()
     cluster = options.scheduler
     if cluster is None:

@@ -1,9 +1,9 @@
 """Sparse task heads on real scans, the recovery of known factors, and few-shot digits.
 
-Part 1 takes scikit-learn's handwritten digits (8 x 8 scans) as many related regression tasks, fits
-a representation, and learns held-out tasks from 10, 20 and 50 rows. Part 2 makes data whose factors
-are known and scores how well they are recovered. Part 3 learns to tell new digits apart from one or
-five scans each. Run by ``make demo``; takes a minute or two.
+Part 1 makes many related regression tasks from scikit-learn's handwritten digits (scans of 8 x 8
+pixels), trains a representation on them, and learns held-out tasks from 10, 20 and 50 rows. Part 2
+makes data from known factors and measures how well these are recovered. Part 3 learns to tell new
+digits apart from one or five scans of each. ``make demo`` runs it, in a minute or two.
 """
 
 import time
@@ -45,7 +45,7 @@ OURS, RIDGE = "sparse heads (l1)", "ridge heads (l2)"
 
 
 def writing_style(images):
-    """Ink, centre, size and slant of each scan: what the label does not say."""
+    """Ink, centre, size and slant of each scan, which do not follow from the digit."""
     ink, at = images.sum((1, 2)), np.arange(8)
     down, across = images.sum(2) / ink[:, None], images.sum(1) / ink[:, None]
     row, column = down @ at, across @ at
@@ -63,12 +63,12 @@ def writing_style(images):
 
 
 def digit_tasks():
-    """Tasks of which each says something else about a scan.
+    """Tasks to train on, and held-out tasks.
 
-    One indicator a digit, most of the indicators "is an a or a b", and six properties of the
-    writing. Held out are the other pairs, of the same kind as tasks seen, and concepts of three to
-    five digits, which are denser. Held-out pixels are no targets: neighbouring pixels would give
-    them away.
+    The training tasks are an indicator of each digit, most of the indicators "is an a or a b", and
+    six properties of the writing. The held-out tasks are the other pairs, which resemble training
+    tasks, and concepts of three to five digits, which need more components. Pixels are no targets,
+    because they could be predicted from their neighbours.
     """
     digits = load_digits()
 
@@ -91,12 +91,12 @@ def table_of(tasks):
 
 
 def lasso_predictions(Z, Y, Z_test, alpha):
-    """The head of `adapt`, whose penalty is relative, on somebody else's representation."""
+    """Predictions of Lasso heads with a relative penalty, as those of `adapt`, on features Z."""
     predictions = np.empty((len(Z_test), Y.shape[1]))
     centred = Z - Z.mean(axis=0)
     for task, y in enumerate(Y.T):
         largest = np.abs(centred.T @ (y - y.mean())).max() / len(y)
-        if largest < 1e-12:  # none of the few rows is positive: all that is known is the mean
+        if largest < 1e-12:  # all targets are equal, so that only the mean is known
             predictions[:, task] = y.mean()
         else:
             head = Lasso(alpha=alpha * largest, max_iter=50_000).fit(Z, y)
@@ -123,7 +123,7 @@ def learn_new_tasks(model, others, X, Y, train, test):
 
 
 def print_components(model, tasks, r2):
-    """One entry a task, in two columns."""
+    """Print score and components of each task, in two columns."""
     lines = []
     for task, used, score in zip(tasks, model.support_, r2, strict=True):
         components = " ".join(str(c) for c in np.flatnonzero(used))
@@ -135,7 +135,7 @@ def print_components(model, tasks, r2):
 
 
 def verdict(difference):
-    """Words for paired differences over draws: a mean within two standard errors is level."""
+    """A word for paired differences over draws: "level" for a mean within two standard errors."""
     mean = difference.mean()
     error = difference.std(ddof=1) / np.sqrt(len(difference))
     word = "LOSES" if mean < -2 * error else "wins" if mean > 2 * error else "level"
@@ -247,9 +247,9 @@ def digits_part():
     slices = slice(0, len(new_pairs)), slice(len(new_pairs), None)
     families = {t: print_new_tasks(t, scores, s) for t, s in zip(titles, slices, strict=True)}
     print(
-        "\nPixels and PCA have not seen the training tasks' labels, and the held-out targets are\n"
-        "functions of the same digit: only the ridge heads compare like with like. The spread is\n"
-        "that of the labelled rows; each representation was trained once."
+        "\nPixels and PCA do not use the labels of the training tasks, which are functions of the\n"
+        "same digit as the held-out targets: only the ridge heads had the same information. The\n"
+        "spread is that over draws of the labelled rows; each representation was trained once."
     )
     rows = np.random.RandomState(0).choice(train, 50, replace=False)
     adapted = model.adapt(X[rows], Y_new[rows])
@@ -319,8 +319,8 @@ def few_shot_part():
     X = X.astype(np.float32)
     old = labels < 6
     print(
-        "\n3. Few-shot: an encoder trained on tasks of digits 0 to 5, quarter turns as further\n"
-        "   classes; then 4-way tasks of digits 6 to 9, 300 of them, the same for all.\n"
+        "\n3. Few-shot classification: an encoder is trained on small problems of the digits 0 to\n"
+        "   5 and their quarter turns; then 300 problems of the digits 6 to 9, the same for all.\n"
         "   Accuracy in %, share of the features used, paired difference from raw pixels:"
     )
     for head in ("group_lasso_svm", "ridge", "prototype"):
@@ -359,8 +359,8 @@ def few_shot_part():
                 f"{100 * gap.mean:+.1f} +- {100 * gap.ci95:.1f}: {word}"
             )
     print(
-        "   Six classes are few to learn from: on Omniglot's hundreds the encoder pays, see\n"
-        "   examples/plot_omniglot.py and benchmarks/RESULTS.md."
+        "   Six classes are few to learn from. With the hundreds of Omniglot a trained encoder is\n"
+        "   better than pixels: see examples/plot_omniglot.py and benchmarks/RESULTS.md."
     )
 
 

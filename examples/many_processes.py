@@ -1,16 +1,17 @@
 """
-One training in one process, or shared by the ranks of torchrun
-===============================================================
+A training in one process or in several
+=======================================
 
-Run it as it is, or start several processes, on one machine or more::
+Run the script directly, or let torchrun start several processes, called ranks, on one or more
+machines::
 
     python examples/many_processes.py
     torchrun --standalone --nproc-per-node=2 examples/many_processes.py
 
-Every rank is given the same data and the same parameters. A step's rows are encoded in parts,
-whose statistics and gradients are added, so that all ranks end with the model that one process
-would have. Only rank 0 prints and writes. A run that was killed goes on from its checkpoint
-when the same command is given again.
+Every rank has the same data and the same parameters. In each step a rank encodes a part of the
+rows. The statistics and gradients of the parts are added, so that all ranks end with the model that
+one process would have. Only rank 0 prints and writes files. If a run is killed, the same command
+goes on from its checkpoint.
 """
 
 import argparse

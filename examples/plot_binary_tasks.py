@@ -1,13 +1,13 @@
 """
-Tasks of values and tasks of labels in one model
-================================================
+Regression and binary tasks in one model
+========================================
 
-Some tasks ask how much, others whether. With ``loss="auto"`` a task whose labels are all 0 or 1
-gets a logistic head, the others a linear one; all of them share the components. ``predict``
-gives the conditional mean of each task: for labels, the probability of a 1.
+Some tasks predict a value, others a label that is 0 or 1. With ``loss="auto"`` the binary tasks
+get logistic heads and the others linear ones; all heads are on the same components. ``predict``
+gives the conditional mean of each task, which for a label is the probability of a 1.
 
-Here 20 tasks have values on all of 300 rows and 20 have labels on an eighth of them. Logistic
-regression task by task has only a task's own labels.
+Here 20 tasks have values on all of 300 rows, and 20 have labels on an eighth of them. For
+comparison, a logistic regression is fitted to the labels of each binary task alone.
 """
 
 import matplotlib.pyplot as plt
@@ -20,8 +20,8 @@ from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
 
 # %%
-# One world, 300 rows to learn from and 2000 to test on. Labels are drawn with odds that follow a
-# task's value.
+# There are 300 rows to learn from and 2000 to test on. A label is 1 with a probability that rises
+# with the value of the task.
 data = make_sparse_multitask(2300, 40, n_latents=6, n_features=30, random_state=0)
 random = np.random.default_rng(0)
 odds = expit(2.5 * data.Y / data.Y.std(0) - np.linspace(0, 1, 40))
@@ -31,14 +31,14 @@ X, X_test, Y, Y_test = data.X[:300], data.X[300:], Y[:300], Y[300:]
 Y[:, 20:] = np.where(random.random((300, 20)) < 7 / 8, np.nan, Y[:, 20:])
 
 # %%
-# Nothing has to be said about the tasks; ``losses_`` says what was found.
+# The model finds out which tasks are binary; ``losses_`` has the loss of each.
 model = SparseDisentangledRepresentation(
     6, encoder="linear", loss="auto", early_stopping=False, max_iter=150, random_state=0
 ).fit(X, Y)
 print(model.losses_[[0, 20]], f"{1 - model.support_.mean():.0%} of the weights are zero")
 
 # %%
-# How well each task's test rows are ranked, against logistic regression on the task's own labels.
+# The AUC measures how well the test rows of a task are ranked.
 predicted = model.predict(X_test)[:, 20:]
 shared, separate = [], []
 for task, y in enumerate(Y.T[20:]):
@@ -53,8 +53,8 @@ for task, y in enumerate(Y.T[20:]):
 print(f"mean AUC: {np.mean(shared):.3f} shared components, {np.mean(separate):.3f} task by task")
 
 # %%
-# Probabilities are roughly what they say: of the test rows predicted at 0.6, about 60 % are ones.
-# With some 37 labels a task they lean a little towards 0 and 1.
+# Probabilities are roughly calibrated: of the test rows that are predicted at 0.6, about 60 % are
+# ones. With some 37 labels for each task they are a little too close to 0 and 1.
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 left.scatter(separate, shared)
 left.axline((0.7, 0.7), slope=1, color="0.7", zorder=0)

@@ -2,10 +2,11 @@
 New digits from five examples each, by few features
 ===================================================
 
-A classifier that is to be read, or whose inputs are to be measured, should use few features. The
-group-Lasso SVM pays for every feature that it uses. It can do so on the pixels, and on features
-that were learned for this: an encoder is trained on episodes of the digits 0 to 5, and then
-classifiers of the digits 6 to 9, which it has never seen, are learned from five examples each.
+A classifier that is to be interpreted, or whose inputs are costly to measure, should use few
+features. The group-Lasso SVM has a penalty on every feature that it uses. Its features may be the
+pixels, or components that were learned for this purpose: an encoder is trained on episodes, small
+classification problems, of the digits 0 to 5. Then classifiers of the digits 6 to 9, which the
+encoder has never seen, are learned from five examples of each.
 """
 
 import warnings
@@ -18,8 +19,9 @@ from torch import nn
 from sklearn_sparsedis import GroupLassoSVMMetaClassifier
 
 # %%
-# Three sets of features: 64 pixels, and 16 components learned through ridge heads or through the
-# sparse heads themselves. Quarter turns of the images count as further classes to learn from.
+# There are three sets of features: the 64 pixels, and 16 components learned either with ridge
+# heads or with the sparse heads themselves. With ``rotations`` the images turned by 90, 180 and 270
+# degrees are further classes to learn from.
 X, y = load_digits(return_X_y=True)
 X = X.astype(np.float32)
 old = y < 6
@@ -37,9 +39,10 @@ for model in models.values():
     model.fit(X[old], y[old])
 
 # %%
-# Only the encoder was learned, so the head and its strength may be other ones now. Everything is
-# judged on the same 200 episodes. Pixels need a stronger penalty to come down to as few features;
-# in some episodes it is then too strong: none is used, and a warning says so.
+# The training keeps the encoder alone, so that another head and another strength of its penalty can
+# be used now. All models are evaluated on the same 200 episodes. With pixels a stronger penalty is
+# needed for as few features. In some episodes it is so strong that no feature is used; then there
+# is a warning.
 warnings.filterwarnings("ignore", message=".*use no feature")
 new = {"X": X[~old], "y": y[~old], "n_way": 4, "n_shot": 5, "n_episodes": 200, "random_state": 0}
 strengths = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
@@ -57,9 +60,9 @@ for name, model in models.items():
         print(f"  group_reg {strength:.2f}: {scores.mean:.3f} with {used:4.1f} features")
 
 # %%
-# All pixels together are the most accurate: six digits are few to learn features from. But where
-# about ten features are allowed, learned ones are ahead, and most of all those that were learned
-# through the heads that are to use them. Bars are 95 % intervals over the episodes.
+# All pixels together give the highest accuracy, because six digits are few to learn features from.
+# But with about ten features, learned ones are better, and best are those that were learned with
+# the heads that use them. Bars are 95 % intervals over the episodes.
 figure, axis = plt.subplots(layout="constrained")
 for name, marker in zip(curves, "os^", strict=True):
     n_features = models[name].coef_.shape[1]

@@ -2,12 +2,12 @@
 Tasks of which most labels are missing
 ======================================
 
-Most tables of many tasks have holes: not every property was measured on every row. Mark a missing
-label by NaN; heads, training loss and score pass over it. A row with one label still teaches the
-encoder, so what one task lacks the others supply.
+In most tables with many tasks not every property was measured on every row. Mark a missing label by
+NaN, and it is left out of the heads, the training loss and the score. A row with one label still
+contributes to the encoder, which all tasks share.
 
-Here each of 60 tasks is labelled on a quarter of 400 rows, down to one row in fifty. Ridge
-regression has only the task's own labels; the shared components have all of them.
+Here each of 60 tasks has labels on a quarter of 400 rows or fewer, down to one row in fifty. For
+comparison, a ridge regression is fitted to the labels of each task alone.
 """
 
 import matplotlib.pyplot as plt
@@ -19,14 +19,14 @@ from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.metrics import nan_r2_score
 
 # %%
-# One world, 400 rows to learn from and 1000 to test on; only labels of the first are hidden.
+# There are 400 rows to learn from and 1000 to test on; only labels of the first are hidden.
 data = make_sparse_multitask(1400, 60, support_prob=0.3, random_state=0)
 X, X_test, Y, Y_test = data.X[:400], data.X[400:], data.Y[:400], data.Y[400:]
 order = np.random.default_rng(0).permuted(np.tile(np.arange(400), (60, 1)), axis=1).T
 missing = [0.75, 0.9, 0.95, 0.98]
 
 # %%
-# The masked Y goes into fit as it is. Ridge has to be told to look at the labelled rows of a task.
+# ``fit`` takes the Y with NaN. Ridge regression has to be given the labelled rows of each task.
 shared, separate = [], []
 for fraction in missing:
     Y_seen = np.where(order < fraction * 400, np.nan, Y)
@@ -47,8 +47,8 @@ for fraction in missing:
     )
 
 # %%
-# The fewer labels a task has, the more it owes to the other tasks. Where labels abound there is
-# nothing to gain, and the shrinkage of the sparse heads costs a little.
+# The fewer labels a task has, the more it gains from the other tasks. With many labels there is
+# nothing to gain, and the shrinkage of the sparse heads costs a little accuracy.
 figure, axis = plt.subplots(layout="constrained")
 labels = [round((1 - fraction) * 400) for fraction in missing]
 axis.semilogx(labels, shared, "o-", label="shared sparse components")

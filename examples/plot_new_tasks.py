@@ -1,12 +1,12 @@
 """
-New tasks on a representation that stays as it is
-=================================================
+New tasks without training the encoder again
+============================================
 
-A representation learnt from many tasks is worth most when a new task comes with few labels. Two
-ways to use it without training the encoder again:
+A representation that was learned from many tasks is most useful for a new task with few labels.
+There are two ways to use it without training the encoder again:
 
-* ``adapt`` returns a fitted copy whose sparse heads are those of the new tasks;
-* ``FrozenEstimator`` puts the fitted encoder into a pipeline with any head of scikit-learn.
+* ``adapt`` returns a copy of the model whose heads are those of the new tasks;
+* ``FrozenEstimator`` puts the fitted encoder into a pipeline with any regressor of scikit-learn.
 """
 
 import matplotlib.pyplot as plt
@@ -20,8 +20,8 @@ from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
 
 # %%
-# 130 tasks in one world: the encoder learns from 100 of them, 30 come later. The new tasks have
-# rows of their own, which the encoder has not seen either.
+# There are 130 tasks on the same latents. The encoder learns from 100 of them; the other 30 are the
+# new tasks. These have rows of their own, which the encoder has not seen either.
 data = make_sparse_multitask(
     2200, 130, n_latents=10, n_features=40, support_prob=0.2, noise=0.3, random_state=0
 )
@@ -32,7 +32,7 @@ X, Y = data.X[1000:1200], data.Y[1000:1200, 100:]
 X_test, Y_test = data.X[1200:], data.Y[1200:, 100:]
 
 # %%
-# The pipeline is fitted as a whole; the frozen encoder lets it pass and only the ridge head learns.
+# Fitting the pipeline does not change the frozen encoder; only the ridge regression is fitted.
 alphas = np.logspace(-3, 3, 13)
 learners = {
     "adapt: sparse heads": lambda X, Y: model.adapt(X, Y),
@@ -49,8 +49,9 @@ for name, r2 in scores.items():
     print(f"{name:<27}" + "".join(f"{score:7.2f}" for score in r2))
 
 # %%
-# With enough rows every way is as good, since the mixing is linear; the gain is at the left.
-# The first model is as it was: its heads are still those of the 100 tasks.
+# With many rows all three are equally good, because the columns of X are a linear function of the
+# latents; with few rows the learned components help. The first model has not changed: its heads are
+# still those of the 100 tasks.
 print(f"heads of the first model {model.coef_.shape}, adapted {model.adapt(X, Y).coef_.shape}")
 
 figure, axis = plt.subplots(layout="constrained")

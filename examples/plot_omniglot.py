@@ -1,10 +1,11 @@
 """
-New characters from one drawing each
-====================================
+New handwritten characters from five drawings each
+==================================================
 
-An encoder is trained on small tasks, each with five characters drawn from 136, such that a head
-solved on a few drawings tells further drawings apart. Then it meets alphabets it has not seen. The
-group-Lasso SVM pays for every feature it uses: how many does a task need?
+An encoder is trained on episodes: small classification problems of five characters drawn from 136.
+A head is fitted to a few drawings of each, and the encoder is trained such that the head classifies
+further drawings. Then the encoder is used for alphabets that it has not seen. The group-Lasso SVM
+has a penalty on every component that it uses, and the example shows how many an episode needs.
 
 The files are not downloaded. Give the folder that holds ``images_background_small1.zip`` and
 ``images_background_small2.zip`` of https://github.com/brendenlake/omniglot as an argument or in the
@@ -27,7 +28,7 @@ if not (folder / "images_background_small1.zip").is_file():
     raise SystemExit
 
 # %%
-# Train on all of small1, test on the alphabets that only small2 has.
+# Train on all alphabets of small1, and test on those that only small2 has.
 train, more = (
     load_omniglot(folder / f"images_background_{name}.zip", image_size=28)
     for name in ("small1", "small2")
@@ -38,8 +39,8 @@ X_new, y_new = more.images[new].reshape(new.sum(), -1).astype(np.float32) / 255,
 print(f"{len(np.unique(y))} characters to train on, {len(np.unique(y_new))} new ones")
 
 # %%
-# Ridge heads train quickest; a head can be changed afterwards, since only the encoder is kept.
-# Quarter turns of a character count as further characters.
+# Training is fastest with ridge heads. Another head can be used afterwards, since only the encoder
+# is kept. With ``rotations`` the images turned by 90, 180 and 270 degrees are further characters.
 model = GroupLassoSVMMetaClassifier(
     256,
     encoder="conv4",
@@ -56,7 +57,7 @@ ridge = model.score_episodes(X_new, y_new, **tasks)
 print(f"ridge: {ridge.mean:.3f} +- {ridge.ci95:.3f}")
 
 # %%
-# The same encoder under group-Lasso SVMs of growing strength, on the same tasks.
+# The same encoder with group-Lasso SVMs of increasing penalty, on the same episodes.
 strengths = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4]
 curve = []
 for group_reg in strengths:
@@ -69,7 +70,7 @@ for group_reg in strengths:
     )
 
 # %%
-# A classifier of one new task: five drawings each of five characters.
+# A classifier of five new characters, from five drawings of each.
 chosen = np.isin(y_new, np.unique(y_new)[:5])
 order = np.random.default_rng(0).permutation(np.flatnonzero(chosen))
 support = np.concatenate([order[y_new[order] == label][:5] for label in np.unique(y_new)[:5]])

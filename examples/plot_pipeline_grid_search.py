@@ -2,9 +2,10 @@
 How many components, and how sparse? A grid search through a pipeline
 =====================================================================
 
-The representation is a transformer, so it can stand in a pipeline before any regressor, and
-``GridSearchCV`` can choose ``n_components`` and ``alpha`` by the error of that regressor. Here the
-number of factors behind the data is known: six.
+The estimator is a transformer, so that any regressor can follow it in a pipeline, and
+``GridSearchCV`` can choose the number of components and the strength ``alpha`` of the penalty by
+the score of that regressor. The data are made from six latents, the hidden quantities on which all
+targets depend.
 """
 
 import matplotlib.pyplot as plt
@@ -19,7 +20,7 @@ from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.metrics import mean_corrcoef_score
 
 # %%
-# Few rows and noise on both sides, so that superfluous components would cost something.
+# There are few rows, and noise in X and in Y, so that superfluous components could lower the score.
 data = make_sparse_multitask(
     600, 40, support_prob=0.3, noise=0.3, observation_noise=0.1, random_state=0
 )
@@ -28,7 +29,7 @@ X, X_test, Y, Y_test, _, Z_test = train_test_split(
 )
 
 # %%
-# The pipeline hands Y to the transformer's fit as to every step; nothing of it is special.
+# A pipeline passes Y to the ``fit`` of each of its steps, so that nothing special is needed.
 representation = SparseDisentangledRepresentation(
     encoder="linear", learning_rate=0.02, max_iter=300, early_stopping=False, random_state=0
 )
@@ -42,9 +43,10 @@ print(f"chosen: {best}, cross-validated R^2 {search.best_score_:.3f}")
 print(f"R^2 on test rows {search.score(X_test, Y_test):.3f}")
 
 # %%
-# A ridge head is blind to the basis of the components, so this score has little to say on
-# ``alpha``. Whether the components are the factors is another question: the MCC answers it.
-print(f"{'alpha':>7}{'R^2':>7}{'MCC with the true factors':>28}")
+# Ridge regression predicts nearly the same from the components as from any mixture of them, so that
+# this score depends little on ``alpha``. Whether the components are the latents is another
+# question. The MCC, the mean correlation of the latents with their components, answers it.
+print(f"{'alpha':>7}{'R^2':>7}{'MCC with the true latents':>28}")
 for alpha in alphas:
     pipeline.set_params(**search.best_params_ | {f"{step}__alpha": alpha}).fit(X, Y)
     mcc = mean_corrcoef_score(Z_test, pipeline[:-1].transform(X_test))
@@ -54,7 +56,7 @@ scores = search.cv_results_["mean_test_score"].reshape(len(alphas), len(sizes))
 figure, axis = plt.subplots(layout="constrained")
 for alpha, row, style in zip(alphas, scores, ("o-", "s--"), strict=True):
     axis.plot(sizes, row, style, label=f"alpha={alpha}")
-axis.axvline(6, color="grey", linestyle=":", label="factors of the data")
+axis.axvline(6, color="grey", linestyle=":", label="latents of the data")
 axis.set(xlabel="n_components", ylabel="cross-validated $R^2$")
 axis.legend()
 plt.show()

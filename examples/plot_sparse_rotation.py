@@ -1,11 +1,12 @@
 """
-Turning given features to the basis of the latents
-==================================================
+Finding the latents in given features
+=====================================
 
-Features from anywhere, here principal components, often hold the latents in a linear mixture. Given
-many tasks that use few latents each, ``SparseRotation`` finds the basis in which the heads are
-sparsest, which is that of the latents. It does not ask that they be independent: here they have
-correlations of 0.9, which mislead independent component analysis.
+Features, here principal components, are often linear mixtures of the latents, the hidden quantities
+on which the targets of many tasks depend. If each task depends on few latents, ``SparseRotation``
+finds them: it searches for the linear map of the features under which the heads, the linear models
+of the tasks, have most zeros. The latents need not be independent. Here they have correlations of
+0.9, with which independent component analysis fails.
 """
 
 import matplotlib.pyplot as plt
@@ -17,18 +18,19 @@ from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.inspection import ConfidenceDisplay, HeadsDisplay, MatchDisplay
 
 # %%
-# Six latents behind 20 columns, and 80 tasks. Components are compared with the latents on rows of
-# the same world whose latents are independent: among correlated ones everything correlates.
-world = make_sparse_multitask(
+# The data have 20 columns, made from six latents, and 80 tasks. Components are compared with the
+# latents on rows whose latents are independent, because any component correlates with each of
+# several correlated latents. ``mixing`` makes the columns of these rows in the same way.
+data = make_sparse_multitask(
     2000, 80, correlation=0.9, latent_distribution="uniform", random_state=0
 )
 fresh = make_sparse_multitask(
-    2000, 1, mixing=world.mixing, latent_distribution="uniform", random_state=1
+    2000, 1, mixing=data.mixing, latent_distribution="uniform", random_state=1
 )
 
 # %%
-# Both methods continue from the principal components. In a pipeline the targets reach
-# ``SparseRotation`` as they reach any last step.
+# Both other methods start from the principal components. The pipeline passes the targets on to
+# ``SparseRotation``. The MCC is the mean correlation of the latents with their components.
 methods = {
     "PCA": PCA(6),
     "FastICA": make_pipeline(
@@ -38,7 +40,7 @@ methods = {
 }
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 for (name, method), axis in zip(methods.items(), axes, strict=True):
-    method.fit(world.X, world.Y)
+    method.fit(data.X, data.Y)
     display = MatchDisplay.from_estimator(method, fresh.X, fresh.Z, ax=axis)
     print(f"{name:<15} MCC {display.score:.3f}")
     axis.set_title(f"{name}: MCC {display.score:.3f}")
@@ -49,8 +51,9 @@ rotation = methods["SparseRotation"][-1]
 HeadsDisplay.from_estimator(rotation)
 
 # %%
-# What each component rests on. The evidence of a component stands far above what a search finds
-# where there is nothing, and bootstrap samples of the tasks keep it.
+# This is the evidence for each component. Its score is far above chance, the part that is owed to
+# the choice of the component among many. Nearly all bootstrap samples of the tasks prefer it to its
+# rivals.
 ConfidenceDisplay.from_estimator(rotation)
 print(f"components that the data determine: {rotation.identified_.sum()} of 6")
 plt.show()
