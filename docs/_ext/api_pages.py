@@ -17,24 +17,31 @@ PACKAGE = "sklearn_sparsedis"
 GROUPS = {
     "estimators": (
         "Estimators",
-        "The estimators, their files, their encoders, penalties and losses of their heads, what "
-        "watches their trainings, and what they raise.",
+        "The estimators, the functions that store and load them, their encoders, the penalties and "
+        "losses of their heads, callbacks for their trainings, and errors and warnings.",
         ("", "nn", "penalties", "losses", "callbacks", "exceptions"),
     ),
     "evaluation": (
         "Evaluation",
-        "Scores of representations and of tasks, splits by task and by class, and plots.",
+        "Scores of representations and of tasks, splits by task and by class, evaluation on "
+        "few-shot episodes, reports and plots.",
         ("metrics", "model_selection", "inspection"),
     ),
-    "data": ("Data sets", "Data with known factors, and files of benchmarks.", ("datasets",)),
+    "data": (
+        "Data sets",
+        "Generators of data whose latents are known, and loaders for files of benchmarks.",
+        ("datasets",),
+    ),
     "solvers": (
         "Solvers and their gradients",
-        "The inner problems on tensors, for methods of your own.",
+        "Solvers of the problems that heads solve, their exact derivatives, and objectives and "
+        "duality gaps, on tensors, for methods of your own.",
         ("solvers", "implicit", "functional"),
     ),
 }
 INTRODUCTION = """\
-Every public class and function of the package, grouped by what it is for.
+Every public class and function of the package, grouped by what it is for. The :doc:`user guide
+</guide/index>` explains the words, such as component, head, support and latent.
 """
 
 
