@@ -91,7 +91,7 @@ def table_of(tasks):
 
 
 def lasso_predictions(Z, Y, Z_test, alpha):
-    """Predictions of Lasso heads with a relative penalty, as those of `adapt`, on features Z."""
+    """Predictions of Lasso heads with a relative penalty, as those of `fit`, on features Z."""
     predictions = np.empty((len(Z_test), Y.shape[1]))
     centred = Z - Z.mean(axis=0)
     for task, y in enumerate(Y.T):
@@ -111,7 +111,8 @@ def learn_new_tasks(model, others, X, Y, train, test):
     for n in SHOTS:
         for draw in range(N_DRAWS):
             rows = np.random.RandomState(draw).choice(train, n, replace=False)
-            predictions = {(OURS, ALPHA): model.adapt(X[rows], Y[rows]).predict(X[test])}
+            adapted = model.adapt(X[rows], Y[rows], prior=None)  # the same heads for all
+            predictions = {(OURS, ALPHA): adapted.predict(X[test])}
             for name, alpha in rivals:
                 Z = others[name]
                 predicted = lasso_predictions(Z[rows], Y[rows], Z[test], alpha)
@@ -252,7 +253,7 @@ def digits_part():
         "spread is that over draws of the labelled rows; each representation was trained once."
     )
     rows = np.random.RandomState(0).choice(train, 50, replace=False)
-    adapted = model.adapt(X[rows], Y_new[rows])
+    adapted = model.adapt(X[rows], Y_new[rows], prior=None)
     plot_supports(model, adapted, train_tasks, held_out, Y[train], Y_new)
     plot_learning_curves(families)
 

@@ -5,7 +5,8 @@ New tasks without training the encoder again
 A representation that was learned from many tasks is most useful for a new task with few labels.
 There are two ways to use it without training the encoder again:
 
-* ``adapt`` returns a copy of the model whose heads are those of the new tasks;
+* ``adapt`` returns a copy of the model whose heads are those of the new tasks. It uses what the
+  tasks of training say about them;
 * ``FrozenEstimator`` puts the fitted encoder into a pipeline with any regressor of scikit-learn.
 """
 
@@ -35,7 +36,7 @@ X_test, Y_test = data.X[1200:], data.Y[1200:, 100:]
 # Fitting the pipeline does not change the frozen encoder; only the ridge regression is fitted.
 alphas = np.logspace(-3, 3, 13)
 learners = {
-    "adapt: sparse heads": lambda X, Y: model.adapt(X, Y),
+    "adapt": lambda X, Y: model.adapt(X, Y),
     "FrozenEstimator + ridge": make_pipeline(FrozenEstimator(model), RidgeCV(alphas)).fit,
     "ridge on the columns of X": RidgeCV(alphas).fit,
 }
