@@ -22,7 +22,7 @@ LAYERS = {
     "exceptions": set(),
     "_distributed": {"exceptions"},
     "storage": {"exceptions", "_version"},
-    "functional": set(),
+    "functional": {"_on_demand"},
     "solvers": {"functional", "_on_demand"},
     "implicit": {"solvers", "functional"},
     "penalties": {"implicit", "solvers", "functional"},
