@@ -63,7 +63,7 @@ def test_terms_are_those_of_the_model_whatever_the_chunks(monkeypatch):
     D = torch.randn(7, 3, generator=g, dtype=torch.float64)
     c = heads.coefficients(D)
     fit = fit_columns(c, noise)
-    expected = log_density(c, fit["spike"], fit["share"], fit["slab"])
+    expected = log_density(c, noise, fit["share"], fit["slab"])
     torch.testing.assert_close(expected.sum(1), fit["loglik"])
     monkeypatch.setattr(_sample, "_TERMS", 70)
     parts = list(score_terms(heads, D))

@@ -64,7 +64,7 @@ def cosines(A: Tensor, B: Tensor) -> Tensor:
 
 
 def column_scores(heads: Heads, D: Tensor) -> Tensor:
-    """Log-likelihood (...,) of the heads along directions (..., m), at its best spike width."""
+    """Log-likelihood (...,) of the heads along directions (..., m)."""
     return fit_columns(heads.coefficients(D), heads.noise)["loglik"]
 
 
@@ -189,6 +189,7 @@ def search(
     max_rounds: int,
     n_sweeps: int,
     generator: torch.Generator | None,
+    known: Tensor | None = None,
 ) -> Candidates:
     """Bases found from random starts, best first.
 
@@ -204,6 +205,8 @@ def search(
     D = ascend(heads, D, ANNEALING, n_sweeps)
     found = Candidates(D, column_scores(heads, D), normals, column_scores(heads, normals), D)
     alone = found.joint(n_tasks)
+    if known is not None:
+        D = torch.cat([D, ascend(heads, known, ANNEALING[-4:], n_sweeps)])
     found = _compete(heads, found, D)
     polished = ascend(heads, found.best(N_BEST, n_tasks), ANNEALING[-4:], n_sweeps)
     found = _compete(heads, found, polished)

@@ -28,22 +28,21 @@ def polish(heads: Heads, D: Tensor) -> Tensor:
     D = heads.scaled(D.unsqueeze(0))
     c = heads.coefficients(D)
     fit = fit_columns(c, heads.noise)
-    fraction = fit["width"] / c.pow(2).mean(-1, keepdim=True)
     size = D.norm(dim=-1, keepdim=True)
     start = torch.cat([D / size, fit["share"].logit(), fit["slab"].log()], -1)
-    polished = _accelerated(partial(_sweep, heads, fraction, size), start)
+    polished = _accelerated(partial(_sweep, heads, size), start)
     polished = heads.scaled(polished.narrow(-1, 0, D.shape[-1]) * size)
     near = joint_score(heads, polished) > joint_score(heads, D) - NEAR
     return torch.where(near, polished, D).squeeze(0)
 
 
-def _sweep(heads: Heads, fraction: Tensor, size: Tensor, state: Tensor) -> Tensor:
+def _sweep(heads: Heads, size: Tensor, state: Tensor) -> Tensor:
     """One sweep of majorisation; a state holds directions, share (logit) and slab (log)."""
     m = state.shape[-2]
     D, share, slab = state.split([m, 1, 1], -1)
     D, share, slab = D * size, share.sigmoid(), slab.exp()
     c = heads.coefficients(D)
-    spike = heads.noise + fraction * c.pow(2).mean(-1, keepdim=True)
+    spike = heads.noise
     for _ in range(2):
         share, slab = em_step(c, spike, share, slab)
     unused, wide = unused_probability(c, spike, share, slab), spike + slab

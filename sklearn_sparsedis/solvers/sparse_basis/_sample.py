@@ -14,8 +14,8 @@ from sklearn_sparsedis.solvers.sparse_basis._exchange import (
     cosines,
     exchange,
     exchange_gains,
-    search_again,
 )
+from sklearn_sparsedis.solvers.sparse_basis._misfit import search_misfits
 from sklearn_sparsedis.solvers.sparse_basis._model import fit_columns, log_density
 from sklearn_sparsedis.solvers.sparse_basis._search import ANNEALING, Heads, ascend
 
@@ -40,20 +40,29 @@ def sample_size(n_tasks: int, m: int) -> int:
     return min(n_tasks, max(_SAMPLE, _SAMPLE_PER_DIRECTION * m))
 
 
-def search_many(heads: Heads, generator: torch.Generator | None, **options: Any) -> Candidates:
-    """`search_again` on a sample of the heads, its best bases refined on all.
+def search_many(
+    heads: Heads,
+    misfits: tuple[float, ...],
+    generator: torch.Generator | None,
+    **options: Any,
+) -> tuple[float, Candidates]:
+    """`search_misfits` on a sample of the heads, its best bases refined on all.
 
-    Where there are no more heads than the sample has, this is `search_again`.
+    Where there are no more heads than the sample has, this is `search_misfits`.
 
     Parameters
     ----------
     heads : Heads
+    misfits : tuple of float
+        Tried beside none.
     generator : torch.Generator, optional
     **options
         Of `search_again`.
 
     Returns
     -------
+    float
+        The misfit of most evidence.
     Candidates
         Scores are those of all heads; the pool is what competes with the best basis.
 
@@ -66,10 +75,11 @@ def search_many(heads: Heads, generator: torch.Generator | None, **options: Any)
     n_tasks, m = heads.points.shape
     size = sample_size(n_tasks, m)
     if size == n_tasks:
-        return search_again(heads, generator=generator, **options)
+        return search_misfits(heads, misfits, generator=generator, **options)
     drawn = torch.randperm(n_tasks, generator=generator)[:size]
     sample = heads.part(drawn.to(heads.points.device))
-    found = search_again(sample, generator=generator, **options)
+    misfit, found = search_misfits(sample, misfits, generator=generator, **options)
+    sample, heads = sample.with_misfit(misfit), heads.with_misfit(misfit)
     best = found.best(1, size).squeeze(0)
     gains = rival_gains(sample, best, found)
     chosen = gains.topk(min(RIVALS, gains.shape[1]), dim=1).indices.flatten()
@@ -82,7 +92,7 @@ def search_many(heads: Heads, generator: torch.Generator | None, **options: Any)
     pool = torch.cat([pool, D.flatten(0, 1)])
     pool_scores = torch.cat([pool_scores, scores.flatten()])
     D, scores = exchange(D, scores, pool, pool_scores, n_tasks)
-    return Candidates(D, scores, pool, pool_scores, found.ends)
+    return misfit, Candidates(D, scores, pool, pool_scores, found.ends)
 
 
 def score_terms(heads: Heads, D: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -97,8 +107,7 @@ def score_terms(heads: Heads, D: Tensor) -> Iterator[tuple[slice, Tensor]]:
     for start in range(0, n_tasks, step):
         tasks = slice(start, min(start + step, n_tasks))
         part = heads.part(tasks)
-        spike = part.noise + fit["width"]
-        yield tasks, log_density(part.coefficients(D), spike, fit["share"], fit["slab"])
+        yield tasks, log_density(part.coefficients(D), part.noise, fit["share"], fit["slab"])
 
 
 def rival_gains(heads: Heads, D: Tensor, found: Candidates) -> Tensor:

@@ -41,6 +41,10 @@ class Heads:
         """Some of the heads."""
         return Heads(self.points[index], self.noise[index], self.metric)
 
+    def with_misfit(self, misfit: float) -> "Heads":
+        """The same heads, none of them known better than to a share of its norm."""
+        return Heads(self.points, self.noise.clamp_min(misfit**2), self.metric)
+
     def scaled(self, D: Tensor) -> Tensor:
         """Directions (..., m) scaled so that ``d' metric d = 1``."""
         square = ((D @ self.metric) * D).sum(-1, keepdim=True)

@@ -10,6 +10,7 @@ from sklearn_sparsedis.solvers.sparse_basis._exchange import (
     found_best,
     joint_score,
 )
+from sklearn_sparsedis.solvers.sparse_basis._misfit import MISFITS, most_evident
 from sklearn_sparsedis.solvers.sparse_basis._model import fit_columns, unused_probability
 from sklearn_sparsedis.solvers.sparse_basis._polish import polish
 from sklearn_sparsedis.solvers.sparse_basis._sample import sample_size, search_many
@@ -45,6 +46,9 @@ class SparseBasisResult:
         Their standard errors.
     unused : Tensor of shape (T, m)
         Posterior probability that task t does not use latent j.
+    misfit : Tensor of shape ()
+        Standard deviation by which unused heads miss zero, beside their errors, in units of a
+        head's norm; zero where the zeros are exact as far as the errors can tell.
     score : Tensor of shape ()
         Joint log-likelihood, up to a constant of the heads.
     evidence : Tensor of shape (m,)
@@ -68,6 +72,7 @@ class SparseBasisResult:
     coef: Tensor
     coef_stderr: Tensor
     unused: Tensor
+    misfit: Tensor
     score: Tensor
     evidence: Tensor
     chance: Tensor
@@ -98,6 +103,7 @@ def solve_sparse_basis(
     H: Tensor,
     stderr: Tensor,
     *,
+    min_effect: float | None = None,
     n_starts: int | None = None,
     max_rounds: int = 12,
     generator: torch.Generator | None = None,
@@ -106,11 +112,10 @@ def solve_sparse_basis(
 
     The heads are ``H = W A^-1`` with sparse rows in W and an unknown invertible A. Latent j is
     unused by task t when ``<h_t, d_j> = 0``. With coefficients ``c_tj = <h_t, d_j>`` whose errors
-    have variance ``v_tj = stderr_t^2 ||d_j||^2``, this maximises over D, and over each column's
-    share p_j of users, their variance s_j and a misfit k_j,
+    have variance ``v_tj = max(stderr_t, k ||h_t||)^2 ||d_j||^2``, this maximises over D, and over
+    each column's share p_j of users and their variance s_j,
 
-        sum_tj log[(1 - p_j) N(c_tj; 0, v_tj + k_j) + p_j N(c_tj; 0, v_tj + k_j + s_j)]
-        + T log |det D|.
+        sum_tj log[(1 - p_j) N(c_tj; 0, v_tj) + p_j N(c_tj; 0, v_tj + s_j)] + T log |det D|.
 
     As the errors shrink, each unused head gains about ``log(s_j / v_tj) / 2``: the objective counts
     the zeros of the heads, the L0 of [1]_, with each head weighted by its own precision. The
@@ -123,6 +128,9 @@ def solve_sparse_basis(
         Heads, one task a row, on features of unit covariance; T > m and full column rank.
     stderr : Tensor of shape (T,)
         Standard error of a head's coefficients.
+    min_effect : float, optional
+        The misfit k: coefficients below this share of a head's norm count as zero beside what the
+        errors explain. By default the one of most evidence, between none and a quarter.
     n_starts : int, optional
         Random starts, all searched at once; by default what a fixed budget of arithmetic allows,
         and up to four further searches of half as many until two starts have led to the best basis.
@@ -138,7 +146,8 @@ def solve_sparse_basis(
     Raises
     ------
     ValueError
-        If the shapes do not fit, or there are not more tasks than directions.
+        If the shapes do not fit, there are not more tasks than directions, or `min_effect` is not
+        between 0 and 1.
 
     Notes
     -----
@@ -149,7 +158,12 @@ def solve_sparse_basis(
     starts, and the normals of hyperplanes through m - 1 random heads, form one pool, from which
     every basis exchanges its directions for better ones; the best bases are polished, perturbed
     and exchanged again. Sweeps with Anderson's acceleration take the best one to the maximum next
-    to it, to rounding. Cost of a sweep: ``n_starts T m^3``. Of more than 2000 heads (200 m, if
+    to it, to rounding. Real heads are nearly sparse: m - 1 exact zeros a direction come for
+    nothing, and each gains the more likelihood the smaller its error is, so that likelihood alone
+    prefers lucky zeros to small effects. The misfit k is therefore chosen, and bases are compared,
+    by their evidence: Laplace's approximation, which takes from the log-likelihood
+    ``log det(K_j / 2 pi) / 2`` for the curvature K_j in the m - 1 directions in which d_j can turn
+    [3]_. Cost of a sweep: ``n_starts T m^3``. Of more than 2000 heads (200 m, if
     that is more) the search sees a sample; the best bases are refined and judged on all. Nothing is
     recorded for autograd.
 
@@ -159,6 +173,7 @@ def solve_sparse_basis(
        Identifiability in Multi-Task Learning", ICML 2023.
     .. [2] Ono, "Stable and fast update rules for independent vector analysis based on auxiliary
        function technique", WASPAA 2011.
+    .. [3] MacKay, "Bayesian interpolation", Neural Computation, 1992.
     """
     if H.ndim != 2 or stderr.shape != H.shape[:1]:
         raise ValueError(
@@ -171,11 +186,18 @@ def solve_sparse_basis(
             f"A basis of {m} directions needs more than {m} heads, got {n_tasks}: "
             "with as many heads as directions, each head is its own axis and nothing is found."
         )
+    if min_effect is not None and not 0 <= min_effect < 1:
+        raise ValueError(
+            "min_effect is a share of a head's norm, at least 0 and below 1, or None for the one "
+            f"of most evidence; got {min_effect!r}."
+        )
     with torch.no_grad():
         heads, to_sphere = _spherical(H, stderr)
+        heads = heads.with_misfit(min_effect or 0.0)
         n_seen = sample_size(n_tasks, m)
-        found = search_many(
+        misfit, found = search_many(
             heads,
+            MISFITS if min_effect is None else (),
             generator,
             n_starts=n_starts or default_n_starts(n_tasks, m),
             n_searches=1 if n_starts else _N_SEARCHES,
@@ -183,28 +205,32 @@ def solve_sparse_basis(
             max_rounds=max_rounds,
             n_sweeps=3,
         )
-        return _result(H, heads, to_sphere, found, generator)
+        misfit = misfit if min_effect is None else min_effect
+        return _result(H, stderr, heads, misfit, to_sphere, found, generator)
 
 
 def _result(
     H: Tensor,
+    stderr: Tensor,
     heads: Heads,
+    misfit: float,
     to_sphere: Tensor,
     found: Candidates,
     generator: torch.Generator | None,
 ) -> SparseBasisResult:
-    D = polish(heads, found.best(1, len(H)).squeeze(0))
+    heads = heads.with_misfit(misfit)
+    D = polish(heads, most_evident(heads, found)[0])
     c = heads.coefficients(D)
     fit = fit_columns(c, heads.noise)
     n_found = found_best(found.ends, D).sum()
-    unused = unused_probability(c, fit["spike"], fit["share"], fit["slab"])
+    unused = unused_probability(c, heads.noise, fit["share"], fit["slab"])
     directions = torch.nn.functional.normalize(D @ to_sphere.T, dim=1)
-    norm = H.norm(dim=1, keepdim=True)
     return SparseBasisResult(
         directions=directions,
         coef=H @ directions.T,
-        coef_stderr=(heads.noise.sqrt().unsqueeze(1) * norm).expand_as(H),
+        coef_stderr=stderr.unsqueeze(1).expand_as(H),
         unused=unused.T,
+        misfit=H.new_tensor(misfit),
         score=joint_score(heads, D.unsqueeze(0)).squeeze(),
         evidence=evidence(heads, D),
         chance=chance_evidence(heads, D, generator),

@@ -57,19 +57,19 @@ def _zero_gains(fitted: Heads, judged: Heads, D: Tensor) -> Tensor:
     """
     c = fitted.coefficients(D)
     fit = fit_columns(c, fitted.noise)
-    off, on = _log_densities(fitted, D, fit["width"])
+    off, on = _log_densities(fitted, D)
     share, least = fit["share"], 1 / c.shape[-1]
     for _ in range(_EM_STEPS):
         used = torch.sigmoid(share.log() + on - torch.log1p(-share) - off)
         share = used.mean(-1, keepdim=True).clamp(least, 1 - least)
-    off, on = _log_densities(judged, D, fit["width"])
+    off, on = _log_densities(judged, D)
     return torch.logaddexp(torch.log1p(-share) + off - on, share.log())
 
 
-def _log_densities(heads: Heads, D: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+def _log_densities(heads: Heads, D: Tensor) -> tuple[Tensor, Tensor]:
     """Log-densities (m, T) of coefficients that are zero and that are not."""
     c, dof = heads.coefficients(D), max(1, D.shape[-1] - 1)
-    spike = heads.noise + width
+    spike = heads.noise
     off = -0.5 * (spike.log() + c**2 / spike + math.log(2 * math.pi))
     length = D.norm(dim=-1, keepdim=True)
     beside = heads.points.pow(2).sum(-1) - (c / length) ** 2
