@@ -60,6 +60,7 @@ def find_components(
     n_components: int | None,
     *,
     n_init: int | None = None,
+    min_effect: float | None = None,
     device: str | torch.device,
     seed: int,
 ) -> Components:
@@ -75,6 +76,8 @@ def find_components(
         None takes as many as the heads use.
     n_init : int, optional
         Random starts of the search.
+    min_effect : float, optional
+        Share of a head's norm below which a coefficient counts as zero; chosen by default.
     device : str or torch.device
         Where the search runs.
     seed : int
@@ -82,7 +85,9 @@ def find_components(
     """
     white = whiten(moments)
     heads = least_squares_heads(read(white.forward, white.mean))
-    basis = find_head_basis(heads, n_components, n_init=n_init, device=device, seed=seed)
+    basis = find_head_basis(
+        heads, n_components, n_init=n_init, min_effect=min_effect, device=device, seed=seed
+    )
     matrix = basis.rotation @ white.forward.T
     coef, intercept = refit(read(matrix.T, white.mean), basis.support)
     sign = _signs(coef, matrix)

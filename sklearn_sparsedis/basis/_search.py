@@ -1,6 +1,7 @@
 """From heads on whitened features to components: how many, which ones, and which to trust."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ class HeadBasis:
         See `solvers.SparseBasisResult`; zero where nothing is known.
     identified : ndarray of bool, shape (n_components,)
     n_latents : int
+    min_effect : float
+        Share of a head's norm below which coefficients count as zero, beside their errors.
     n_found, n_starts : int
         Random starts that led to the basis, and of all; zero where there was nothing to search.
     spectrum : ndarray of shape (min(n_tasks, r),)
@@ -52,6 +55,7 @@ class HeadBasis:
     stability: NDArray[Any]
     identified: NDArray[Any]
     n_latents: int
+    min_effect: float
     n_found: int
     n_starts: int
     spectrum: NDArray[Any]
@@ -102,6 +106,7 @@ def find_head_basis(
     n_components: int | None,
     *,
     n_init: int | None,
+    min_effect: float | None,
     device: str | torch.device,
     seed: int,
 ) -> HeadBasis:
@@ -125,7 +130,8 @@ def find_head_basis(
         basis.identified[0] = True
     elif 1 < n_latents < known.sum():
         used = directions[:n_latents]
-        result = _search(coef[known] @ used.T, stderr[known], n_init, device, seed)
+        search = partial(_search, n_starts=n_init, min_effect=min_effect)
+        result = search(coef[known] @ used.T, stderr[known], device, seed)
         basis, more = _with_result(basis, result, known, used)
         problems += more
     elif n_latents:
@@ -158,6 +164,7 @@ def _unsearched(
         stability=stability,
         identified=np.zeros(n_total, dtype=bool),
         n_latents=n_latents,
+        min_effect=0.0,
         n_found=0,
         n_starts=0,
         spectrum=spectrum,
@@ -192,7 +199,8 @@ def _with_result(
             f"components with most users are kept (set n_components={n_latents} for all)"
         )
     n_found, n_starts = int(result.n_found), int(result.n_starts)
-    return replace(basis, n_found=n_found, n_starts=n_starts), problems
+    found = replace(basis, min_effect=float(result.misfit), n_found=n_found, n_starts=n_starts)
+    return found, problems
 
 
 def _left_out(known: NDArray[Any], r: int) -> list[str]:
@@ -271,15 +279,18 @@ def find_blocks(support: NDArray[Any]) -> list[NDArray[Any]]:
 def _search(
     coef: NDArray[Any],
     stderr: NDArray[Any],
-    n_init: int | None,
     device: str | torch.device,
     seed: int,
+    *,
+    n_starts: int | None,
+    min_effect: float | None,
 ) -> SparseBasisResult:
     generator = torch.Generator().manual_seed(seed)
     result = solve_sparse_basis(
         torch.from_numpy(coef).to(device),
         torch.from_numpy(stderr).to(device),
-        n_starts=n_init,
+        n_starts=n_starts,
+        min_effect=min_effect,
         generator=generator,
     )
     return type(result)(**{name: value.cpu() for name, value in vars(result).items()})

@@ -110,6 +110,8 @@ ROTATION = {
     "rotation_": "finite components features",
     "mixing_": "finite components features",
     "identified_": "flag components",
+    "support_probability_": "finite tasks components",
+    "min_effect_": "finite",
     "_n_features_out": "size components",
     "_moments.z_mean": "finite features",
     "_moments.y_mean": "finite tasks",

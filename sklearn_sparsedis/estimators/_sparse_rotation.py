@@ -2,7 +2,7 @@
 
 from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,7 +23,13 @@ from sklearn_sparsedis.estimators._base import (
 )
 from sklearn_sparsedis.inputs._arrays import check_numbers
 from sklearn_sparsedis.inputs._observations import Observations, check_observations
-from sklearn_sparsedis.inputs._parameters import check_device, check_integer, draw_seed
+from sklearn_sparsedis.inputs._parameters import (
+    check_choice,
+    check_device,
+    check_integer,
+    check_real,
+    draw_seed,
+)
 from sklearn_sparsedis.inputs._rows import Rows, check_rows
 from sklearn_sparsedis.inputs._tensors import cast_finite
 
@@ -47,6 +53,11 @@ class SparseRotation(
         Random starts of the search; None takes 8 to 64, as many as a fixed budget of arithmetic
         allows, and searches up to four times more, from half as many, until two starts have led to
         the best basis.
+    min_effect : float or "auto", default="auto"
+        Smallest effect of interest: coefficients below this share of their head's norm (which is
+        the standard deviation that the features explain of the target) count as zero. Real heads
+        are nearly sparse, with many small coefficients that enough rows make significant. "auto"
+        takes the share of most evidence, from zero to a quarter; 0 takes every zero as exact.
     device : str or torch.device, default="cpu"
         Where the search runs. The heads are a small matrix: a CPU is rarely slower.
     random_state : int, RandomState instance or None, default=None
@@ -70,7 +81,12 @@ class SparseRotation(
     intercept_features_ : ndarray of shape (n_tasks,)
         Their intercepts.
     support_ : ndarray of bool, shape (n_tasks, n_components)
-        Which task uses which component.
+        Which task uses which component: those of a probability above one half.
+    support_probability_ : ndarray of shape (n_tasks, n_components)
+        Posterior probability that a task uses a component; one half where nothing is known.
+    min_effect_ : float
+        The share of a head's norm below which coefficients count as zero, beside their errors;
+        zero where the zeros are exact as far as the errors can tell.
     scores_ : ndarray of shape (n_components,)
         Evidence for each component's hyperplane: gain in log-likelihood (nats) of its heads'
         coefficients over heads without zeros. Zero for components that were not searched for.
@@ -139,11 +155,13 @@ class SparseRotation(
         n_components: int | None = None,
         *,
         n_init: int | None = None,
+        min_effect: float | Literal["auto"] = "auto",
         device: str | torch.device = "cpu",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.n_components = n_components
         self.n_init = n_init
+        self.min_effect = min_effect
         self.device = device
         self.random_state = random_state
 
@@ -255,6 +273,7 @@ class SparseRotation(
             read,
             self.n_components,
             n_init=self.n_init,
+            min_effect=None if isinstance(self.min_effect, str) else self.min_effect,
             device=check_device(self.device),
             seed=seed,
         )
@@ -265,7 +284,8 @@ class SparseRotation(
         self.rotation_, self.mixing_ = found.matrix, found.mixing
         self.coef_, self.intercept_ = found.coef, found.intercept
         self.support_ = basis.support
-        for name in ("scores", "chance", "margin", "stability", "identified"):
+        self.support_probability_ = 1 - basis.unused
+        for name in ("scores", "chance", "margin", "stability", "identified", "min_effect"):
             setattr(self, f"{name}_", getattr(basis, name))
         self.n_latents_ = basis.n_latents
         self.n_found_, self.n_starts_ = basis.n_found, basis.n_starts
@@ -276,6 +296,10 @@ class SparseRotation(
     def _check_parameters(self) -> None:
         self._check_n_components()
         check_integer("n_init", self.n_init, 1, none="a fixed budget of arithmetic")
+        if isinstance(self.min_effect, str):
+            check_choice("min_effect", self.min_effect, ("auto",), " or a number in [0, 1)")
+        else:
+            check_real("min_effect", self.min_effect, 0, 1, closed="left")
         check_device(self.device)
 
     def _check_n_components(self) -> None:

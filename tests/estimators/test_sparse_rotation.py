@@ -245,3 +245,29 @@ def test_latents_that_occur_apart_are_no_blocks(support_prob):
         SparseRotation(random_state=0).fit(data.Z, data.Y)
     # latents that four fifths of the tasks use may be in doubt for other reasons
     assert not any("the same tasks" in str(warning.message) for warning in caught)
+
+
+def test_takes_the_smallest_effect_of_interest_and_tells_the_one_it_chose():
+    rng = np.random.default_rng(0)
+    heads = 0.1 * rng.standard_normal((25, 5))
+    heads[np.arange(25), np.arange(25) % 5] = rng.uniform(0.5, 1, 25)
+    F = rng.standard_normal((2000, 5))
+    Y = F @ heads.T + 0.5 * rng.standard_normal((2000, 25))
+    chosen = _fit(F, Y)
+    exact = _fit(F, Y, min_effect=0)
+    assert 0.05 < chosen.min_effect_ < 0.2
+    assert exact.min_effect_ == 0
+    assert (chosen.support_ == (chosen.support_probability_ > 0.5)).all()
+    assert chosen.support_.sum() < 40 < exact.support_.sum()
+
+
+@pytest.mark.parametrize("min_effect", ["none", 1.0, -0.1, None])
+def test_refuses_smallest_effects_that_are_no_share(min_effect):
+    with pytest.raises((ValueError, TypeError), match="min_effect"):
+        SparseRotation(min_effect=min_effect).fit(np.eye(4), np.eye(4))
+
+
+def _fit(F, Y, **parameters):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 25 tasks do not determine every component
+        return SparseRotation(n_init=8, random_state=0, **parameters).fit(F, Y)
