@@ -46,7 +46,7 @@ class Ranks:
 
     @property
     def main(self) -> bool:
-        """Whether this rank prints and writes."""
+        """True on the rank that prints and writes."""
         return self.index == 0
 
     def part(self, n: int) -> slice:
@@ -95,7 +95,7 @@ class Ranks:
         return message[0]
 
     def from_main(self, action: Callable[[], Any]) -> Any:
-        """What an action of the main rank returns, or raises, on all ranks."""
+        """Run an action on the main rank; return its result, or raise its error, on all ranks."""
         if self.size == 1:
             return action()
         answer: list[Any] = [None, None]
@@ -111,7 +111,7 @@ class Ranks:
         return answer[0]
 
     def each(self, action: Callable[[], Result]) -> Result:
-        """What an action, without messages, returns here; what it raises on any rank, on all."""
+        """Run an action without messages on each rank; raise the error of any rank on all."""
         if self.size == 1:
             return action()
         answer: tuple[Result, ...] = ()

@@ -41,7 +41,7 @@ COMMON_LABELS = 200
 
 
 def has_prior(targets: Targets) -> NDArray[np.bool_]:
-    """Which tasks can have a prior: those with squared errors and supports of their own."""
+    """Mask of the tasks that can have a prior: with squared errors and their own supports."""
     n_tasks = targets.shape[1]
     if targets.task_of_output is not None:
         return np.zeros(n_tasks, dtype=bool)
@@ -243,7 +243,7 @@ class AdaptedRows:
         return found.numpy()
 
     def to_arrays(self) -> Bunch | None:
-        """What `of_arrays` makes them from; None where these are very many numbers."""
+        """Arrays from which `of_arrays` restores them; None if they have too many numbers."""
         if self.components.numel() + self.features.numel() > MOST_FEATURES:
             return None
         Y = self.targets.observed()

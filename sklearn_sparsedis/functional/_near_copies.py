@@ -12,7 +12,7 @@ ROUNDED_GAP = 1e5
 
 
 def near_copies(gram: Tensor) -> Tensor:
-    """Whether two features are near copies of one another, for each Gram matrix (*batch, m, m).
+    """Return True for Gram matrices (*batch, m, m) with two features that are near copies.
 
     Where near copies share a weight, a duality gap closes long before it is known which of them are
     in use and how much each weighs, on which the gradient of a solution rests.
