@@ -152,7 +152,7 @@ class HeadProblem:
             several = in_multi_output_tasks(task_of_output)
         kinds: dict[str, list[int]] = {}
         for t in range(n_columns):
-            squared = "several_outputs" if several[t] else "squared_error"
+            squared = "several_outputs" if several[t] else "one_output"
             kind = squared if losses[t].from_statistics else losses[t].name
             kinds.setdefault(kind, []).append(t)
         return kinds
@@ -169,7 +169,7 @@ class HeadProblem:
         task_of_output: tuple[int, ...] | None,
         statistics: Callable[..., GramStatistics],
     ) -> Heads:
-        if kind == "squared_error":
+        if kind == "one_output":
             return self._solve_squared_errors(Z, Y, weights, coef_init, statistics)
         if kind == "several_outputs":
             assert task_of_output is not None  # for mypy
