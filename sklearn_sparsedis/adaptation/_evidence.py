@@ -72,8 +72,8 @@ class Solution(NamedTuple):
     Attributes
     ----------
     log_evidence : Tensor of shape (T,)
-    dual : Tensor of shape (T, n)
-        Covariance of the targets, inverted, times the targets.
+    half : Tensor of shape (T, n)
+        Inverse of `root` times the targets.
     variance : Tensor of shape (T,)
         What covariances are in units of.
     root : Tensor of shape (B, n, n)
@@ -81,9 +81,14 @@ class Solution(NamedTuple):
     """
 
     log_evidence: Tensor
-    dual: Tensor
+    half: Tensor
     variance: Tensor
     root: Tensor
+
+    @property
+    def dual(self) -> Tensor:
+        """Covariance of the targets, inverted, times the targets, shape (T, n)."""
+        return _solve(self.root, self.half, transposed=True)
 
 
 def kernels(left: Design, right: Design, scales: Scales) -> tuple[Tensor, Tensor, Tensor]:
@@ -131,7 +136,7 @@ def solutions(design: Design, scales: Scales, strengths: Strengths) -> Iterator[
         half = _solve(root, y)
         square = dof + half.square().sum(-1) + design.left / c
         evidence = constant - 0.5 * log_det - 0.5 * total * square.log()
-        yield Solution(evidence, _solve(root, half, transposed=True), square / total, root)
+        yield Solution(evidence, half, square / total, root)
 
 
 def log_evidence(design: Design, scales: Scales, strengths: Strengths) -> Tensor:

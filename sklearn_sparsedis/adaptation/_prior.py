@@ -70,7 +70,10 @@ class TaskPrior:
         """The prior without the least likely strengths."""
         order = self.log_probability.argsort(descending=True)
         before = self.log_probability[order].exp().cumsum(0) - self.log_probability[order].exp()
-        kept = order[before < 1 - NEGLECTED]
+        return self.with_strengths(order[before < 1 - NEGLECTED])
+
+    def with_strengths(self, kept: Tensor) -> "TaskPrior":
+        """The prior with some of its strengths."""
         return replace(
             self,
             strengths=self.strengths.part(kept),

@@ -118,7 +118,7 @@ class HeadProblem:
         statistics = statistics or centred_gram
         kinds = self._kinds(losses, task_of_output)
         if len(kinds) < 2:
-            kind = next(iter(kinds), "squared_error")
+            kind = next(iter(kinds), "one_output")
             return self._solve_kind(
                 kind, Z, Y, weights, coef_init, intercept_init, losses, task_of_output, statistics
             )
