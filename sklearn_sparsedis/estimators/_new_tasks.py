@@ -24,7 +24,7 @@ from sklearn_sparsedis.nn._generators import seeded
 from sklearn_sparsedis.tasks._dense import TargetValues
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskTable
-from sklearn_sparsedis.training._encode import encode
+from sklearn_sparsedis.training._encode import encode, rows_at_once
 
 __all__ = ["AdaptedRows", "adapt_heads", "has_prior", "learn_task_prior"]
 
@@ -122,7 +122,8 @@ def _held_out(
     table = fitted.judged.table
     n = len(table.X)
     some = torch.arange(0, n, -(-n // min(MOST_ROWS, max(64, MOST_NUMBERS // table.X.shape[1]))))
-    X, table = table.read(some), _of_tasks(table.targets(some), chosen)
+    X = torch.cat([table.read(part) for part in some.split(rows_at_once(table.X.shape[1]))])
+    table = _of_tasks(table.targets(some), chosen)
     if table.Y.count.double().median() < ENOUGH_HELD_OUT:
         return None
     encoder, heads = fitted.judged.encoder, fitted.judged.heads
@@ -142,7 +143,11 @@ def _of_tasks(table: TaskTable, chosen: NDArray[np.intp]) -> TaskTable:
 
 
 def _take(X: NDArray[Any] | Rows, index: NDArray[np.intp]) -> NDArray[Any]:
-    return X[index] if isinstance(X, np.ndarray) else X.take(index)
+    """Rows at an index, of a file some at a time."""
+    if isinstance(X, np.ndarray):
+        return X[index]
+    size = rows_at_once(X.shape[1])
+    return np.concatenate([X.take(index[i : i + size]) for i in range(0, len(index), size)])
 
 
 def _to_arrays(prior: TaskPrior, center: Tensor, scale: Tensor) -> Bunch:
@@ -207,7 +212,7 @@ class AdaptedRows:
         """From what a user gave, without features where these are very many numbers."""
         components = torch.from_numpy(Z.astype(np.float64))
         if residual and len(Z) * X.shape[1] <= MOST_FEATURES:
-            features = features_of(prior, X[:])
+            features = features_of(prior, X)
         else:
             features = components[:, :0]
         return cls(_from_arrays(prior), components, features, targets.values)
@@ -267,9 +272,9 @@ class AdaptedRows:
         return cls(_from_arrays(prior), components, features, Y)
 
 
-def features_of(prior: Bunch, X: NDArray[Any]) -> Tensor:
-    """Standardised features of rows."""
-    return torch.from_numpy((X.astype(np.float64) - prior.center) / prior.scale)
+def features_of(prior: Bunch, X: NDArray[Any] | Rows) -> Tensor:
+    """Standardised features of rows, of a file some at a time."""
+    return encode(lambda part: torch.from_numpy((part - prior.center) / prior.scale), X)
 
 
 def adapt_heads(heads: FittedHeads, rows: AdaptedRows, prior: Bunch) -> FittedHeads:

@@ -613,7 +613,7 @@ class SparseDisentangledRepresentation(
             )
         Z = torch.from_numpy(self._transform(X).astype(np.float64))
         known = AdaptedRows.of_arrays(self.prior_, self._labels)
-        return known.deviations(Z, features_of(self.prior_, X[:]), columns)
+        return known.deviations(Z, features_of(self.prior_, X), columns)
 
     def _predict_all(self, X: NDArray[Any] | Rows) -> NDArray[np.float64]:
         predicted = self._transform(X).astype(np.float64) @ self.coef_.T + self.intercept_
@@ -627,7 +627,8 @@ class SparseDisentangledRepresentation(
         """Components of rows, and features with coefficients, these and intercepts, in float64."""
         Z, coef = self._transform(X).astype(np.float64), self.coef_
         if self.coef_residual_ is not None:
-            Z, coef = np.hstack([Z, X[:]]), np.hstack([coef, self.coef_residual_])
+            features = encode(lambda part: to_tensor(part).double(), X).numpy()
+            Z, coef = np.hstack([Z, features]), np.hstack([coef, self.coef_residual_])
         return torch.from_numpy(Z), torch.from_numpy(coef), torch.from_numpy(self.intercept_)
 
     def score(
