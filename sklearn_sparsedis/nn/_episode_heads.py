@@ -118,7 +118,9 @@ class FewShotHead:
         constant = square <= limit + torch.finfo(F.dtype).tiny
         scale = torch.where(constant, 1, torch.where(constant, 1, square).sqrt())
         head = replace(self, l2_reg=self.l2_reg * math.sqrt(F.shape[-2] / n_classes))
-        coef, intercept, gap = EPISODE_HEADS[self.kind](head, X / scale, y, n_classes)
+        # what is left of equal rows is rounding, which no head may use
+        X = torch.where(constant, 0.0, X / scale)
+        coef, intercept, gap = EPISODE_HEADS[self.kind](head, X, y, n_classes)
         return EpisodeHeads(center, coef / scale, intercept, gap.detach())
 
 
