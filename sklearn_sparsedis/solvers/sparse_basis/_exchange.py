@@ -1,6 +1,6 @@
 """Global search: directions of all local searches compete for a place in the basis.
 
-Shapes as in `_sparse_basis_search`: directions are rows; D (B, m, m) holds B bases, `pool` (K, m)
+Shapes as in `_search`: directions are rows; D (B, m, m) holds B bases, `pool` (K, m)
 single directions.
 """
 

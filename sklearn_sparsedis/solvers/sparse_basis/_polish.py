@@ -19,10 +19,10 @@ _MEMORY = 8  # sweeps of which a step is made
 def polish(heads: Heads, D: Tensor) -> Tensor:
     """The fixed point of the sweeps of the search next to a basis D (m, m).
 
-    The search ends some 1e-4 from it, by a distance that rounding of the heads decides. Here the
-    spike of each column is as wide as fits it best. As in the search, the errors of the
-    coefficients count as they are and not as they change with the direction: the maximum of the
-    likelihood would buy small errors with a direction that a few tasks alone determine.
+    The search ends some 1e-4 from it, by a distance that rounding of the heads decides. As in the
+    search, the errors of the coefficients count as they are and not as they change with the
+    direction: the maximum of the likelihood would buy small errors with a direction that a few
+    tasks alone determine.
     A basis far from where the sweeps lead stays as it is.
     """
     D = heads.scaled(D.unsqueeze(0))
