@@ -81,7 +81,9 @@ def test_the_sampled_search_stays_on_the_accelerator(monkeypatch):
     monkeypatch.setattr(_sample, "_SAMPLE", 20)
     monkeypatch.setattr(_sample, "_SAMPLE_PER_DIRECTION", 1)
     with FakeTensorMode(), SyncCounter(answer=False) as counter:
-        result = solve_sparse_basis(fake_cuda(45, 3), fake_cuda(45), n_starts=8, max_rounds=1)
+        result = solve_sparse_basis(
+            fake_cuda(45, 3), fake_cuda(45), min_effect=0.0, n_starts=8, max_rounds=1
+        )
         for value in vars(result).values():
             assert value.device.type == ACCELERATOR
     # one read an exchange (two in the search, one in a round twice, one on all heads, for the
