@@ -29,7 +29,7 @@ LAYERS = {
     "losses": {"solvers", "functional"},
     "nn": {"losses", "penalties", "implicit", "solvers", "functional", "tasks"},
     "tasks": {"losses"},
-    "adaptation": {"tasks"},
+    "adaptation": {"functional", "tasks"},
     "inputs": {"_distributed", "losses", "tasks"},
     "metrics": {"inputs"},
     "datasets": set(),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Design", "TaskRows"]
+__all__ = ["Design", "LabelDesign", "TaskRows"]
 
 
 class TaskRows(NamedTuple):
@@ -38,6 +38,15 @@ class TaskRows(NamedTuple):
         mean = (share * self.targets).sum(-1)
         return mean, (share * (self.targets - mean[:, None]).square()).sum(-1).sqrt()
 
+    def weighed(self) -> tuple[Tensor, Tensor]:
+        """Weights, and how many labels they stand for, shape (T,) or (1,).
+
+        Weights have the mean one, unless they are counts: one of two stands for two equal rows.
+        """
+        total, count = self.weight.sum(-1), (self.weight > 0).to(self.targets).sum(-1)
+        n_labels = total.maximum(count)
+        return self.weight * (n_labels / total.clamp_min(1e-300))[..., None], n_labels
+
 
 @dataclass(frozen=True)
 class Design:
@@ -67,14 +76,11 @@ class Design:
     def of(cls, rows: TaskRows) -> "Design":
         """Rows that were multiplied by the roots of their weights.
 
-        Weights have the mean one, unless they are counts: one of two stands for two equal rows.
         A row of weight zero is left with nothing, which costs the evidence nothing. More rows than
         features are turned into as many as there are, and a sum of squares.
         """
-        filled = (rows.weight > 0).to(rows.targets)
-        total, count = rows.weight.sum(-1), filled.sum(-1)
-        n_labels = total.maximum(count)
-        root = (rows.weight * (n_labels / total.clamp_min(1e-300))[..., None]).sqrt()
+        weight, n_labels = rows.weighed()
+        root = weight.sqrt()
         U = torch.cat([torch.ones_like(rows.components[..., :1]), rows.components], -1)
         U, V, y = U * root[..., None], rows.features * root[..., None], rows.targets * root
         n_labels = n_labels.expand(len(y))
@@ -94,3 +100,37 @@ class Design:
         U = torch.cat([torch.ones_like(components[:, :1]), components], -1)
         none = components.new_zeros(1)
         return cls(U[None], features[None], components.new_zeros(1, len(U)), none, none, none)
+
+
+@dataclass(frozen=True)
+class LabelDesign:
+    """Labels 0 and 1 of T tasks.
+
+    Attributes
+    ----------
+    components : Tensor of shape (B, n, 1 + m)
+        With a column for the intercept first; B is T or 1. Tasks' own rows are zero where they
+        have no weight.
+    features : Tensor of shape (B, n, p)
+    targets : Tensor of shape (T, n)
+    weight : Tensor of shape (T, n) or (1, n)
+    offset : Tensor of shape (T, n)
+        Log-odds of a mean head, about which the others are normal.
+    """
+
+    components: Tensor
+    features: Tensor
+    targets: Tensor
+    weight: Tensor
+    offset: Tensor
+
+    @classmethod
+    def of(cls, rows: TaskRows, mean: Tensor) -> "LabelDesign":
+        """Rows, and mean heads (T, 1 + m) or (1, 1 + m)."""
+        weight = rows.weighed()[0]
+        U = torch.cat([torch.ones_like(rows.components[..., :1]), rows.components], -1)
+        offset = (U @ mean[..., None])[..., 0].expand_as(rows.targets)
+        V = rows.features
+        if len(U) == len(weight):  # of shared rows, another task may have a label
+            U, V = (x * (weight > 0)[..., None] for x in (U, V))
+        return cls(U, V, rows.targets, weight, offset)

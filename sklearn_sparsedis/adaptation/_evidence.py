@@ -29,9 +29,19 @@ class Strengths:
     @classmethod
     def grid(cls, noise: Tensor, residual: Tensor) -> "Strengths":
         """All combinations of shares of noise, and of the features in what is not noise."""
-        noise, residual = (x.flatten() for x in torch.meshgrid(noise, residual, indexing="ij"))
-        signal = 1 - noise
-        return cls(signal * (1 - residual), signal * residual, noise)
+        return cls.products(1 - noise, residual, noise)
+
+    @classmethod
+    def products(cls, signal: Tensor, residual: Tensor, noise: Tensor) -> "Strengths":
+        """Variances of signals, each with its noise, divided by each share of the features."""
+        signal, share = (x.flatten() for x in torch.meshgrid(signal, residual, indexing="ij"))
+        noise = noise.repeat_interleave(len(residual))
+        return cls(signal * (1 - share), signal * share, noise)
+
+    @property
+    def residual(self) -> Tensor:
+        """Share of the features in the signal."""
+        return self.features / (self.heads + self.features)
 
     def __len__(self) -> int:
         return len(self.noise)

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.adaptation._design import Design, TaskRows
+from sklearn_sparsedis.adaptation._design import Design, LabelDesign, TaskRows
 
 __all__ = ["Hierarchy"]
 
 STEPS = 50
 # share of the targets' variance below which noise is rounding
 LEAST_NOISE = 1e-10
+# variance of log-odds from which expectation maximisation starts
+START = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,7 @@ class Hierarchy:
         gram = (U.mT @ U).expand(len(y), -1, -1)
         cross = (U.mT @ y[..., None])[..., 0]
         square = y.square().sum(-1) + design.left
-        width = gram.shape[-1]
-        eye = torch.eye(width, dtype=gram.dtype, device=gram.device)
+        eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
         about = square.sum() / n.sum()
         least = LEAST_NOISE * torch.where(about > 0, about, 1.0)
         pooled = gram.sum(0) + 1e-8 * gram.sum(0).diagonal().mean() * eye
@@ -57,13 +58,8 @@ class Hierarchy:
         noise = (about - (cross.sum(0) @ mean) / n.sum()).maximum(least) / 2
         C = noise * eye / (gram.sum(0).diagonal() / n.sum()).mean()
         for _ in range(STEPS):
-            inverse = torch.linalg.inv(C)
-            V = torch.linalg.inv(inverse + gram / noise)
-            w = (V @ (inverse @ mean + cross / noise)[..., None])[..., 0]
-            mean = w.mean(0)
-            each = (w - mean)[:, :, None] * (w - mean)[:, None, :] + V
-            total = each.sum(0)
-            C = (total + total.diagonal().mean() / len(w) * eye) / (len(w) + 1)
+            w, V = _posterior(gram / noise, cross / noise, mean, C)
+            mean, C = _distribution(w, V)
             left = (
                 square
                 - 2 * (w * cross).sum(-1)
@@ -71,3 +67,52 @@ class Hierarchy:
             )
             noise = (left.sum() / n.sum()).maximum(least)
         return cls(w, V)
+
+    @classmethod
+    def fit_labels(cls, rows: TaskRows) -> "Hierarchy":
+        r"""The same for labels 0 and 1 with log-odds :math:`U_t w_t`.
+
+        Notes
+        -----
+        Expectations are those under a bound of the likelihood that is normal in the log-odds,
+        tight at their second moment [1]_, so that no step decreases the bound of the evidence.
+
+        References
+        ----------
+        .. [1] Jaakkola and Jordan, "Bayesian parameter estimation via variational methods",
+           Statistics and Computing, 2000.
+        """
+        width = 1 + rows.components.shape[-1]
+        mean = rows.targets.new_zeros(width)
+        design = LabelDesign.of(rows, mean[None])
+        U, weight = design.components, design.weight
+        cross = (U.mT @ (weight * (design.targets - 0.5))[..., None])[..., 0]
+        size = U.square().sum() / U[..., 0].square().sum()
+        C = START / size * torch.eye(width, dtype=U.dtype, device=U.device)
+        w, V = torch.zeros_like(cross), C.expand(len(cross), -1, -1)
+        for _ in range(STEPS):
+            second = w[:, :, None] * w[:, None, :] + V
+            odds = ((U @ second) * U).sum(-1).sqrt().clamp_min(1e-6)
+            precision = weight * torch.tanh(odds / 2) / (2 * odds)
+            w, V = _posterior((U * precision[..., None]).mT @ U, cross, mean, C)
+            mean, C = _distribution(w, V)
+        return cls(w, V)
+
+
+def _posterior(
+    precision: Tensor, cross: Tensor, mean: Tensor, covariance: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Means and covariances of heads given a normal likelihood of each."""
+    inverse = torch.linalg.inv(covariance)
+    V = torch.linalg.inv(inverse + precision)
+    return (V @ (inverse @ mean + cross)[..., None])[..., 0], V
+
+
+def _distribution(heads: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and covariance that heads with covariances of their own are drawn from."""
+    mean = heads.mean(0)
+    about = heads - mean
+    total = (about[:, :, None] * about[:, None, :] + covariance).sum(0)
+    eye = torch.eye(len(mean), dtype=heads.dtype, device=heads.device)
+    ridge = total.diagonal().mean() / len(heads) * eye
+    return mean, (total + ridge) / (len(heads) + 1)

@@ -2,21 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from sklearn_sparsedis.adaptation._design import Design, TaskRows
-from sklearn_sparsedis.adaptation._evidence import Scales, Strengths, log_evidence
+from sklearn_sparsedis.adaptation._design import Design, LabelDesign, TaskRows
+from sklearn_sparsedis.adaptation._evidence import Scales, Strengths
 from sklearn_sparsedis.adaptation._hierarchy import Hierarchy
-from sklearn_sparsedis.adaptation._prior import TaskPrior
+from sklearn_sparsedis.adaptation._prior import LabelPrior, TaskPrior, ValuePrior
 
-__all__ = ["learn_common_prior", "learn_prior"]
+__all__ = ["learn_common_prior", "learn_label_prior", "learn_prior"]
+
+Prior = TypeVar("Prior", bound=TaskPrior)
+Designs = Sequence[Design] | Sequence[LabelDesign]
 
 # shares of noise, and of the features in the rest
 NOISE = (1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.95)
 RESIDUAL = (0.0, 0.1, 0.3, 0.6, 0.9, 1.0)
+# variances of log-odds, as many as shares of noise
+SPREAD = (0.01, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 # tasks that a multiple of the identity counts as among the old ones in their second moment
 SHRINKAGE = (0.3, 1.0, 4.0, 16.0, 1e6)
 # tasks that equal probabilities of every third share of noise, with every second one of the
@@ -60,7 +66,7 @@ class Moments:
 
 def learn_prior(
     draws: Sequence[TaskRows], heads: Tensor, final: tuple[Tensor, Tensor] | None = None
-) -> TaskPrior:
+) -> ValuePrior:
     """Prior for tasks with units and levels of their own.
 
     The second moment S of the heads is shrunk towards a multiple of the identity. How far, and the
@@ -78,7 +84,7 @@ def learn_prior(
     """
     zero = heads.new_zeros(())
     blank = _blank(heads.new_zeros(1 + heads.shape[1]), zero, heads.new_tensor(FREE), FEW)
-    designs = [Design.of(blank.standardise(rows)[0]) for rows in draws]
+    designs = [blank.design(rows) for rows in draws]
     prior, shrinkage = _most_evident([blank], designs, _about_zero(heads))
     if final is None:
         return prior
@@ -88,7 +94,7 @@ def learn_prior(
     return prior.given(prior.scales._replace(moment=moment), prior.log_probability)
 
 
-def learn_common_prior(draws: Sequence[TaskRows], rows: TaskRows) -> TaskPrior:
+def learn_common_prior(draws: Sequence[TaskRows], rows: TaskRows) -> ValuePrior:
     """Prior for tasks that resemble one another and have targets in the same units.
 
     Their heads scatter about a mean head. It and their covariance are those under which the labels
@@ -105,11 +111,8 @@ def learn_common_prior(draws: Sequence[TaskRows], rows: TaskRows) -> TaskPrior:
     level, unit = _level(rows)
     rows = rows._replace(targets=(rows.targets - level) / unit)
     found = Hierarchy.fit(rows)
-    n, k = len(found.heads), len(draws[0].targets)
-    mean = found.heads.mean(0)
-    about = found.heads - mean
-    each = about[:, :, None] * about[:, None, :] + found.covariance
-    others = (n * mean - found.heads[:k]) / max(n - 1, 1)
+    mean, moments = _about_mean(found)
+    others = _means_without(found.heads, len(draws[0].targets))
     left = [
         (d.targets - level) / unit - (d.components @ others[:, 1:, None])[..., 0] - others[:, :1]
         for d in draws
@@ -120,11 +123,42 @@ def learn_common_prior(draws: Sequence[TaskRows], rows: TaskRows) -> TaskPrior:
     designs = [
         Design.of(d._replace(targets=r / variance.sqrt())) for d, r in zip(draws, left, strict=True)
     ]
-    target = torch.tensor([2] + [1] * (len(mean) - 1))
     mean = mean * unit
     mean[0] += level
     blanks = [_blank(mean, variance * unit**2, mean.new_zeros(()), dof) for dof in DOF]
-    return _most_evident(blanks, designs, Moments(each, target))[0]
+    return _most_evident(blanks, designs, moments)[0]
+
+
+def learn_label_prior(draws: Sequence[TaskRows], rows: TaskRows) -> LabelPrior:
+    """Prior for tasks with labels 0 and 1, as `learn_common_prior` has it for log-odds.
+
+    Parameters
+    ----------
+    draws, rows
+        As in `learn_common_prior`.
+    """
+    found = Hierarchy.fit_labels(rows)
+    mean, moments = _about_mean(found)
+    others = _means_without(found.heads, len(draws[0].targets))
+    spread = mean.new_tensor(SPREAD)
+    strengths = Strengths.products(spread, mean.new_tensor(RESIDUAL), 0 * spread)
+    zero, one = mean.new_zeros(()), mean.new_ones(())
+    unlearned = mean.new_zeros(len(strengths))
+    blank = LabelPrior(mean, Scales(zero, zero, zero, one), strengths, unlearned, one)
+    return _most_evident([blank], [LabelDesign.of(d, others) for d in draws], moments)[0]
+
+
+def _about_mean(found: Hierarchy) -> tuple[Tensor, Moments]:
+    """Mean head, and second moments of intercepts and heads about it."""
+    mean = found.heads.mean(0)
+    about = found.heads - mean
+    each = about[:, :, None] * about[:, None, :] + found.covariance
+    return mean, Moments(each, torch.tensor([2] + [1] * (len(mean) - 1)))
+
+
+def _means_without(heads: Tensor, k: int) -> Tensor:
+    """Means of all heads but each of the first k, shape (k, ...)."""
+    return (heads.sum(0) - heads[:k]) / max(len(heads) - 1, 1)
 
 
 def _level(rows: TaskRows) -> tuple[Tensor, Tensor]:
@@ -141,33 +175,31 @@ def _about_zero(heads: Tensor) -> Moments:
     return Moments(each, torch.tensor([0] + [1] * heads.shape[1]))
 
 
-def _blank(mean: Tensor, variance: Tensor, level: Tensor, dof: float) -> TaskPrior:
+def _blank(mean: Tensor, variance: Tensor, level: Tensor, dof: float) -> ValuePrior:
     """A prior whose strengths are to be found."""
     strengths = Strengths.grid(mean.new_tensor(NOISE), mean.new_tensor(RESIDUAL))
     scales = Scales(mean.new_zeros(()), mean.new_zeros(()), level, mean.new_tensor(dof))
-    return TaskPrior(mean, scales, strengths, mean.new_zeros(len(strengths)), variance)
+    return ValuePrior(mean, scales, strengths, mean.new_zeros(len(strengths)), variance)
 
 
 def _most_evident(
-    blanks: Sequence[TaskPrior], designs: Sequence[Design], moments: Moments
-) -> tuple[TaskPrior, float]:
+    blanks: Sequence[Prior], designs: Designs, moments: Moments
+) -> tuple[Prior, float]:
     """The prior with the shrinkage, and then the other scales, of the highest evidence.
 
     And the shrinkage.
     """
     feature, n_drawn = _feature_scale(designs), len(designs[0].targets)
 
-    def judge(
-        blank: TaskPrior, shrinkage: float, designs: Sequence[Design]
-    ) -> tuple[Tensor, TaskPrior]:
+    def judge(blank: Prior, shrinkage: float, designs: Designs) -> tuple[Tensor, Prior]:
         without = _unit(moments.shrunk(shrinkage, without=n_drawn), designs)
         scales = blank.scales._replace(moment=without, feature=feature)
-        found = torch.stack([log_evidence(d, scales, blank.strengths) for d in designs])
+        found = torch.stack([blank.log_evidence(d, scales) for d in designs])
         log_probability, total = _probabilities(found)
         scales = scales._replace(moment=_unit(moments.shrunk(shrinkage), designs)[0])
         return total, blank.given(scales, log_probability)
 
-    def best(tried: Sequence[tuple[TaskPrior, float]]) -> int:
+    def best(tried: Sequence[tuple[Prior, float]]) -> int:
         """Judged by few strengths on the smallest draw, at a fraction of the cost."""
         few = [blank.with_strengths(COARSE) for blank, _ in tried]
         totals = [judge(f, s, designs[:1])[0] for f, (_, s) in zip(few, tried, strict=True)]
@@ -178,7 +210,7 @@ def _most_evident(
     return judge(blank, shrinkage, designs)[1].likely(), shrinkage
 
 
-def _unit(moment: Tensor, designs: Sequence[Design]) -> Tensor:
+def _unit(moment: Tensor, designs: Designs) -> Tensor:
     """Second moments (T, ...) with which the mean variance of signals on the rows is one."""
     U = torch.cat([d.components.flatten(0, 1) for d in designs])
     gram = U.T @ U / U[:, 0].square().sum()
@@ -186,7 +218,7 @@ def _unit(moment: Tensor, designs: Sequence[Design]) -> Tensor:
     return moment / torch.where(size > 0, size, 1.0)[:, None, None]
 
 
-def _feature_scale(designs: Sequence[Design]) -> Tensor:
+def _feature_scale(designs: Designs) -> Tensor:
     square = torch.stack([d.features.square().sum() for d in designs]).sum()
     rows = torch.stack([d.components[..., 0].square().sum() for d in designs]).sum()
     return 1 / torch.where(square > 0, square / rows, 1.0)

@@ -1,12 +1,14 @@
 """What the heads of old tasks say of a new one, and the heads of new tasks that follow."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.adaptation._design import Design, TaskRows
+from sklearn_sparsedis.adaptation._design import Design, LabelDesign, TaskRows
 from sklearn_sparsedis.adaptation._evidence import (
     Scales,
     Strengths,
@@ -14,11 +16,16 @@ from sklearn_sparsedis.adaptation._evidence import (
     log_evidence,
     solutions,
 )
+from sklearn_sparsedis.adaptation._logistic import modes
 
-__all__ = ["NewHeads", "TaskPrior"]
+__all__ = ["LabelPrior", "NewHeads", "TaskPrior", "ValuePrior"]
 
 # probability of the strengths that need not be tried, and of those that need not be summed over
 NEGLECTED = 0.01
+# labels of a task up to which all strengths are tried on all of them, and the probability of a
+# strength without which it is not tried on more
+MANY = 500
+LIKELY = 0.3
 
 
 class NewHeads(NamedTuple):
@@ -41,19 +48,19 @@ class NewHeads(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TaskPrior:
+class TaskPrior(ABC):
     """Prior of a new task's head.
 
     Attributes
     ----------
     mean : Tensor of shape (1 + m,)
-        Mean intercept and head, in units of the targets; zero where tasks have units of their own.
+        Mean intercept and head; zero where tasks have units of their own.
     scales : Scales
     strengths : Strengths
     log_probability : Tensor of shape (G,)
         Of the strengths.
     variance : Tensor of shape ()
-        Unit of variances; zero where it is each task's own.
+        Unit of variances; zero where it is each task's own, one of labels.
     """
 
     mean: Tensor
@@ -62,17 +69,17 @@ class TaskPrior:
     log_probability: Tensor
     variance: Tensor
 
-    def given(self, scales: Scales, log_probability: Tensor) -> "TaskPrior":
+    def given(self, scales: Scales, log_probability: Tensor) -> Self:
         """The prior with scales, and probabilities of its strengths."""
         return replace(self, scales=scales, log_probability=log_probability)
 
-    def likely(self) -> "TaskPrior":
+    def likely(self) -> Self:
         """The prior without the least likely strengths."""
         order = self.log_probability.argsort(descending=True)
         before = self.log_probability[order].exp().cumsum(0) - self.log_probability[order].exp()
         return self.with_strengths(order[before < 1 - NEGLECTED])
 
-    def with_strengths(self, kept: Tensor) -> "TaskPrior":
+    def with_strengths(self, kept: Tensor) -> Self:
         """The prior with some of its strengths."""
         return replace(
             self,
@@ -80,24 +87,29 @@ class TaskPrior:
             log_probability=self.log_probability[kept],
         )
 
-    def standardise(self, rows: TaskRows) -> tuple[TaskRows, Tensor, Tensor]:
-        """Targets about the mean head in units of the prior; means and units, shape (T,) each."""
-        if self.variance > 0:
-            expected = rows.components @ self.mean[1:] + self.mean[0]
-            unit = self.variance.sqrt().expand(len(rows.targets))
-            return rows._replace(targets=(rows.targets - expected) / unit[:, None]), 0 * unit, unit
-        mean, unit = rows.levels()
-        unit = torch.where(unit > 0, unit, 1.0)
-        targets = (rows.targets - mean[:, None]) / unit[:, None]
-        return rows._replace(targets=targets), mean, unit
+    @abstractmethod
+    def levels(self, rows: TaskRows) -> tuple[Tensor, Tensor]:
+        """What is added to intercepts of tasks, and what heads are multiplied by, (T,) each."""
+
+    @abstractmethod
+    def design(self, rows: TaskRows) -> Any:
+        """Rows as the evidence needs them."""
+
+    @abstractmethod
+    def log_evidence(self, design: Any, scales: Scales) -> Tensor:
+        """Of each strength for each task, shape (G, T), with given scales."""
+
+    @abstractmethod
+    def duals(self, design: Any) -> tuple[Tensor, Tensor]:
+        """Probabilities (G, T) of strengths given targets, and (G, T, n) what gives the heads.
+
+        Covariances of heads and rows times the latter are the heads.
+        """
 
     def adapt(self, rows: TaskRows) -> NewHeads:
         """Mean heads of tasks given their rows, over all strengths."""
-        standard, mean, unit = self.standardise(rows)
-        design = Design.of(standard)
-        found = list(solutions(design, self.scales, self.strengths))
-        probability = self._given([s.log_evidence for s in found])
-        dual, s = torch.stack([s.dual for s in found]), self.strengths
+        (mean, unit), design, s = self.levels(rows), self.design(rows), self.strengths
+        probability, dual = self.duals(design)
         heads, features, level = (
             torch.einsum("g,gt,gtn->tn", share, probability, dual)
             for share in (s.heads, s.features, torch.ones_like(s.noise))
@@ -107,8 +119,46 @@ class TaskPrior:
         w = w * unit[:, None] + self.mean
         w[:, 0] += mean
         v = self.scales.feature * _transposed(design.features, features) * unit[:, None]
-        share = probability.T @ (s.features / (1 - s.noise))
-        return NewHeads(w[:, 1:], w[:, 0], v, share)
+        return NewHeads(w[:, 1:], w[:, 0], v, probability.T @ s.residual)
+
+    def _given(self, log_evidence: Sequence[Tensor] | Tensor) -> Tensor:
+        """Probabilities of the strengths given the targets, shape (G, T)."""
+        evidence = (
+            log_evidence if isinstance(log_evidence, Tensor) else torch.stack([*log_evidence])
+        )
+        return torch.softmax(evidence + self.log_probability[:, None], 0)
+
+
+class ValuePrior(TaskPrior):
+    """Prior of the head of a task with squared errors."""
+
+    def levels(self, rows: TaskRows) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each task's targets, where units are each task's own."""
+        if self.variance > 0:
+            unit = self.variance.sqrt().expand(len(rows.targets))
+            return 0 * unit, unit
+        mean, unit = rows.levels()
+        return mean, torch.where(unit > 0, unit, 1.0)
+
+    def standardise(self, rows: TaskRows) -> TaskRows:
+        """Targets about the mean head, in the units of the prior."""
+        mean, unit = self.levels(rows)
+        expected = rows.components @ self.mean[1:] + self.mean[0] + mean[:, None]
+        return rows._replace(targets=(rows.targets - expected) / unit[:, None])
+
+    def design(self, rows: TaskRows) -> Design:
+        """Of standardised targets."""
+        return Design.of(self.standardise(rows))
+
+    def log_evidence(self, design: Design, scales: Scales) -> Tensor:
+        """As `solutions` has it."""
+        return log_evidence(design, scales, self.strengths)
+
+    def duals(self, design: Design) -> tuple[Tensor, Tensor]:
+        """The inverse covariance of the targets times the targets."""
+        found = list(solutions(design, self.scales, self.strengths))
+        dual = torch.stack([solution.dual for solution in found])
+        return self._given([solution.log_evidence for solution in found]), dual
 
     def deviation(self, rows: TaskRows, components: Tensor, features: Tensor) -> Tensor:
         """Standard deviations (T, k) of targets of further rows, given those of each task.
@@ -119,10 +169,9 @@ class TaskPrior:
         components : Tensor of shape (k, m)
         features : Tensor of shape (k, p)
         """
-        standard, _, unit = self.standardise(rows)
-        design, others = Design.of(standard), Design.of_inputs(components, features)
-        evidence = log_evidence(design, self.scales, self.strengths)
-        probability = self._given(list(evidence))
+        unit, design = self.levels(rows)[1], self.design(rows)
+        others = Design.of_inputs(components, features)
+        probability = self._given(self.log_evidence(design, self.scales))
         cross = kernels(design, others, self.scales)
         own = [k.diagonal(dim1=-2, dim2=-1) for k in kernels(others, others, self.scales)]
         dof = self.scales.dof + design.n_labels
@@ -139,9 +188,38 @@ class TaskPrior:
             square = square + p[:, None] * (predicted.square() + variance)
         return (square - mean.square()).clamp_min(0).sqrt() * unit[:, None]
 
-    def _given(self, log_evidence: list[Tensor]) -> Tensor:
-        """Probabilities of the strengths given the targets, shape (G, T)."""
-        return torch.softmax(torch.stack(log_evidence) + self.log_probability[:, None], 0)
+
+class LabelPrior(TaskPrior):
+    """Prior of the head of a task with labels 0 and 1, for their log-odds."""
+
+    def levels(self, rows: TaskRows) -> tuple[Tensor, Tensor]:
+        """Zeros and ones: log-odds have no units."""
+        return rows.targets.new_zeros(len(rows.targets)), rows.targets.new_ones(len(rows.targets))
+
+    def design(self, rows: TaskRows) -> LabelDesign:
+        """Rows about the mean head."""
+        return LabelDesign.of(rows, self.mean[None])
+
+    def log_evidence(self, design: LabelDesign, scales: Scales) -> Tensor:
+        """As `modes` has it."""
+        return torch.stack([m.log_evidence for m in modes(design, scales, self.strengths)])
+
+    def duals(self, design: LabelDesign) -> tuple[Tensor, Tensor]:
+        """Gradients of log-likelihoods at the modes."""
+        found = list(modes(design, self.scales, self.strengths))
+        dual = torch.stack([mode.dual for mode in found])
+        return self._given([mode.log_evidence for mode in found]), dual
+
+    def adapt(self, rows: TaskRows) -> NewHeads:
+        """Mean of the modes over strengths, of many labels over those that a part finds likely."""
+        n = rows.targets.shape[1]
+        if n <= MANY or len(self.strengths) == 1:
+            return super().adapt(rows)
+        index = torch.arange(0, n, -(-n // MANY))
+        part = self.design(TaskRows(*(x[:, index] for x in rows)))
+        probability = self._given(self.log_evidence(part, self.scales))
+        likely = (probability >= LIKELY) | (probability == probability.amax(0))
+        return super(LabelPrior, self.with_strengths(likely.any(1).nonzero()[:, 0])).adapt(rows)
 
 
 def _transposed(A: Tensor, x: Tensor) -> Tensor:

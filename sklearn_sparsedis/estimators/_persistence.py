@@ -78,16 +78,21 @@ DEVIATIONS = {
     "common_head_.intercept_spread": "finite",
 }
 PRIOR = {
-    "prior_.mean": "finite heads",
-    "prior_.moment": "finite heads heads",
-    "prior_.feature": "finite",
-    "prior_.level": "finite",
-    "prior_.dof": "positive",
-    "prior_.heads": "finite strengths",
-    "prior_.features": "finite strengths",
-    "prior_.noise": "positive strengths",
-    "prior_.probability": "positive strengths",
-    "prior_.variance": "finite",
+    f"prior_.{loss}.{name}": text.replace("strengths", f"{loss}_strengths")
+    for loss in ("squared_error", "logistic")
+    for name, text in {
+        "mean": "finite heads",
+        "moment": "finite heads heads",
+        "feature": "finite",
+        "level": "finite",
+        "dof": "positive",
+        "heads": "finite strengths",
+        "features": "finite strengths",
+        "noise": "finite strengths",
+        "probability": "positive strengths",
+        "variance": "finite",
+    }.items()
+} | {
     "prior_.center": "finite features",
     "prior_.scale": "positive features",
     "coef_residual_": "finite? tasks features",

@@ -32,8 +32,8 @@ from sklearn_sparsedis.estimators._new_tasks import (
     adapt_heads,
     features_of,
     has_prior,
-    learn_task_prior,
 )
+from sklearn_sparsedis.estimators._old_tasks import learn_task_prior
 from sklearn_sparsedis.estimators._representation_heads import FittedHeads, fit_heads
 from sklearn_sparsedis.estimators._representation_training import (
     FittedEncoder,
@@ -220,11 +220,12 @@ class SparseDisentangledRepresentation(
         (n_components,) and `intercept`, and variances: `noise` of targets about their heads,
         `spread` of coefficients and `intercept_spread` of intercepts between tasks.
     prior_ : Bunch or None
-        What the tasks of `fit` say of new ones, which `adapt` goes by: the `mean` head with its
-        intercept, and second `moment`, of signals with variance one; combinations of shares of
-        `heads`, `features` and `noise` in the variance of targets, and the `probability` of each;
-        `center` and `scale` of the columns of X, and units. None where no task has a squared error,
-        and with `task_of_output`.
+        What the tasks of `fit` say of new ones, which `adapt` goes by: `squared_error` and
+        `logistic`, one for each loss or None. Each has the `mean` head with its intercept, and
+        second `moment`, of signals with variance one; combinations of the variances of `heads`,
+        `features` and `noise`, which are shares of the targets' variance or, for labels, variances
+        of log-odds; and the `probability` of each combination. `center` and `scale` are those of
+        the columns of X. None where tasks have other losses, and with `task_of_output`.
     coef_residual_ : ndarray of shape (n_tasks, n_features) or None
         Of heads that `adapt` gave with a prior: coefficients of the columns of X, which `predict`
         adds to the components' part.
@@ -584,7 +585,8 @@ class SparseDisentangledRepresentation(
         Y : ndarray of shape (n_samples,) or (n_samples, n_tasks)
             One-dimensional with `task_id`, or when fit was given a one-dimensional Y of one task.
         std : ndarray of the same shape
-            With `return_std` only: of the targets, noise included.
+            With `return_std` only: of the targets, noise included. Labels 0 and 1 with a
+            probability p have the standard deviation sqrt(p (1 - p)).
         """
         rows = self._check_X(X)
         columns = None
@@ -600,10 +602,12 @@ class SparseDisentangledRepresentation(
         predicted = cast_finite(predicted, rows.dtype, "the predictions")
         if not return_std:
             return predicted
-        std = self._deviations(rows, columns).reshape(predicted.shape)
+        std = self._deviations(rows, predicted, columns)
         return predicted, cast_finite(std, rows.dtype, "the standard deviations")
 
-    def _deviations(self, X: NDArray[Any] | Rows, columns: Tensor | None) -> NDArray[np.float64]:
+    def _deviations(
+        self, X: NDArray[Any] | Rows, predicted: NDArray[Any], columns: Tensor | None
+    ) -> NDArray[np.float64]:
         """Standard deviations of targets, of all tasks or of one a row."""
         if self._labels is None:
             raise ValueError(
@@ -612,8 +616,11 @@ class SparseDisentangledRepresentation(
                 "from rows of X that hold up to 67 million numbers."
             )
         Z = torch.from_numpy(self._transform(X).astype(np.float64))
-        known = AdaptedRows.of_arrays(self.prior_, self._labels)
-        return known.deviations(Z, features_of(self.prior_, X), columns)
+        known = AdaptedRows.of_arrays(self.prior_, self._labels, self.losses_)
+        table = predicted if columns is not None else predicted.reshape(len(Z), -1)
+        means = torch.from_numpy(table.astype(np.float64))
+        found = known.deviations(Z, features_of(self.prior_, X), means, columns)
+        return found.reshape(predicted.shape)
 
     def _predict_all(self, X: NDArray[Any] | Rows) -> NDArray[np.float64]:
         predicted = self._transform(X).astype(np.float64) @ self.coef_.T + self.intercept_
@@ -714,7 +721,8 @@ class SparseDisentangledRepresentation(
             Tasks of the new columns; the parameter's by default.
         prior : "learned" or None, default="learned"
             With None heads are fitted as those of `fit` are, under the penalty, and so they are
-            where there is no prior, which takes squared errors without `task_of_output`.
+            where there is no prior, which takes tasks of the same loss in `fit`, squared error or
+            logistic, without `task_of_output`.
         residual : bool, default=True
             Whether new tasks have heads on the columns of X too, as far as their labels ask for
             it. Without, heads weigh components alone. There are none where the rows of X hold
@@ -737,7 +745,7 @@ class SparseDisentangledRepresentation(
         adapted = copy.copy(self)
         Z, common = self._transform(rows), self.common_head_ if self.common_head else None
         heads, known = fit_heads(settings, Z, targets, common=common), None
-        if prior is not None and self.prior_ is not None and has_prior(targets).all():
+        if prior is not None and has_prior(self.prior_, targets):
             known = AdaptedRows.of(self.prior_, rows, Z, targets, residual=residual)
             heads = adapt_heads(heads, known, self.prior_)
             equal = targets.tasks[~targets.values.varied.numpy()]

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct, WhiteKernel
 from sklearn.linear_model import RidgeCV
 
 from sklearn_sparsedis.adaptation._design import Design, TaskRows
 from sklearn_sparsedis.adaptation._evidence import Scales, Strengths, log_evidence
+from sklearn_sparsedis.adaptation._hierarchy import Hierarchy
 from sklearn_sparsedis.adaptation._learn import learn_common_prior, learn_prior
-from sklearn_sparsedis.adaptation._prior import TaskPrior
+from sklearn_sparsedis.adaptation._prior import LabelPrior, ValuePrior
 from sklearn_sparsedis.adaptation._rows import draw_rows, rows_of_tasks
 from sklearn_sparsedis.tasks._dense import DenseTargets
 
@@ -34,7 +35,7 @@ def prior(m, shares, *, dof=1e9, level=100.0, mean=None, variance=1.0):
     moment[1:, 1:] = np.diag(np.arange(1.0, 1 + m))
     scales = Scales(tensor(moment), tensor(0.5), tensor(level), tensor(dof))
     log_probability = torch.full((len(shares),), -np.log(len(shares)), dtype=torch.float64)
-    return TaskPrior(
+    return ValuePrior(
         tensor(np.zeros(1 + m) if mean is None else mean),
         scales,
         Strengths(*tensor(shares).T),
@@ -62,6 +63,48 @@ def test_heads_and_deviations_are_those_of_a_gaussian_process(n_rows):
     left = covariance(new, new, shares) - cross @ np.linalg.solve(K, cross.T)
     deviation = prior(3, [shares], dof=1e12).deviation(rows, new.components[0], new.features[0])
     np.testing.assert_allclose(deviation[0] ** 2, np.diag(left) + shares[2], rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_rows", [4, 12, 40])  # fewer and more rows than coefficients
+def test_modes_are_those_of_a_gaussian_process_classifier(n_rows):
+    rows, variance = draw(1, n_rows), 2.0
+    labels = (rows.targets > rows.targets.median()).to(torch.float64)
+    rows = rows._replace(targets=labels, features=rows.features[..., :0])
+    scales = Scales(torch.eye(4, dtype=torch.float64), tensor(1.0), tensor(0.0), tensor(1.0))
+    shares = torch.tensor([[variance, 0.0, 0.0], [0.5, 0.0, 0.0]], dtype=torch.float64)
+    log_probability = torch.tensor([0.0, -torch.inf], dtype=torch.float64)
+    prior = LabelPrior(
+        torch.zeros(4, dtype=torch.float64),
+        scales,
+        Strengths(*shares.T),
+        log_probability,
+        tensor(1),
+    )
+    evidence = prior.log_evidence(prior.design(rows), scales)[:, 0]
+    new = torch.randn(9, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for value, found in zip(shares[:, 0], evidence, strict=True):
+        process = GaussianProcessClassifier(float(value) * DotProduct(1.0), optimizer=None)
+        process.fit(rows.components[0], labels[0])
+        assert float(found) == pytest.approx(process.log_marginal_likelihood_value_, abs=1e-5)
+        if value == variance:
+            heads, base = prior.adapt(rows), process.base_estimator_
+            odds = base.kernel_(base.X_train_, new.numpy()).T @ (base.y_train_ - base.pi_)
+            np.testing.assert_allclose(new @ heads.coef[0] + heads.intercept, odds, atol=1e-4)
+
+
+def test_a_hierarchy_of_labels_is_what_drew_them():
+    random = np.random.default_rng(0)
+    mean, spread = np.array([-1.0, 2.0, 0.0, -1.0]), np.array([1.0, 0.2, 1.0, 0.2])
+    Z = random.normal(size=(100, 400, 3))
+    w = mean + spread * random.normal(size=(100, 4))
+    odds = np.einsum("tnm,tm->tn", Z, w[:, 1:]) + w[:, :1]
+    labels = random.random(odds.shape) < 1 / (1 + np.exp(-odds))
+    weight = torch.ones(100, 400, dtype=torch.float64)
+    found = Hierarchy.fit_labels(TaskRows(tensor(Z), tensor(Z[..., :0]), tensor(labels), weight))
+    np.testing.assert_allclose(found.heads.mean(0), w.mean(0), atol=0.1)
+    about = found.heads - found.heads.mean(0)
+    covariance = (about[:, :, None] * about[:, None, :] + found.covariance).mean(0)
+    np.testing.assert_allclose(covariance.diagonal().sqrt(), w.std(0), atol=0.1)
 
 
 def test_evidence_against_scikit_learn():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.linear_model import RidgeCV
-from sklearn.metrics import r2_score
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import r2_score, roc_auc_score
 
 from sklearn_sparsedis import SparseDisentangledRepresentation, load_model, save_model
 from sklearn_sparsedis.datasets import make_sparse_multitask
@@ -150,9 +150,66 @@ def test_without_a_prior_heads_are_those_of_the_penalty(data, fitted):
     assert new.coef_residual_ is None
     np.testing.assert_array_equal(new.support_, new.coef_ != 0)
     assert not new.support_.all()
-    same = clone(fitted).set_params(warm_start=True)
-    labels = (data.Y > 0).astype(float)
-    same.set_params(loss="logistic").fit(data.X[:300], labels[:300, :20])
-    assert same.prior_ is None
+    robust = clone(fitted).set_params(loss="huber").fit(data.X[:300], data.Y[:300, :20])
+    assert robust.prior_ is None
     with pytest.raises(ValueError, match="these heads have no distribution"):
-        same.adapt(data.X[:60], labels[:60, 20:]).predict(data.X, return_std=True)
+        robust.adapt(data.X[:60], data.Y[:60, 20:]).predict(data.X, return_std=True)
+
+
+@pytest.fixture(scope="module")
+def labelled(data):
+    """Labels of tasks whose heads scatter about one that they share."""
+    random = np.random.default_rng(0)
+    coef = np.array([2.0, -1.0, 1.0, 0.0])[:, None] + 0.7 * random.normal(size=(4, 30))
+    odds = data.Z @ coef - 1 + random.normal(size=30)
+    return (random.random(odds.shape) < 1 / (1 + np.exp(-odds))).astype(float)
+
+
+@pytest.fixture(scope="module")
+def of_labels(data, labelled):
+    model = SparseDisentangledRepresentation(4, loss="logistic", **{**SETTINGS, "max_iter": 10})
+    return model.fit(data.X[:300], labelled[:300, :20])
+
+
+def test_labels_of_new_tasks_are_told_from_few(data, labelled, of_labels):
+    rows, test, scores = slice(300, 320), slice(320, 400), {"alone": []}
+    for prior in ("learned", None):
+        new = of_labels.adapt(data.X[rows], labelled[rows, 20:], prior=prior)
+        scores[prior] = roc_auc_score(labelled[test, 20:], new.predict(data.X[test]))
+    for y in labelled[:, 20:].T[[0, 1, 3, 4]]:
+        alone = LogisticRegression(C=0.1).fit(data.X[rows], y[rows])
+        odds = alone.decision_function(data.X[test])
+        scores["alone"].append(roc_auc_score(y[test], odds))
+    assert scores["learned"] > np.mean(scores["alone"]) + 0.1
+    assert scores["learned"] > scores[None] + 0.02
+    new = of_labels.adapt(data.X[rows], labelled[rows, 20:])
+    predicted, std = new.predict(data.X[test], return_std=True)
+    np.testing.assert_allclose(std**2, predicted * (1 - predicted))
+    likely = predicted > 0.7  # labels are as frequent as their probabilities say
+    assert abs(labelled[test, 20:][likely].mean() - predicted[likely].mean()) < 0.07
+
+
+def test_a_file_keeps_priors_of_both_losses(data, labelled, tmp_path):
+    Y = np.hstack([data.Y[:, :8], labelled[:, :8]])
+    losses = ["squared_error"] * 8 + ["logistic"] * 8
+    model = SparseDisentangledRepresentation(4, loss=losses, **SETTINGS)
+    model.fit(data.X[:300], Y[:300])
+    kinds = {"loss": ["logistic", "squared_error"]}
+    new = model.adapt(data.X[300:330], Y[300:330, [8, 0]], **kinds)
+    for task in (0, 1):
+        one = model.adapt(
+            data.X[300:330], Y[300:330, [8, 0][task]], loss=kinds["loss"][task : task + 1]
+        )
+        np.testing.assert_allclose(one.coef_[0], new.coef_[task])
+    save_model(new, tmp_path / "new")
+    loaded = load_model(tmp_path / "new")
+    for one, other in zip(
+        loaded.predict(data.X, return_std=True), new.predict(data.X, return_std=True), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_labels_of_one_kind_are_predicted_by_the_prior(data, labelled, of_labels):
+    with pytest.warns(UserWarning, match="one label or labels that are all equal"):
+        new = of_labels.adapt(data.X[300:304], np.ones((4, 1)))
+    assert roc_auc_score(labelled[:, 20], new.predict(data.X)) > 0.7
