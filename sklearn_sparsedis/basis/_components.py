@@ -12,7 +12,13 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from sklearn_sparsedis.basis._heads import HeadEstimates, least_squares_heads, refit, whiten
+from sklearn_sparsedis.basis._heads import (
+    HeadEstimates,
+    Whitening,
+    least_squares_heads,
+    refit,
+    whiten,
+)
 from sklearn_sparsedis.basis._moments import Moments
 from sklearn_sparsedis.basis._search import HeadBasis, find_head_basis
 
@@ -85,6 +91,41 @@ def find_components(
     """
     white = whiten(moments)
     heads = least_squares_heads(read(white.forward, white.mean))
+    return components_of(
+        white,
+        heads,
+        read,
+        n_components,
+        n_init=n_init,
+        min_effect=min_effect,
+        device=device,
+        seed=seed,
+    )
+
+
+def components_of(
+    white: Whitening,
+    heads: HeadEstimates,
+    read: ReadMoments,
+    n_components: int | None,
+    *,
+    n_init: int | None,
+    min_effect: float | None,
+    device: str | torch.device,
+    seed: int,
+) -> Components:
+    """Find the components in which heads on whitened features are sparsest.
+
+    Parameters
+    ----------
+    white : Whitening
+        Of the features.
+    heads : HeadEstimates
+    read : callable
+        As for `find_components`; called once.
+    n_components, n_init, min_effect, device, seed
+        As for `find_components`.
+    """
     basis = find_head_basis(
         heads, n_components, n_init=n_init, min_effect=min_effect, device=device, seed=seed
     )

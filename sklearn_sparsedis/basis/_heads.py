@@ -68,16 +68,43 @@ class HeadEstimates:
     intercept : ndarray of shape (T,)
     stderr : ndarray of shape (T, r)
         Standard errors; infinite where a task has too few rows for a head of its own.
+    covariance : ndarray of shape (T, r, r), optional
+        Covariance matrices of the errors, where these differ too much between directions for one
+        number a head.
     """
 
     coef: NDArray[np.float64]
     intercept: NDArray[np.float64]
     stderr: NDArray[np.float64]
+    covariance: NDArray[np.float64] | None = None
 
     @property
     def error(self) -> NDArray[np.float64]:
         """Root mean square of the standard errors of each head, shape (T,)."""
         return np.sqrt(np.square(self.stderr).sum(axis=1) / max(self.stderr.shape[1], 1))
+
+    @property
+    def metric(self) -> NDArray[np.float64] | None:
+        """Mean covariance (r, r) of errors in units of each head's `error`, if these differ."""
+        if self.covariance is None:
+            return None
+        scale = np.square(self.error)[:, None, None]
+        return (self.covariance / np.where(scale > 0, scale, 1.0)).mean(axis=0)
+
+    def along(
+        self, directions: NDArray[np.float64], tasks: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Heads (T', k) of some tasks within orthonormal directions (k, r), and their errors.
+
+        The errors have shape (T',), or (T', k, k) where they have matrices; then the heads are the
+        likeliest ones within the directions.
+        """
+        if self.covariance is None:
+            return self.coef[tasks] @ directions.T, self.error[tasks]
+        weighted = directions @ np.linalg.inv(self.covariance[tasks])
+        covariance = np.linalg.inv(weighted @ directions.T)
+        coef = covariance @ (weighted @ self.coef[tasks][..., None])
+        return coef[..., 0], (covariance + covariance.transpose(0, 2, 1)) / 2
 
 
 def least_squares_heads(passes: Iterable[tuple[slice, Moments]]) -> HeadEstimates:

@@ -80,22 +80,37 @@ class HeadBasis:
         )
 
 
-def head_spectrum(coef: NDArray[Any], stderr: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def head_spectrum(
+    coef: NDArray[Any], stderr: NDArray[Any], metric: NDArray[Any] | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Singular values of heads (T, r) over what their errors alone would give, and directions.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (T, r)
+    stderr : ndarray of shape (T,)
+    metric : ndarray of shape (r, r), optional
+        Mean covariance of the errors in units of `stderr`; the identity by default.
 
     Returns
     -------
     spectrum : ndarray of shape (min(T, r),)
         Decreasing significance: values above one belong to directions that the heads use.
     directions : ndarray of shape (r, r)
-        Right singular vectors as rows, a complete orthonormal basis.
+        Right singular vectors as rows, a complete orthonormal basis. With a metric, the first k
+        span what the first k of the heads in units of their errors span.
     """
     n_tasks, r = coef.shape
     norm = np.linalg.norm(coef, axis=1)
     error = np.maximum(stderr, _RELATIVE_NOISE_FLOOR * norm)
-    scaled = coef / np.where(error > 0, error, 1.0)[:, None]
+    scaled: NDArray[Any] = coef / np.where(error > 0, error, 1.0)[:, None]
+    if metric is not None:
+        factor = np.linalg.cholesky(metric)
+        scaled = np.linalg.solve(factor, scaled.T).T
     # a full basis of the features is wanted, never one of the tasks
     _, values, directions = np.linalg.svd(scaled, full_matrices=n_tasks < r)
+    if metric is not None:
+        directions = np.linalg.qr(factor @ directions.T)[0].T
     k = np.arange(len(values))
     edge = np.sqrt(n_tasks - k) + np.sqrt(r - k) + _EDGE_MARGIN
     return values / edge, directions
@@ -110,14 +125,14 @@ def find_head_basis(
     device: str | torch.device,
     seed: int,
 ) -> HeadBasis:
-    """Find the basis in which heads are sparsest, given one error for each of them.
+    """Find the basis in which heads are sparsest, given their errors.
 
     Directions beyond those that the heads use are filled from the complement, those beyond r are
     zero, and both are reported as not identified; heads with infinite standard errors are left out.
     """
     coef, stderr = heads.coef, heads.error
     known = np.isfinite(stderr)
-    spectrum, directions = head_spectrum(coef[known], stderr[known])
+    spectrum, directions = head_spectrum(coef[known], stderr[known], heads.metric)
     above = spectrum > 1
     n_latents = len(above) if above.all() else int(above.argmin())
     n_total = max(n_latents, 1) if n_components is None else n_components
@@ -131,7 +146,7 @@ def find_head_basis(
     elif 1 < n_latents < known.sum():
         used = directions[:n_latents]
         search = partial(_search, n_starts=n_init, min_effect=min_effect)
-        result = search(coef[known] @ used.T, stderr[known], device, seed)
+        result = search(*heads.along(used, known), device, seed)
         basis, more = _with_result(basis, result, known, used)
         problems += more
     elif n_latents:

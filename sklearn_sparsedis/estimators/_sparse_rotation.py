@@ -13,7 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsedis._distributed import Ranks
 from sklearn_sparsedis._warnings import warn_caller
-from sklearn_sparsedis.basis._components import ReadMoments, find_components, shared_reader
+from sklearn_sparsedis.basis._components import (
+    Components,
+    ReadMoments,
+    find_components,
+    shared_reader,
+)
+from sklearn_sparsedis.basis._given_heads import components_of_heads
 from sklearn_sparsedis.basis._moments import Moments, shared_moments, task_moments
 from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import (
@@ -21,7 +27,8 @@ from sklearn_sparsedis.estimators._base import (
     StampedEstimator,
     unchanged_on_failure,
 )
-from sklearn_sparsedis.inputs._arrays import check_numbers
+from sklearn_sparsedis.inputs._arrays import check_features, check_numbers
+from sklearn_sparsedis.inputs._given_heads import check_covariance, check_errors, row_names
 from sklearn_sparsedis.inputs._observations import Observations, check_observations
 from sklearn_sparsedis.inputs._parameters import (
     check_choice,
@@ -46,9 +53,10 @@ class SparseRotation(
 
     Parameters
     ----------
-    n_components : int, default=None
-        Number of components. None takes as many as the heads demonstrably span
-        (`n_latents_`). Those past the rank of the features are constant zero, with a warning.
+    n_components : int, "auto" or None, default=None
+        Number of components. None and "auto" take as many as the heads span beyond what their
+        errors would (`n_latents_`). Those past the rank of the features are constant zero, with a
+        warning.
     n_init : int, default=None
         Random starts of the search; None takes 8 to 64, as many as a fixed budget of arithmetic
         allows, and searches up to four times more, from half as many, until two starts have led to
@@ -76,6 +84,13 @@ class SparseRotation(
         Heads on the components, refitted by least squares on their supports.
     intercept_ : ndarray of shape (n_tasks,)
         Their intercepts.
+    component_covariance_ : ndarray of shape (n_components, n_components)
+        Covariance of the components on the training rows, which is their correlation: the factor
+        correlations of factor analysis.
+    structure_ : ndarray of shape (n_tasks, n_components)
+        Covariance of targets and components that the heads imply, ``coef_ @
+        component_covariance_``. With targets of unit variance `coef_` is the pattern of factor
+        analysis, and this its structure matrix.
     coef_features_ : ndarray of shape (n_tasks, n_features)
         The same heads on the features, ``coef_ @ rotation_``.
     intercept_features_ : ndarray of shape (n_tasks,)
@@ -152,7 +167,7 @@ class SparseRotation(
 
     def __init__(
         self,
-        n_components: int | None = None,
+        n_components: int | Literal["auto"] | None = None,
         *,
         n_init: int | None = None,
         min_effect: float | Literal["auto"] = "auto",
@@ -232,8 +247,8 @@ class SparseRotation(
             if not first and self._moments is None:
                 raise ValueError(
                     "partial_fit continues only where every task was observed on every row, but "
-                    "this model was fitted to tasks with rows of their own. Use fit, or call "
-                    "partial_fit from the start with a Y without NaN."
+                    "this model was fitted to tasks with rows of their own, or to heads without "
+                    "rows. Use fit, or call partial_fit from the start with a Y without NaN."
                 )
             least = 2 if first else 1
             rows, observed, seed = self._check(F, Y, None, reset=first, min_samples=least)
@@ -246,6 +261,56 @@ class SparseRotation(
                 moments.add(..., Moments(**self._moments))
             self._moments = dict(vars(moments))
             self._find(moments, shared_reader(moments), observed.tasks, seed)
+            return self
+
+    def fit_heads(
+        self,
+        coef: ArrayLike,
+        *,
+        stderr: ArrayLike | None = None,
+        n_samples: int | None = None,
+        feature_covariance: ArrayLike | None = None,
+    ) -> "SparseRotation":
+        """Find the sparsest basis of heads that are known already, without rows.
+
+        Heads are linear models of tasks on common features: loadings of a factor analysis or of
+        PCA, coefficients of regressions, effect sizes of a screen. The model is the one that `fit`
+        gives on the rows behind the heads, if heads and errors are those of least squares, but for
+        means: features and targets count as centred.
+
+        Parameters
+        ----------
+        coef : array-like of shape (n_tasks, n_features)
+            Heads. The index of a pandas data frame names the tasks, its columns the features.
+        stderr : array-like of shape (n_tasks,), (n_tasks, n_features) or \
+                (n_tasks, n_features, n_features), optional
+            Errors of the heads. One number a head: the standard error of each coefficient on
+            features of unit covariance. Numbers as in `coef`: the standard errors of all
+            coefficients. A matrix a head: the covariance matrix of its errors. Heads count by their
+            errors, and where these differ between coefficients, so do coefficients.
+        n_samples : int, optional
+            Where `stderr` is not given, the rows on which the heads of targets of unit variance
+            were fitted, from which their errors follow. With neither, heads count as exact.
+        feature_covariance : array-like of shape (n_features, n_features), optional
+            Covariance matrix of the features; the identity by default, as factors and standardised
+            principal components have it.
+
+        Returns
+        -------
+        self : SparseRotation
+            With `coef_` on components, and `rotation_` and `mixing_` between these and the
+            features. `mean_` and `intercept_` are zero.
+        """
+        with unchanged_on_failure(self):
+            heads = check_features(self, coef, reset=True, dtype=np.float64)
+            self._check_parameters()
+            covariance = check_covariance(feature_covariance, heads.shape[1])
+            errors = check_errors(stderr, n_samples, heads, covariance)
+            found = components_of_heads(
+                heads, errors, covariance, self._n_wanted(), **self._search_options()
+            )
+            self._moments = None
+            self._set(found, np.zeros(heads.shape[1]), covariance, row_names(coef, len(heads)))
             return self
 
     def _check(
@@ -267,22 +332,38 @@ class SparseRotation(
         return rows, observed, agree(self._identity(), arrays, draw_seed(self.random_state))
 
     def _find(self, moments: Moments, read: ReadMoments, tasks: NDArray[Any], seed: int) -> None:
-        """Set the fitted attributes."""
-        found = find_components(
-            moments,
-            read,
-            self.n_components,
-            n_init=self.n_init,
-            min_effect=None if isinstance(self.min_effect, str) else self.min_effect,
-            device=check_device(self.device),
-            seed=seed,
-        )
+        """Find the components and set the fitted attributes."""
+        found = find_components(moments, read, self._n_wanted(), **self._search_options(seed))
+        self._set(found, moments.z_mean, moments.gram, tasks)
+
+    def _n_wanted(self) -> int | None:
+        """The number of components, None for as many as the heads use."""
+        return None if isinstance(self.n_components, str) else self.n_components
+
+    def _search_options(self, seed: int | None = None) -> dict[str, Any]:
+        return {
+            "n_init": self.n_init,
+            "min_effect": None if isinstance(self.min_effect, str) else self.min_effect,
+            "device": check_device(self.device),
+            "seed": draw_seed(self.random_state) if seed is None else seed,
+        }
+
+    def _set(
+        self,
+        found: Components,
+        mean: NDArray[np.float64],
+        covariance: NDArray[np.float64],
+        tasks: NDArray[Any],
+    ) -> None:
+        """Set the fitted attributes, for features with this mean and covariance."""
         basis = found.basis
         if basis.problems:
             warn_caller(basis.message)
-        self.mean_ = moments.z_mean
+        self.mean_ = mean
         self.rotation_, self.mixing_ = found.matrix, found.mixing
         self.coef_, self.intercept_ = found.coef, found.intercept
+        self.component_covariance_ = found.matrix @ covariance @ found.matrix.T
+        self.structure_ = found.coef @ self.component_covariance_
         self.support_ = basis.support
         self.support_probability_ = 1 - basis.unused
         for name in ("scores", "chance", "margin", "stability", "identified", "min_effect"):
@@ -303,13 +384,13 @@ class SparseRotation(
         check_device(self.device)
 
     def _check_n_components(self) -> None:
-        """Raise unless n_components is None or between 1 and the number of features."""
-        if self.n_components is None:
+        """Raise unless n_components is "auto", None or between 1 and the number of features."""
+        if self.n_components is None or self.n_components == "auto":
             return
         number = isinstance(self.n_components, Integral) and not isinstance(self.n_components, bool)
         if not number or self.n_components < 1:
             raise ValueError(
-                f"n_components must be None or a positive int, got {self.n_components!r}."
+                f'n_components must be "auto", None or a positive int, got {self.n_components!r}.'
             )
         if self.n_components > self.n_features_in_:
             raise ValueError(

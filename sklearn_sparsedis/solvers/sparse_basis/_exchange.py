@@ -65,7 +65,7 @@ def cosines(A: Tensor, B: Tensor) -> Tensor:
 
 def column_scores(heads: Heads, D: Tensor) -> Tensor:
     """Log-likelihood (...,) of the heads along directions (..., m)."""
-    return fit_columns(heads.coefficients(D), heads.noise)["loglik"]
+    return fit_columns(heads.coefficients(D), heads.noise_along(D))["loglik"]
 
 
 def joint_score(heads: Heads, D: Tensor) -> Tensor:

@@ -31,9 +31,10 @@ def basis_evidence(heads: Heads, D: Tensor) -> Tensor:
     D = heads.scaled(D)
     n_tasks, m = heads.points.shape
     c = heads.coefficients(D)
-    fit = fit_columns(c, heads.noise)
-    unused = unused_probability(c, heads.noise, fit["share"], fit["slab"])
-    weight = unused / heads.noise + (1 - unused) / (heads.noise + fit["slab"])
+    noise = heads.noise_along(D)
+    fit = fit_columns(c, noise)
+    unused = unused_probability(c, noise, fit["share"], fit["slab"])
+    weight = unused / noise + (1 - unused) / (noise + fit["slab"])
     factor = torch.linalg.cholesky_ex(weighted_moments(heads, weight) * n_tasks)[0]
     length = D.norm(dim=2)
     # the determinant on the complement of a direction u of unit length is det K * (u' K^-1 u)

@@ -58,7 +58,7 @@ def fit_columns(c: Tensor, noise: Tensor) -> dict[str, Tensor]:
     ----------
     c : Tensor of shape (..., T)
         Coefficients of T heads along directions.
-    noise : Tensor of shape (T,)
+    noise : Tensor of shape (T,) or (..., T)
         Their error variances, which are those of the spike.
 
     Returns
@@ -66,9 +66,12 @@ def fit_columns(c: Tensor, noise: Tensor) -> dict[str, Tensor]:
     dict of Tensor
         ``loglik`` (...,), ``share`` and ``slab`` (..., 1).
     """
-    rows = c.reshape(-1, c.shape[-1])
-    size = cached_rows(len(rows), len(noise), c.device)
-    fits = [_fit_columns(some, noise) for some in rows.split(size)]
+    n_tasks = c.shape[-1]
+    rows = c.reshape(-1, n_tasks)
+    size = cached_rows(len(rows), n_tasks, c.device)
+    parts = rows.split(size)
+    noises = [noise] * len(parts) if noise.ndim == 1 else noise.reshape(-1, n_tasks).split(size)
+    fits = [_fit_columns(*some) for some in zip(parts, noises, strict=True)]
     lead = c.shape[:-1]
     fit = {name: torch.cat([fit[name] for fit in fits]) for name in fits[0]}
     return {name: value.reshape(*lead, *value.shape[1:]) for name, value in fit.items()}

@@ -27,7 +27,7 @@ def polish(heads: Heads, D: Tensor) -> Tensor:
     """
     D = heads.scaled(D.unsqueeze(0))
     c = heads.coefficients(D)
-    fit = fit_columns(c, heads.noise)
+    fit = fit_columns(c, heads.noise_along(D))
     size = D.norm(dim=-1, keepdim=True)
     start = torch.cat([D / size, fit["share"].logit(), fit["slab"].log()], -1)
     polished = _accelerated(partial(_sweep, heads, size), start)
@@ -42,7 +42,7 @@ def _sweep(heads: Heads, size: Tensor, state: Tensor) -> Tensor:
     D, share, slab = state.split([m, 1, 1], -1)
     D, share, slab = D * size, share.sigmoid(), slab.exp()
     c = heads.coefficients(D)
-    spike = heads.noise
+    spike = heads.noise_along(D)
     for _ in range(2):
         share, slab = em_step(c, spike, share, slab)
     unused, wide = unused_probability(c, spike, share, slab), spike + slab

@@ -102,12 +102,13 @@ def score_terms(heads: Heads, D: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """
     n_tasks, m = heads.points.shape
     some = heads.part(slice(0, n_tasks, n_tasks // sample_size(n_tasks, m)))
-    fit = fit_columns(some.coefficients(D), some.noise)
+    fit = fit_columns(some.coefficients(D), some.noise_along(D))
     step = max(1, _TERMS // len(D))
     for start in range(0, n_tasks, step):
         tasks = slice(start, min(start + step, n_tasks))
         part = heads.part(tasks)
-        yield tasks, log_density(part.coefficients(D), part.noise, fit["share"], fit["slab"])
+        noise = part.noise_along(D)
+        yield tasks, log_density(part.coefficients(D), noise, fit["share"], fit["slab"])
 
 
 def rival_gains(heads: Heads, D: Tensor, found: Candidates) -> Tensor:

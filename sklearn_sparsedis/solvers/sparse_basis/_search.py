@@ -4,7 +4,7 @@ Directions are the rows of matrices D (B, m, m), one matrix a start; they live i
 which the heads are spherical (`Heads`), so nothing here depends on how the features were mixed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,19 +31,35 @@ class Heads:
         Variance of each head's error, in units of `metric`.
     metric : Tensor of shape (m, m)
         The error of ``<point_t, d>`` has variance ``noise_t * d' metric d``.
+    errors : Tensor of shape (T, m, m), optional
+        Covariance matrices of errors that differ by more than a factor: the variance is then
+        ``d' errors_t d``, and `noise` is the mean over all directions.
+    least : float
+        Where `errors` are given, the variance that no coefficient is known better than.
     """
 
     points: Tensor
     noise: Tensor
     metric: Tensor
+    errors: Tensor | None = None
+    least: float = 0.0
 
     def part(self, index: Tensor | slice) -> "Heads":
         """Some of the heads."""
-        return Heads(self.points[index], self.noise[index], self.metric)
+        errors = None if self.errors is None else self.errors[index]
+        return replace(self, points=self.points[index], noise=self.noise[index], errors=errors)
 
     def with_misfit(self, misfit: float) -> "Heads":
         """The same heads, none of them known better than to a share of its norm."""
-        return Heads(self.points, self.noise.clamp_min(misfit**2), self.metric)
+        least = max(self.least, misfit**2)
+        return replace(self, noise=self.noise.clamp_min(misfit**2), least=least)
+
+    def noise_along(self, D: Tensor) -> Tensor:
+        """Variances of the errors along scaled directions D (..., m), shape (T,) or (..., T)."""
+        if self.errors is None:
+            return self.noise
+        outer = (D.unsqueeze(-1) * D.unsqueeze(-2)).flatten(-2)
+        return (outer @ self.errors.flatten(1).T).clamp(self.least, 1.0)
 
     def scaled(self, D: Tensor) -> Tensor:
         """Directions (..., m) scaled so that ``d' metric d = 1``."""
@@ -126,7 +142,7 @@ def _ascend(heads: Heads, D: Tensor, widths: tuple[float, ...], n_sweeps: int) -
     for width in widths:
         for _ in range(n_sweeps):
             c = heads.coefficients(D)
-            spike = heads.noise + width**2 * c.pow(2).mean(-1, keepdim=True)
+            spike = heads.noise_along(D) + width**2 * c.pow(2).mean(-1, keepdim=True)
             for _ in range(2):
                 share, slab = em_step(c, spike, share, slab)
             unused = unused_probability(c, spike, share, slab)

@@ -82,7 +82,7 @@ class SparseBasisResult:
     n_starts: Tensor
 
 
-def _spherical(H: Tensor, stderr: Tensor) -> tuple[Heads, Tensor]:
+def _spherical(H: Tensor, stderr: Tensor, errors: Tensor | None) -> tuple[Heads, Tensor]:
     """Heads of unit norm in spherical coordinates, and the map R with points = heads @ R."""
     norm = H.norm(dim=1, keepdim=True).clamp_min(torch.finfo(H.dtype).tiny)
     unit = H / norm
@@ -90,7 +90,10 @@ def _spherical(H: Tensor, stderr: Tensor) -> tuple[Heads, Tensor]:
     values, vectors = torch.linalg.eigh(unit.T @ unit / len(H))
     values = torch.maximum(values, values.amax() * torch.finfo(H.dtype).eps)
     to_sphere = vectors / values.sqrt()
-    return Heads(unit @ to_sphere, noise, to_sphere.T @ to_sphere), to_sphere
+    if errors is not None:
+        errors = to_sphere.T @ (errors / norm.square().unsqueeze(-1)) @ to_sphere
+    points, metric = unit @ to_sphere, to_sphere.T @ to_sphere
+    return Heads(points, noise, metric, errors, _RELATIVE_NOISE_FLOOR**2), to_sphere
 
 
 def default_n_starts(n_tasks: int, m: int) -> int:
@@ -126,8 +129,10 @@ def solve_sparse_basis(
     ----------
     H : Tensor of shape (T, m), floating point
         Heads, one task a row, on features of unit covariance; T > m and full column rank.
-    stderr : Tensor of shape (T,)
-        Standard error of a head's coefficients.
+    stderr : Tensor of shape (T,) or (T, m, m)
+        Standard error of a head's coefficients, or the covariance matrix of their errors, which
+        must be positive definite. One number a head is quicker: a matrix takes ``T m^2`` more
+        operations for each direction that is looked at.
     min_effect : float, optional
         The misfit k: coefficients below this share of a head's norm count as zero beside what the
         errors explain. By default the one of most evidence, between none and a quarter.
@@ -175,12 +180,15 @@ def solve_sparse_basis(
        function technique", WASPAA 2011.
     .. [3] MacKay, "Bayesian interpolation", Neural Computation, 1992.
     """
-    if H.ndim != 2 or stderr.shape != H.shape[:1]:
+    if H.ndim != 2 or stderr.shape not in (H.shape[:1], (*H.shape, H.shape[1])):
         raise ValueError(
-            "H must have shape (T, m) and stderr shape (T,); "
+            "H must have shape (T, m) and stderr shape (T,) or (T, m, m); "
             f"got {tuple(H.shape)} and {tuple(stderr.shape)}."
         )
     n_tasks, m = H.shape
+    errors = stderr if stderr.ndim == 3 else None
+    if errors is not None:
+        stderr = (errors.diagonal(dim1=1, dim2=2).sum(1) / m).sqrt()
     if n_tasks <= m:
         raise ValueError(
             f"A basis of {m} directions needs more than {m} heads, got {n_tasks}: "
@@ -192,7 +200,7 @@ def solve_sparse_basis(
             f"of most evidence; got {min_effect!r}."
         )
     with torch.no_grad():
-        heads, to_sphere = _spherical(H, stderr)
+        heads, to_sphere = _spherical(H, stderr, errors)
         heads = heads.with_misfit(min_effect or 0.0)
         n_seen = sample_size(n_tasks, m)
         misfit, found = search_many(
@@ -206,11 +214,12 @@ def solve_sparse_basis(
             n_sweeps=3,
         )
         misfit = misfit if min_effect is None else min_effect
-        return _result(H, stderr, heads, misfit, to_sphere, found, generator)
+        return _result(H, errors, stderr, heads, misfit, to_sphere, found, generator)
 
 
 def _result(
     H: Tensor,
+    errors: Tensor | None,
     stderr: Tensor,
     heads: Heads,
     misfit: float,
@@ -221,14 +230,18 @@ def _result(
     heads = heads.with_misfit(misfit)
     D = polish(heads, most_evident(heads, found)[0])
     c = heads.coefficients(D)
-    fit = fit_columns(c, heads.noise)
+    noise = heads.noise_along(D)
+    fit = fit_columns(c, noise)
     n_found = found_best(found.ends, D).sum()
-    unused = unused_probability(c, heads.noise, fit["share"], fit["slab"])
+    unused = unused_probability(c, noise, fit["share"], fit["slab"])
     directions = torch.nn.functional.normalize(D @ to_sphere.T, dim=1)
+    coef_stderr = stderr.unsqueeze(1).expand_as(H)
+    if errors is not None:
+        coef_stderr = ((directions @ errors) * directions).sum(2).sqrt()
     return SparseBasisResult(
         directions=directions,
         coef=H @ directions.T,
-        coef_stderr=stderr.unsqueeze(1).expand_as(H),
+        coef_stderr=coef_stderr,
         unused=unused.T,
         misfit=H.new_tensor(misfit),
         score=joint_score(heads, D.unsqueeze(0)).squeeze(),

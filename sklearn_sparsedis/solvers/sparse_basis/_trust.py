@@ -56,7 +56,7 @@ def _zero_gains(fitted: Heads, judged: Heads, D: Tensor) -> Tensor:
     degrees of freedom.
     """
     c = fitted.coefficients(D)
-    fit = fit_columns(c, fitted.noise)
+    fit = fit_columns(c, fitted.noise_along(D))
     off, on = _log_densities(fitted, D)
     share, least = fit["share"], 1 / c.shape[-1]
     for _ in range(_EM_STEPS):
@@ -69,11 +69,11 @@ def _zero_gains(fitted: Heads, judged: Heads, D: Tensor) -> Tensor:
 def _log_densities(heads: Heads, D: Tensor) -> tuple[Tensor, Tensor]:
     """Log-densities (m, T) of coefficients that are zero and that are not."""
     c, dof = heads.coefficients(D), max(1, D.shape[-1] - 1)
-    spike = heads.noise
+    spike = heads.noise_along(D)
     off = -0.5 * (spike.log() + c**2 / spike + math.log(2 * math.pi))
     length = D.norm(dim=-1, keepdim=True)
     beside = heads.points.pow(2).sum(-1) - (c / length) ** 2
-    square = beside.clamp_min(0) * length**2 / dof + heads.noise
+    square = beside.clamp_min(0) * length**2 / dof + spike
     constant = math.lgamma((dof + 1) / 2) - math.lgamma(dof / 2)
     constant -= 0.5 * math.log(dof * math.pi)
     tail = (dof + 1) / 2 * torch.log1p(c**2 / (dof * square))
