@@ -111,6 +111,7 @@ def components_of(
     *,
     n_init: int | None,
     min_effect: float | None,
+    least_effect: float = 0.0,
     device: str | torch.device,
     seed: int,
 ) -> Components:
@@ -125,9 +126,16 @@ def components_of(
         As for `find_components`; called once.
     n_components, n_init, min_effect, device, seed
         As for `find_components`.
+    least_effect : float
+        The least share that is chosen by default.
     """
     basis = find_head_basis(
-        heads, n_components, n_init=n_init, min_effect=min_effect, device=device, seed=seed
+        heads,
+        n_components,
+        n_init=n_init,
+        effects={"min_effect": min_effect, "least_effect": least_effect},
+        device=device,
+        seed=seed,
     )
     matrix = basis.rotation @ white.forward.T
     coef, intercept = refit(read(matrix.T, white.mean), basis.support)

@@ -1,7 +1,7 @@
 """From heads on whitened features to components: how many, which ones, and which to trust."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,7 @@ def find_head_basis(
     n_components: int | None,
     *,
     n_init: int | None,
-    min_effect: float | None,
+    effects: Mapping[str, Any],
     device: str | torch.device,
     seed: int,
 ) -> HeadBasis:
@@ -129,6 +129,7 @@ def find_head_basis(
 
     Directions beyond those that the heads use are filled from the complement, those beyond r are
     zero, and both are reported as not identified; heads with infinite standard errors are left out.
+    `effects` are the `min_effect` and `least_effect` of `solvers.solve_sparse_basis`.
     """
     coef, stderr = heads.coef, heads.error
     known = np.isfinite(stderr)
@@ -145,8 +146,8 @@ def find_head_basis(
         basis.identified[0] = True
     elif 1 < n_latents < known.sum():
         used = directions[:n_latents]
-        search = partial(_search, n_starts=n_init, min_effect=min_effect)
-        result = search(*heads.along(used, known), device, seed)
+        turned, errors = heads.along(used, known)
+        result = _search(turned, errors, device, seed, n_starts=n_init, **effects)
         basis, more = _with_result(basis, result, known, used)
         problems += more
     elif n_latents:
@@ -298,14 +299,14 @@ def _search(
     seed: int,
     *,
     n_starts: int | None,
-    min_effect: float | None,
+    **effects: Any,
 ) -> SparseBasisResult:
     generator = torch.Generator().manual_seed(seed)
     result = solve_sparse_basis(
         torch.from_numpy(coef).to(device),
         torch.from_numpy(stderr).to(device),
         n_starts=n_starts,
-        min_effect=min_effect,
         generator=generator,
+        **effects,
     )
     return type(result)(**{name: value.cpu() for name, value in vars(result).items()})

@@ -1,5 +1,6 @@
 """Rotate any features to the basis in which the heads of many tasks are sparsest."""
 
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from sklearn_sparsedis.basis._components import (
     find_components,
     shared_reader,
 )
+from sklearn_sparsedis.basis._correlation import components_of_correlation
 from sklearn_sparsedis.basis._given_heads import components_of_heads
 from sklearn_sparsedis.basis._moments import Moments, shared_moments, task_moments
 from sklearn_sparsedis.estimators._agreement import agree
@@ -28,7 +30,12 @@ from sklearn_sparsedis.estimators._base import (
     unchanged_on_failure,
 )
 from sklearn_sparsedis.inputs._arrays import check_features, check_numbers
-from sklearn_sparsedis.inputs._given_heads import check_covariance, check_errors, row_names
+from sklearn_sparsedis.inputs._given_heads import (
+    check_correlation,
+    check_covariance,
+    check_errors,
+    row_names,
+)
 from sklearn_sparsedis.inputs._observations import Observations, check_observations
 from sklearn_sparsedis.inputs._parameters import (
     check_choice,
@@ -310,7 +317,54 @@ class SparseRotation(
                 heads, errors, covariance, self._n_wanted(), **self._search_options()
             )
             self._moments = None
+            covariance = found.matrix @ covariance @ found.matrix.T
             self._set(found, np.zeros(heads.shape[1]), covariance, row_names(coef, len(heads)))
+            return self
+
+    def fit_correlation(
+        self, R: ArrayLike, n_samples: int, n_components: int | Literal["auto"] = "auto"
+    ) -> "SparseRotation":
+        """Factor analysis of a correlation matrix: common factors, then their sparsest basis.
+
+        The factors are extracted by maximum likelihood. Each variable is a task then, its loadings
+        are its head, and the errors of the loadings are those of a regression on the factors that
+        the other variables tell of. Where `min_effect` is "auto", it is a tenth or more, because no
+        loading of a real variable is exactly zero.
+
+        Parameters
+        ----------
+        R : array-like of shape (n_variables, n_variables)
+            Correlation matrix, positive definite. The columns of a data frame name the variables.
+        n_samples : int
+            Rows that it was computed from.
+        n_components : int or "auto", default="auto"
+            Number of factors. "auto" is the parameter of this name if that is a number. Else it is
+            the most with which every factor has the largest loadings of three variables or more,
+            up to the number with the least BIC, which in many rows counts ever smaller factors.
+
+        Returns
+        -------
+        self : SparseRotation
+            `coef_` is the pattern, `structure_` the structure matrix and `component_covariance_`
+            has the correlations of the factors. `transform` gives factor scores of rows of
+            standardised variables (their expectation given the row, by regression), and
+            `inverse_transform` the part of the variables that factors explain.
+        """
+        with unchanged_on_failure(self):
+            given = check_features(self, R, reset=True, dtype=np.float64)
+            self._check_parameters()
+            correlation, options = check_correlation(given), self._search_options()
+            wanted = self._n_wanted()
+            if n_components != "auto":
+                check_integer("n_components", n_components, 1)
+                wanted = n_components
+            factors, found = components_of_correlation(correlation, n_samples, wanted, **options)
+            covariance = found.matrix @ found.matrix.T
+            matrix, mixing = found.matrix @ factors.scores(), found.mixing @ factors.loadings.T
+            names = getattr(self, "feature_names_in_", np.arange(len(correlation)))
+            self._moments = None
+            found = replace(found, matrix=matrix, mixing=mixing)
+            self._set(found, np.zeros(len(correlation)), covariance, names)
             return self
 
     def _check(
@@ -334,7 +388,8 @@ class SparseRotation(
     def _find(self, moments: Moments, read: ReadMoments, tasks: NDArray[Any], seed: int) -> None:
         """Find the components and set the fitted attributes."""
         found = find_components(moments, read, self._n_wanted(), **self._search_options(seed))
-        self._set(found, moments.z_mean, moments.gram, tasks)
+        covariance = found.matrix @ moments.gram @ found.matrix.T
+        self._set(found, moments.z_mean, covariance, tasks)
 
     def _n_wanted(self) -> int | None:
         """The number of components, None for as many as the heads use."""
@@ -355,15 +410,14 @@ class SparseRotation(
         covariance: NDArray[np.float64],
         tasks: NDArray[Any],
     ) -> None:
-        """Set the fitted attributes, for features with this mean and covariance."""
+        """Set the fitted attributes; the mean is that of features, the covariance of components."""
         basis = found.basis
         if basis.problems:
             warn_caller(basis.message)
         self.mean_ = mean
         self.rotation_, self.mixing_ = found.matrix, found.mixing
         self.coef_, self.intercept_ = found.coef, found.intercept
-        self.component_covariance_ = found.matrix @ covariance @ found.matrix.T
-        self.structure_ = found.coef @ self.component_covariance_
+        self.component_covariance_, self.structure_ = covariance, found.coef @ covariance
         self.support_ = basis.support
         self.support_probability_ = 1 - basis.unused
         for name in ("scores", "chance", "margin", "stability", "identified", "min_effect"):

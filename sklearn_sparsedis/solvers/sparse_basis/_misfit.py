@@ -19,6 +19,7 @@ from sklearn_sparsedis.solvers.sparse_basis._search import Heads, weighted_momen
 # standard deviations of the misfit that are tried, in units of a head's norm
 MISFITS = (0.02, 0.03, 0.042, 0.06, 0.085, 0.12, 0.17, 0.24)
 _HOPELESS = 10.0  # nats of evidence that no wider misfit makes good
+_WIDER = 1.2  # least gain in variance for which a misfit is tried beside the errors
 
 
 def basis_evidence(heads: Heads, D: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ def search_misfits(
     known = None
     for misfit in misfits:
         wide = heads.with_misfit(misfit)
-        if not any_true(wide.noise.median() > 1.5 * heads.noise.median()):
+        if not any_true(wide.noise.median() > _WIDER * heads.noise.median()):
             continue
         few = {**options, "n_starts": max(1, n_starts // 2), "max_rounds": 0, "n_searches": 1}
         starts = before.best(N_BEST, len(heads.points))

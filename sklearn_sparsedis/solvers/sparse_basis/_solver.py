@@ -107,6 +107,7 @@ def solve_sparse_basis(
     stderr: Tensor,
     *,
     min_effect: float | None = None,
+    least_effect: float = 0.0,
     n_starts: int | None = None,
     max_rounds: int = 12,
     generator: torch.Generator | None = None,
@@ -136,6 +137,8 @@ def solve_sparse_basis(
     min_effect : float, optional
         The misfit k: coefficients below this share of a head's norm count as zero beside what the
         errors explain. By default the one of most evidence, between none and a quarter.
+    least_effect : float, default=0
+        Where the misfit is chosen, the least one, for heads of which no zero is believed exact.
     n_starts : int, optional
         Random starts, all searched at once; by default what a fixed budget of arithmetic allows,
         and up to four further searches of half as many until two starts have led to the best basis.
@@ -194,14 +197,15 @@ def solve_sparse_basis(
             f"A basis of {m} directions needs more than {m} heads, got {n_tasks}: "
             "with as many heads as directions, each head is its own axis and nothing is found."
         )
-    if min_effect is not None and not 0 <= min_effect < 1:
+    least = least_effect if min_effect is None else min_effect
+    if not 0 <= least < 1:
         raise ValueError(
             "min_effect is a share of a head's norm, at least 0 and below 1, or None for the one "
-            f"of most evidence; got {min_effect!r}."
+            f"of most evidence, and least_effect such a share; got {least!r}."
         )
     with torch.no_grad():
         heads, to_sphere = _spherical(H, stderr, errors)
-        heads = heads.with_misfit(min_effect or 0.0)
+        heads = heads.with_misfit(least)
         n_seen = sample_size(n_tasks, m)
         misfit, found = search_many(
             heads,
@@ -213,7 +217,7 @@ def solve_sparse_basis(
             max_rounds=max_rounds,
             n_sweeps=3,
         )
-        misfit = misfit if min_effect is None else min_effect
+        misfit = max(misfit, least)
         return _result(H, errors, stderr, heads, misfit, to_sphere, found, generator)
 
 
