@@ -7,13 +7,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers.group_lasso_svm._face import FaceSolver
 from sklearn_sparsedis.solvers.group_lasso_svm._features import is_sparse
-from sklearn_sparsedis.solvers.group_lasso_svm._problem import Point, Problem, lengths
+from sklearn_sparsedis.solvers.group_lasso_svm._problem import Point, Problem
 from sklearn_sparsedis.solvers.group_lasso_svm._scaling import Problems, scale_problem
+from sklearn_sparsedis.solvers.group_lasso_svm._settle import Face, settle
 from sklearn_sparsedis.solvers.group_lasso_svm._solved import Solved
 from sklearn_sparsedis.solvers.group_lasso_svm._solver import chunk_size, solve_scaled
-from sklearn_sparsedis.solvers.group_lasso_svm._system import PivotBasis
 
 
 def group_lasso_svm(
@@ -65,8 +64,9 @@ def group_lasso_svm_result(
     Parameters
     ----------
     F, y, group_reg, l2_reg, n_classes, feature_weight, sample_weight, tol, max_iter, dual_init
-        As in `solvers.solve_group_lasso_svm`. The derivative is as exact as the solution: it is
-        exact to rounding where the solver's last steps identified the nonzero entries.
+        As in `solvers.solve_group_lasso_svm`. The derivative is that of the exact solution at any
+        `tol` from which Newton's method finds the nonzero entries of Lambda; 1e-6 is enough for
+        problems of ordinary scale.
 
     Returns
     -------
@@ -81,7 +81,9 @@ def group_lasso_svm_result(
     Notes
     -----
     The backward pass costs one Hessian and one Cholesky factor, of the order of the nonzero entries
-    of Lambda in excess of one a sample, whatever the number of iterations. It cannot be
+    of Lambda in excess of one a sample, whatever the number of iterations. Where the gap leaves
+    open which entries are nonzero, it takes some more until the optimality conditions decide: on
+    the face a Newton step keeps all of them positive, off it no slack is negative. It cannot be
     differentiated again.
 
     The solution has kinks, where one of its one-sided derivatives is returned: a feature with
@@ -130,9 +132,8 @@ class _Coefficients(torch.autograd.Function):
         parts = []
         for start in range(0, F.shape[0], size):
             chunk = slice(start, start + size)
-            scaled_grad, *grads = _pull_back(
-                problems.scaled(chunk), coef[chunk], dual[chunk], free[chunk], coef_grad[chunk]
-            )
+            solution = Face(dual[chunk], free[chunk], coef[chunk])
+            scaled_grad, *grads = _pull_back(problems.scaled(chunk), solution, coef_grad[chunk])
             F_grad = (scaled_grad * rows[chunk]).to(F.dtype)
             rows_grad = (scaled_grad * F[chunk]).sum(-1, keepdim=True)
             parts.append((F_grad, rows_grad, *grads))
@@ -141,44 +142,19 @@ class _Coefficients(torch.autograd.Function):
 
 
 def _pull_back(
-    problem: Problem, coef: Tensor, dual: Tensor, free: Tensor, coef_grad: Tensor
+    problem: Problem, solution: Face, coef_grad: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients in F (b, n, m), c (b, n, 1) and tau (b, m) from that in the coefficients."""
-    F = problem.F
-    point = _point(problem, coef)
+    solution, answer = settle(problem, solution)
+    point, dual, coef = solution.point(problem), solution.dual, solution.coef
     # The adjoint is the move of Lambda by which it responds to a gradient.
-    adjoint = _answer(problem, point, dual, free, F @ _shrinkage_vjp(problem, point, coef_grad))
+    adjoint = answer(problem.F @ _shrinkage_vjp(problem, point, coef_grad))
     V_grad = coef_grad + problem.image(adjoint)
     F_grad = (problem.Y - dual) @ _shrinkage_vjp(problem, point, V_grad).mT + adjoint @ coef.mT
     c_grad = -(adjoint * problem.Y).sum(-1, keepdim=True)
     used = point.shrink > 0
     along = (point.V * V_grad).sum(-1) / torch.where(used, point.norm, 1)
     return F_grad, c_grad, torch.where(used, -along, 0)
-
-
-def _point(problem: Problem, coef: Tensor) -> Point:
-    """Recover V, its norms and their shrinkage from the coefficients (b, m, k) of a solution."""
-    size = lengths(coef)
-    norm = torch.where(size > 0, size + problem.tau, 0)
-    shrink = torch.where(size > 0, size / torch.where(size > 0, norm, 1), 0)
-    V = torch.where(size > 0, 1 / torch.where(size > 0, shrink, 1), 0).unsqueeze(-1) * coef
-    return Point(V, norm, shrink, grad=V, gap=norm)
-
-
-def _answer(problem: Problem, point: Point, dual: Tensor, free: Tensor, gradient: Tensor) -> Tensor:
-    """Response of Lambda (b, n, k) to a gradient; samples at a vertex do not move."""
-    moving = (free.sum(-1) > 1).any(0)
-    if free.device.type != "cpu" or bool(moving.all()):
-        basis = PivotBasis(dual)
-        solve = FaceSolver(problem, point, basis, free.scatter(-1, basis.pivot, True))
-        return solve(gradient)
-    answer = torch.zeros_like(dual)
-    if bool(moving.any()):
-        F, Y, c, dual, free, gradient = (
-            x[:, moving] for x in (problem.F, problem.Y, problem.c, dual, free, gradient)
-        )
-        answer[:, moving] = _answer(Problem(F, Y, c, problem.tau), point, dual, free, gradient)
-    return answer
 
 
 def _shrinkage_vjp(problem: Problem, point: Point, coef_grad: Tensor) -> Tensor:

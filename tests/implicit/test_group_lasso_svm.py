@@ -11,6 +11,9 @@ from sklearn_sparsedis.implicit import (
     group_lasso_svm,
     group_lasso_svm_result,
 )
+from sklearn_sparsedis.solvers.group_lasso_svm._scaling import scale_problem
+from sklearn_sparsedis.solvers.group_lasso_svm._settle import Face, settle
+from sklearn_sparsedis.solvers.group_lasso_svm._solver import solve_scaled
 
 CASES = ["bin_k2", "k5_n25_m64", "l1zero_svm"]
 
@@ -55,6 +58,28 @@ def test_gradcheck_in_every_float_argument(share, k):
 
     arguments = [x.clone().requires_grad_() for x in (F, l1, l2, omega, c)]
     assert torch.autograd.gradcheck(coef, arguments, eps=1e-7, atol=1e-5, rtol=1e-4, fast_mode=True)
+
+
+@pytest.mark.parametrize("guess", ["all entries", "one entry a sample"])
+def test_optimality_decides_the_face_whatever_the_guess(guess):
+    # a problem whose guess is right beside one in which it is not
+    F, y = make_task()
+    group_reg = 0.3 * uniform_spread_bound(F, torch.nn.functional.one_hot(y, 3).double())
+    problems, _, _ = scale_problem(F, y, group_reg, 0.5, 3, None, None)
+    problem, solved = problems.scaled(slice(None)), solve_scaled(problems, 1e-13, 100, None)
+    exact = Face(solved.dual, solved.dual > 0, solved.coef)
+    start = Face(*(x.clone() for x in vars(exact).values()))
+    if guess == "all entries":
+        start.dual[1], start.free[1] = 0.9 * exact.dual[1] + 0.1 / 3, True
+    else:
+        start.dual[1] = torch.nn.functional.one_hot(y[1], 3)
+        start.free[1] = start.dual[1] > 0
+    face, _ = settle(problem, start)
+    assert ((exact.free.sum(-1) > 1).sum(-1) > 1).all()
+    assert (face.free == exact.free).all()
+    # where one more Newton step would move V by less than a millionth of W
+    torch.testing.assert_close(face.coef, exact.coef, rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(face.dual, exact.dual, rtol=1e-9, atol=1e-9)
 
 
 def test_unused_features_and_idle_samples_get_no_gradient():

@@ -9,6 +9,7 @@ from sklearn_sparsedis.solvers.group_lasso_svm._problem import GramProblem, Poin
 from sklearn_sparsedis.solvers.group_lasso_svm._system import (
     Factor,
     PivotBasis,
+    Solver,
     chosen_coordinates,
 )
 
@@ -17,7 +18,7 @@ _RIDGE = 1e-12
 _BEYOND = 1e-3
 _EXACT = 1e-13
 # Where a step ends at the boundary, rounding leaves this much of the blocking entry
-_ZERO = 1e-14
+ZERO = 1e-14
 
 
 class FaceSolver:
@@ -60,6 +61,33 @@ class FaceSolver:
         return self.basis.expand(torch.zeros_like(right).scatter_(1, self.index, part))
 
 
+def face_solver(problem: Problem, point: Point, dual: Tensor, free: Tensor) -> Solver:
+    """Newton system on a face without the samples at a vertex, which do not move.
+
+    Parameters
+    ----------
+    problem, point
+        Where.
+    dual, free : Tensor of shape (b, n, k)
+        Dual point and its free entries, the largest of each row among them.
+    """
+    moving = (free.sum(-1) > 1).any(0)
+    if free.device.type != "cpu" or bool(moving.all()):
+        return FaceSolver(problem, point, PivotBasis(dual), free)
+    inner = None
+    if bool(moving.any()):
+        F, Y, c, dual, free = (x[:, moving] for x in (problem.F, problem.Y, problem.c, dual, free))
+        inner = FaceSolver(Problem(F, Y, c, problem.tau), point, PivotBasis(dual), free)
+
+    def solve(gradient: Tensor) -> Tensor:
+        move = torch.zeros_like(gradient)
+        if inner is not None:
+            move[:, moving] = inner(gradient[:, moving])
+        return move
+
+    return solve
+
+
 def finish_on_face(problem: Problem | GramProblem, state: State, tol: float, n_steps: int) -> None:
     """Newton steps on the face of entries whose Lambda exceeds its slack, kept where they help.
 
@@ -81,7 +109,7 @@ def finish_on_face(problem: Problem | GramProblem, state: State, tol: float, n_s
         move = FaceSolver(problem, point, basis, free)(point.grad)
         move = torch.where(free & torch.isfinite(move), move, 0)
         dual = (dual + longest(dual, move, 1.0) * move).clamp_min(0)
-        free = free & (dual > _ZERO)
+        free = free & (dual > ZERO)
     dual = dual / dual.sum(-1, keepdim=True)
     state.record(dual, problem.evaluate(dual).gap, dual > 0)
 
@@ -97,6 +125,11 @@ def coefficients_on_face(problem: Problem, state: State) -> Tensor:
     basis = PivotBasis(dual)
     free = state.free.scatter(-1, basis.pivot, True)
     V_move = -problem.image(FaceSolver(problem, point, basis, free)(point.grad))
+    return linearised(problem, point, V_move)
+
+
+def linearised(problem: Problem, point: Point, V_move: Tensor) -> Tensor:
+    """Coefficients (b, m, k) of a point after a small move of V (b, m, k)."""
     used = point.shrink > 0
     norm = torch.where(used, point.norm, 1)
     radial = problem.tau * (point.V * V_move).sum(-1) / norm**3
