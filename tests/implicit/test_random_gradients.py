@@ -173,6 +173,17 @@ def test_gradients_are_exact_at_any_tolerance(name):
     assert max(max(x) for x in known) < 1e-2
 
 
+@pytest.mark.parametrize("seed", [106, 690])
+def test_where_zero_is_optimal_rounding_brings_no_feature_of_an_svm_into_use(seed):
+    # many dual points are optimal, and the one found has norms above the threshold by rounding
+    Z, solve = svm_problem(Draw(seed))
+    Z.requires_grad_()
+    coef = solve(Z, 1e-9)
+    assert (coef == 0).all()
+    coef.sum().backward()
+    assert (Z.grad == 0).all()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_gradients_are_exact_in_a_thousand_problems(name):

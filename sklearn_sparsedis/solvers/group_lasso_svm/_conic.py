@@ -141,7 +141,7 @@ def _central(problem: Problem, dual: Tensor) -> Iterate:
     """Point near the central path at the barrier strength that the gap suggests."""
     point = problem.evaluate(dual)
     degree = dual[0].numel() + point.norm.shape[1]
-    mu = (gap_of_rows(point, dual) / degree).clamp_min(1e-12)[:, None, None]
+    mu = (gap_of_rows(point.grad, dual) / degree).clamp_min(1e-12)[:, None, None]
     excess = point.norm - problem.tau
     t = (excess + (excess.square() + 2 * mu[..., 0]).sqrt()) / 2
     W = point.V * (t / (problem.tau + t)).unsqueeze(-1)

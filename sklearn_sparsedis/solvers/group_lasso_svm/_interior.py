@@ -73,7 +73,7 @@ def start_on_segment(problem: Problem | GramProblem) -> Tensor:
 def initial_state(problem: Problem | GramProblem, dual: Tensor) -> State:
     """Slacks near the central path of the barrier whose strength the gap at `dual` suggests."""
     point = problem.evaluate(dual)
-    mu = (gap_of_rows(point, dual) / dual[0].numel()).clamp_min(1e-12)[:, None, None]
+    mu = (gap_of_rows(point.grad, dual) / dual[0].numel()).clamp_min(1e-12)[:, None, None]
     b = dual.shape[0]
     state = State(
         dual=dual,
@@ -87,9 +87,9 @@ def initial_state(problem: Problem | GramProblem, dual: Tensor) -> State:
     return state
 
 
-def gap_of_rows(point: Point, dual: Tensor) -> Tensor:
-    """Duality gap (b,), not divided by the objective."""
-    return ((point.grad - point.grad.amin(-1, keepdim=True)) * dual).sum((-1, -2))
+def gap_of_rows(grad: Tensor, dual: Tensor) -> Tensor:
+    """Duality gap (b,) of a dual point of known gradient, not divided by the objective."""
+    return ((grad - grad.amin(-1, keepdim=True)) * dual).sum((-1, -2))
 
 
 def central_slack(point: Point, dual: Tensor, mu: Tensor) -> Tensor:

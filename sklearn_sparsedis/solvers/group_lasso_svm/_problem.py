@@ -245,3 +245,9 @@ def certify(problem: Problem, coef: Tensor, dual: Tensor, norm_V: Tensor) -> tup
     value = (margin * dual).sum((-1, -2))
     value = value - (norm_V - problem.tau).clamp_min(0).square().sum(-1) / 2
     return primal, relative((primal - value).clamp_min(0), primal, problem.c)
+
+
+def gap_at_zero(problem: Problem, dual: Tensor, norm_V: Tensor) -> Tensor:
+    """Duality gap (b,) of W = 0, not divided by the objective, without cancellation."""
+    excess = (norm_V - problem.tau).clamp_min(0)
+    return (problem.c * problem.Y * dual).sum((-1, -2)) + excess.square().sum(-1) / 2

@@ -14,8 +14,14 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers.group_lasso_svm._face import ZERO, face_solver, linearised
-from sklearn_sparsedis.solvers.group_lasso_svm._interior import longest
-from sklearn_sparsedis.solvers.group_lasso_svm._problem import TOUCHING, Point, Problem, lengths
+from sklearn_sparsedis.solvers.group_lasso_svm._interior import gap_of_rows, longest
+from sklearn_sparsedis.solvers.group_lasso_svm._problem import (
+    TOUCHING,
+    Point,
+    Problem,
+    gap_at_zero,
+    lengths,
+)
 from sklearn_sparsedis.solvers.group_lasso_svm._system import Solver
 
 # Steps that a problem may take, on an accelerator without asking whether it needs them
@@ -152,7 +158,19 @@ def _step(problem: Problem, face: Face) -> tuple[Face, Tensor, Solver]:
     near = lengths(V_move) <= _CLOSE * point.norm * point.shrink + V_noise
     stays = (used == (ahead.shrink > 0)) & (near | ~used)
     settled = full[:, 0, 0] & stays.all(-1) & ~enters.flatten(1).any(-1)
-    return Face(new, (free & ~leaves) | enters, linearised(problem, point, V_move)), settled, solve
+    zero = _zero(problem, ahead, new)
+    coef = torch.where(zero[:, None, None], 0, linearised(problem, point, V_move))
+    return Face(new, (free & ~leaves) | enters, coef), settled | zero, solve
+
+
+def _zero(problem: Problem, point: Point, dual: Tensor) -> Tensor:
+    """Where W = 0 is optimal to rounding, and no worse than the W of a point, (b,).
+
+    Rounding of V beyond a threshold must not bring features into use there.
+    """
+    gap = gap_at_zero(problem, dual, point.norm)
+    rounding = torch.finfo(gap.dtype).eps * problem.c.sum((-1, -2))
+    return gap <= torch.minimum(gap_of_rows(point.grad, dual), rounding)
 
 
 def _with_pivots(free: Tensor, dual: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from sklearn_sparsedis.solvers.group_lasso_svm._face import coefficients_on_face
 from sklearn_sparsedis.solvers.group_lasso_svm._features import is_sparse
 from sklearn_sparsedis.solvers.group_lasso_svm._interior import (
     State,
+    gap_of_rows,
     initial_state,
     interior_point,
     start_on_segment,
@@ -24,7 +25,9 @@ from sklearn_sparsedis.solvers.group_lasso_svm._problem import (
     GramProblem,
     Problem,
     certify,
+    gap_at_zero,
     lengths,
+    relative,
 )
 from sklearn_sparsedis.solvers.group_lasso_svm._scaling import (
     DUAL_ORDER,
@@ -284,6 +287,13 @@ def _solved(problem: Problem, state: State, coef: Tensor | None = None) -> Solve
     if coef is None:
         coef = V * shrinkage(norm, TOUCHING * problem.tau).unsqueeze(-1)
     primal, gap = certify(problem, coef, state.best, norm)
+    # where zero does as well, by gaps without cancellation, all else has come from rounding
+    loss = problem.c.sum((-1, -2))
+    at_zero = gap_at_zero(problem, state.best, norm)
+    zero = at_zero <= gap_of_rows(problem.c * problem.Y - problem.F @ coef, state.best)
+    coef = torch.where(zero[:, None, None], 0, coef)
+    primal = torch.where(zero, loss, primal)
+    gap = torch.where(zero, relative(at_zero, loss, problem.c), gap)
     return Solved(coef, state.best, state.free, primal, gap, state.n_iter)
 
 
