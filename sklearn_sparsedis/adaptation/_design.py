@@ -94,6 +94,14 @@ class Design:
             y = turned
         return cls(U, V, y, n_labels - y.shape[1], left, n_labels)
 
+    def of_tasks(self, tasks: Tensor) -> "Design":
+        """Those of some tasks."""
+        own = (self.components, self.features)
+        U, V = (x if len(x) == 1 else x[tasks] for x in own)
+        return Design(
+            U, V, *(x[tasks] for x in (self.targets, self.spare, self.left, self.n_labels))
+        )
+
     @classmethod
     def of_inputs(cls, components: Tensor, features: Tensor) -> "Design":
         """Rows (k, m) and (k, p) of which no targets are known."""

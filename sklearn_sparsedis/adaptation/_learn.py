@@ -1,8 +1,8 @@
 """The prior of a new task's head, learned from old tasks that are taken for new in turn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,8 +12,9 @@ from sklearn_sparsedis.adaptation._design import Design, LabelDesign, TaskRows
 from sklearn_sparsedis.adaptation._evidence import Scales, Strengths
 from sklearn_sparsedis.adaptation._hierarchy import Hierarchy
 from sklearn_sparsedis.adaptation._prior import LabelPrior, TaskPrior, ValuePrior
+from sklearn_sparsedis.adaptation._spike_slab import Spikes
 
-__all__ = ["learn_common_prior", "learn_label_prior", "learn_prior"]
+__all__ = ["FinalHeads", "learn_common_prior", "learn_label_prior", "learn_prior"]
 
 Prior = TypeVar("Prior", bound=TaskPrior)
 Designs = Sequence[Design] | Sequence[LabelDesign]
@@ -29,6 +30,8 @@ SHRINKAGE = (0.3, 1.0, 4.0, 16.0, 1e6)
 # features, count as: new tasks may be unlike the old ones
 DOUBT = 1.0
 EM_STEPS = 100
+# old tasks that say whether new heads have zeros
+SPIKED = 32
 # strengths with every third share of noise and every second one of the features
 COARSE = torch.tensor([i * len(RESIDUAL) + j for i in range(0, 10, 3) for j in range(0, 6, 2)])
 # variance of an intercept where tasks have units and levels of their own, in units of the targets'
@@ -64,14 +67,33 @@ class Moments:
         return (total + shrinkage * torch.diag_embed(size)) / (n + shrinkage)
 
 
-def learn_prior(
-    draws: Sequence[TaskRows], heads: Tensor, final: tuple[Tensor, Tensor] | None = None
-) -> ValuePrior:
+class FinalHeads(NamedTuple):
+    """Heads of a fit, on components of the encoder that is kept.
+
+    Attributes
+    ----------
+    components : Tensor of shape (n, m)
+    heads : Tensor of shape (T, m)
+        For targets with a standard deviation of one.
+    used : Tensor of bool, shape (T, m)
+        Which components they use.
+    rows : TaskRows
+        Some rows of the first of the tasks.
+    """
+
+    components: Tensor
+    heads: Tensor
+    used: Tensor
+    rows: TaskRows
+
+
+def learn_prior(draws: Sequence[TaskRows], heads: Tensor, final: FinalHeads) -> ValuePrior:
     """Prior for tasks with units and levels of their own.
 
     The second moment S of the heads is shrunk towards a multiple of the identity. How far, and the
     probabilities of the strengths, are those under which the labels of old tasks have the highest
-    evidence, where the head of the task itself is left out of S.
+    evidence, where the head of the task itself is left out of S. Where some of the final heads have
+    zeros, new ones have zeros with the probability of the highest evidence, likewise.
 
     Parameters
     ----------
@@ -79,19 +101,33 @@ def learn_prior(
         Some rows of each of T tasks, several times; best such on which nothing was fitted.
     heads : Tensor of shape (T', m)
         Heads on components for targets with a standard deviation of one, those of the draws first.
-    final : tuple of Tensor, shapes (n, m) and (T', m), optional
-        Components and heads from which S comes in the end, where those above were but tried.
+    final : FinalHeads
+        From which S comes in the end, where those above were but tried.
     """
     zero = heads.new_zeros(())
     blank = _blank(heads.new_zeros(1 + heads.shape[1]), zero, heads.new_tensor(FREE), FEW)
     designs = [blank.design(rows) for rows in draws]
     prior, shrinkage = _most_evident([blank], designs, _about_zero(heads))
-    if final is None:
+    moments, Z = _about_zero(final.heads), final.components
+    moment = _unit(moments.shrunk(shrinkage), [Design.of_inputs(Z, Z[:, :0])])[0]
+    prior = prior.given(prior.scales._replace(moment=moment), prior.log_probability)
+    if not final.used.any() or final.used.all():
         return prior
-    components, heads = final
-    moment = _about_zero(heads).shrunk(shrinkage)
-    moment = _unit(moment, [Design.of_inputs(components, components[:, :0])])[0]
-    return prior.given(prior.scales._replace(moment=moment), prior.log_probability)
+    n = min(SPIKED, len(final.rows.targets))
+    design = prior.design(final.rows).of_tasks(torch.arange(n))
+    without = _unit(moments.shrunk(shrinkage, without=n), [design])
+    few = prior.with_strengths(torch.arange(min(2, len(prior.strengths))))
+    few = few.given(few.scales._replace(moment=without), few.log_probability)
+    sparse = _share(few.sparse_gain(design, Spikes.of(final.heads, final.used, without=n)))
+    return replace(prior, spikes=Spikes.of(final.heads, final.used), sparse=sparse)
+
+
+def _share(gain: Tensor) -> Tensor:
+    """Share of heads with zeros, as if there were half a one and half another more."""
+    share = gain.new_tensor(0.5)
+    for _ in range(EM_STEPS):
+        share = (torch.sigmoid(gain + share.log() - (-share).log1p()).sum() + 0.5) / (len(gain) + 1)
+    return share
 
 
 def learn_common_prior(draws: Sequence[TaskRows], rows: TaskRows) -> ValuePrior:

@@ -1,7 +1,6 @@
 """What the heads of old tasks say of a new one, and the heads of new tasks that follow."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
@@ -17,6 +16,7 @@ from sklearn_sparsedis.adaptation._evidence import (
     solutions,
 )
 from sklearn_sparsedis.adaptation._logistic import modes
+from sklearn_sparsedis.adaptation._spike_slab import Spikes, sparse_heads
 
 __all__ = ["LabelPrior", "NewHeads", "TaskPrior", "ValuePrior"]
 
@@ -26,6 +26,10 @@ NEGLECTED = 0.01
 # strength without which it is not tried on more
 MANY = 500
 LIKELY = 0.3
+# probability of a strength under which heads with zeros are tried, and the most that their evidence
+# counts beyond that of normal heads
+TRIED = 0.3
+MOST_GAIN = 50.0
 
 
 class NewHeads(NamedTuple):
@@ -39,12 +43,24 @@ class NewHeads(NamedTuple):
         Heads on the standardised features.
     residual_share : Tensor of shape (T,)
         Expected share of the features in the variance of the signal.
+    support_probability : Tensor of shape (T, m), optional
+        That a task uses a component, where old heads have zeros.
     """
 
     coef: Tensor
     intercept: Tensor
     feature_coef: Tensor
     residual_share: Tensor
+    support_probability: Tensor | None = None
+
+
+class StandardHeads(NamedTuple):
+    """The same in units of the prior, about its mean, with the intercept first in `coef`."""
+
+    coef: Tensor
+    feature_coef: Tensor
+    residual_share: Tensor
+    support_probability: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -101,36 +117,52 @@ class TaskPrior(ABC):
 
     @abstractmethod
     def duals(self, design: Any) -> tuple[Tensor, Tensor]:
-        """Probabilities (G, T) of strengths given targets, and (G, T, n) what gives the heads.
+        """Log-evidence (G, T) of strengths, and (G, T, n) what gives the heads.
 
         Covariances of heads and rows times the latter are the heads.
         """
 
     def adapt(self, rows: TaskRows) -> NewHeads:
         """Mean heads of tasks given their rows, over all strengths."""
-        (mean, unit), design, s = self.levels(rows), self.design(rows), self.strengths
-        probability, dual = self.duals(design)
+        design = self.design(rows)
+        return self._in_units(rows, self._mean_heads(design, *self.duals(design)))
+
+    def _mean_heads(self, design: Any, log_evidence: Tensor, dual: Tensor) -> StandardHeads:
+        probability, s = self._given(log_evidence), self.strengths
         heads, features, level = (
             torch.einsum("g,gt,gtn->tn", share, probability, dual)
             for share in (s.heads, s.features, torch.ones_like(s.noise))
         )
         w = _transposed(design.components, heads) @ self.scales.moment
         w[:, 0] += self.scales.level * _transposed(design.components[..., :1], level)[:, 0]
-        w = w * unit[:, None] + self.mean
-        w[:, 0] += mean
-        v = self.scales.feature * _transposed(design.features, features) * unit[:, None]
-        return NewHeads(w[:, 1:], w[:, 0], v, probability.T @ s.residual)
+        v = self.scales.feature * _transposed(design.features, features)
+        return StandardHeads(w, v, probability.T @ s.residual)
 
-    def _given(self, log_evidence: Sequence[Tensor] | Tensor) -> Tensor:
+    def _in_units(self, rows: TaskRows, heads: StandardHeads) -> NewHeads:
+        mean, unit = self.levels(rows)
+        w = heads.coef * unit[:, None] + self.mean
+        v = heads.feature_coef * unit[:, None]
+        return NewHeads(w[:, 1:], w[:, 0] + mean, v, *heads[2:])
+
+    def _given(self, log_evidence: Tensor) -> Tensor:
         """Probabilities of the strengths given the targets, shape (G, T)."""
-        evidence = (
-            log_evidence if isinstance(log_evidence, Tensor) else torch.stack([*log_evidence])
-        )
-        return torch.softmax(evidence + self.log_probability[:, None], 0)
+        return torch.softmax(log_evidence + self.log_probability[:, None], 0)
 
 
+@dataclass(frozen=True)
 class ValuePrior(TaskPrior):
-    """Prior of the head of a task with squared errors."""
+    """Prior of the head of a task with squared errors.
+
+    Attributes
+    ----------
+    spikes : Spikes, optional
+        Of heads with zeros.
+    sparse : Tensor of shape (), optional
+        Probability that a head is one of those, and not normal.
+    """
+
+    spikes: Spikes | None = None
+    sparse: Tensor | None = None
 
     def levels(self, rows: TaskRows) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each task's targets, where units are each task's own."""
@@ -158,7 +190,39 @@ class ValuePrior(TaskPrior):
         """The inverse covariance of the targets times the targets."""
         found = list(solutions(design, self.scales, self.strengths))
         dual = torch.stack([solution.dual for solution in found])
-        return self._given([solution.log_evidence for solution in found]), dual
+        return torch.stack([solution.log_evidence for solution in found]), dual
+
+    def _mean_heads(self, design: Design, log_evidence: Tensor, dual: Tensor) -> StandardHeads:
+        heads = super()._mean_heads(design, log_evidence, dual)
+        if self.spikes is None or self.sparse is None:
+            return heads
+        # in shares of the probability of normal heads, which use all components
+        total = torch.ones_like(heads.coef[:, :1])
+        w, v = heads.coef.clone(), heads.feature_coef.clone()
+        used = torch.ones_like(w[:, 1:])
+        probability, scales = self._given(log_evidence), self.scales
+        tried = (probability >= TRIED) | (probability == probability.amax(0))
+        for g, (a, b, c) in enumerate(self.strengths.each()):
+            tasks = tried[g].nonzero()[:, 0]
+            part = design.of_tasks(tasks)
+            found = sparse_heads(part, scales, self.spikes, (a, b, c))
+            gain = (found.log_evidence - log_evidence[g, tasks]).clamp_max(MOST_GAIN).exp()
+            odds = probability[g, tasks] * gain * self.sparse / (1 - self.sparse)
+            level = scales.level * _transposed(part.components[..., :1], found.dual)
+            beside = b * scales.feature * _transposed(part.features, found.dual)
+            total[tasks] += odds[:, None]
+            w[tasks] += odds[:, None] * torch.cat([level, found.coef], 1)
+            v[tasks] += odds[:, None] * beside
+            used[tasks] += odds[:, None] * found.probability
+        return StandardHeads(w / total, v / total, heads.residual_share, used / total)
+
+    def sparse_gain(self, design: Design, spikes: Spikes) -> Tensor:
+        """Log-evidence (T,) of heads with zeros beyond that of normal ones, under each strength."""
+        dense = self.log_evidence(design, self.scales)
+        found = [sparse_heads(design, self.scales, spikes, s) for s in self.strengths.each()]
+        zeros = torch.stack([heads.log_evidence for heads in found])
+        each = self.log_probability[:, None]
+        return torch.logsumexp(zeros + each, 0) - torch.logsumexp(dense + each, 0)
 
     def deviation(self, rows: TaskRows, components: Tensor, features: Tensor) -> Tensor:
         """Standard deviations (T, k) of targets of further rows, given those of each task.
@@ -208,7 +272,7 @@ class LabelPrior(TaskPrior):
         """Gradients of log-likelihoods at the modes."""
         found = list(modes(design, self.scales, self.strengths))
         dual = torch.stack([mode.dual for mode in found])
-        return self._given([mode.log_evidence for mode in found]), dual
+        return torch.stack([mode.log_evidence for mode in found]), dual
 
     def adapt(self, rows: TaskRows) -> NewHeads:
         """Mean of the modes over strengths, of many labels over those that a part finds likely."""

@@ -14,6 +14,7 @@ from sklearn_sparsedis.adaptation._design import TaskRows
 from sklearn_sparsedis.adaptation._evidence import Scales, Strengths
 from sklearn_sparsedis.adaptation._prior import LabelPrior, TaskPrior, ValuePrior
 from sklearn_sparsedis.adaptation._rows import rows_of_tasks
+from sklearn_sparsedis.adaptation._spike_slab import Spikes
 from sklearn_sparsedis.estimators._representation_heads import FittedHeads
 from sklearn_sparsedis.inputs._losses import loss_names
 from sklearn_sparsedis.inputs._rows import Rows
@@ -40,13 +41,17 @@ def _from_arrays(name: str, prior: Bunch) -> TaskPrior:
     def tensor(name: str) -> Tensor:
         return torch.as_tensor(prior[name], dtype=torch.float64)
 
-    return PRIORS[name](
+    found = PRIORS[name](
         mean=tensor("mean"),
         scales=Scales(tensor("moment"), tensor("feature"), tensor("level"), tensor("dof")),
         strengths=Strengths(tensor("heads"), tensor("features"), tensor("noise")),
         log_probability=tensor("probability").log(),
         variance=tensor("variance"),
     )
+    if isinstance(found, ValuePrior) and prior.used_share is not None:
+        spikes = Spikes(tensor("used_share"), tensor("used_variance"))
+        return replace(found, spikes=spikes, sparse=tensor("sparse"))
+    return found
 
 
 @dataclass(frozen=True)
@@ -164,16 +169,21 @@ def adapt_heads(heads: FittedHeads, rows: AdaptedRows, prior: Bunch) -> FittedHe
     coef, intercept = np.zeros((n_tasks, m)), np.zeros(n_tasks)
     on_features = np.zeros((n_tasks, len(prior.center)))
     share = np.zeros(n_tasks)
+    used = heads.support.astype(np.float64)
     for which, own, some in rows.packs():
         tasks, found = which.numpy(), own.adapt(some)
         coef[tasks], intercept[tasks] = found.coef.numpy(), found.intercept.numpy()
         share[tasks] = found.residual_share.numpy()
+        if found.support_probability is not None:
+            used[tasks] = found.support_probability.numpy()
         if found.feature_coef.shape[1]:
             on_features[tasks] = found.feature_coef.numpy() / prior.scale
     return replace(
         heads,
         coef=coef,
         intercept=intercept - on_features @ prior.center,
+        support=used > 0.5,
+        support_probability=used,
         coef_residual=on_features,
         residual_share=share if rows.features.shape[1] else np.zeros(n_tasks),
         one_kind=np.zeros(n_tasks, dtype=bool),  # which the prior does not leave constant

@@ -11,8 +11,13 @@ from sklearn.utils import Bunch
 from torch import Tensor
 
 from sklearn_sparsedis.adaptation._design import TaskRows
-from sklearn_sparsedis.adaptation._learn import learn_common_prior, learn_label_prior, learn_prior
-from sklearn_sparsedis.adaptation._prior import TaskPrior
+from sklearn_sparsedis.adaptation._learn import (
+    FinalHeads,
+    learn_common_prior,
+    learn_label_prior,
+    learn_prior,
+)
+from sklearn_sparsedis.adaptation._prior import TaskPrior, ValuePrior
 from sklearn_sparsedis.adaptation._rows import DRAWN, draw_rows
 from sklearn_sparsedis.estimators._representation_heads import FittedHeads
 from sklearn_sparsedis.estimators._representation_training import FittedEncoder
@@ -75,6 +80,7 @@ def learn_task_prior(
         table=targets.table(torch.empty(len(Z), 0), torch.float64),
         rows=torch.from_numpy(index),
         heads=torch.from_numpy(heads.coef / standard_units(targets)[1][:, None]),
+        used=torch.from_numpy(heads.support),
         held_out=None if common else _held_out(fitted, center, scale),
         common=common,
         seed=seed,
@@ -103,6 +109,8 @@ class OldTasks:
         Which of the table these are.
     heads : Tensor of shape (T, m)
         In units of the targets.
+    used : Tensor of bool, shape (T, m)
+        Which components they use.
     held_out : HeldOut or None
     common : bool
         Whether tasks resemble one another and have targets in the same units.
@@ -115,6 +123,7 @@ class OldTasks:
     table: TaskTable
     rows: Tensor
     heads: Tensor
+    used: Tensor
     held_out: "HeldOut | None"
     common: bool
     seed: int
@@ -131,21 +140,24 @@ class OldTasks:
         """
         if self.common:
             return self._from_rows(learn_common_prior, chosen)
-        Y, final = self.targets(chosen), (self.components, self.heads[chosen])
-        components, features, tried = self.components, self.features, final[1]
+        Y, heads, used = self.targets(chosen), self.heads[chosen], self.used[chosen]
+        tried, components, features, known = heads, self.components, self.features, Y
         if self.held_out is not None:
             table = _of_tasks(self.held_out.table, chosen)
             if table.Y.count.double().median() >= ENOUGH_HELD_OUT:
-                components, features, Y = self.held_out.components, self.held_out.features, table.Y
+                components, features = self.held_out.components, self.held_out.features
+                known = table.Y
                 if self.held_out.heads is not None:
                     tried = self.held_out.heads[chosen]
-        tasks, draws = draw_rows(components, features, Y, self.seed)
+        tasks, draws = draw_rows(components, features, known, self.seed)
         if not draws:
             return None
-        others = torch.ones(len(tried), dtype=torch.bool)
-        others[tasks] = False
-        order = torch.cat([tasks, others.nonzero()[:COMMON_TASKS, 0]])
-        return learn_prior(draws, tried[order], (final[0], final[1][order]))
+        own, (rows,) = draw_rows(
+            self.components, self.features, Y.of_tasks(tasks), self.seed, sizes=DRAWN[-1:]
+        )
+        order = _first(tasks[own], len(heads))
+        final = FinalHeads(self.components, heads[order], used[order], rows)
+        return learn_prior(draws, tried[_first(tasks, len(heads))], final)
 
     def label_prior(self, chosen: NDArray[np.intp]) -> TaskPrior | None:
         """Of tasks with labels 0 and 1."""
@@ -209,6 +221,13 @@ def _held_out(fitted: FittedEncoder, center: Tensor, scale: Tensor) -> HeldOut |
     return HeldOut(components, features, table.targets(some), fitted.judged.heads)
 
 
+def _first(tasks: Tensor, n: int) -> Tensor:
+    """Order of n tasks in which some come first, with not very many others."""
+    others = torch.ones(n, dtype=torch.bool)
+    others[tasks] = False
+    return torch.cat([tasks, others.nonzero()[:COMMON_TASKS, 0]])
+
+
 def _of_tasks(table: TaskTable, chosen: NDArray[np.intp]) -> TaskTable:
     """Targets of some tasks, on all rows."""
     return table._replace(Y=table.Y.of_tasks(torch.from_numpy(chosen)), losses=None)
@@ -224,7 +243,7 @@ def _take(X: NDArray[Any] | Rows, index: NDArray[np.intp]) -> NDArray[Any]:
 
 def _to_arrays(prior: TaskPrior) -> Bunch:
     scales, strengths = prior.scales, prior.strengths
-    return Bunch(
+    found = Bunch(
         mean=prior.mean.numpy(),
         moment=scales.moment.numpy(),
         feature=float(scales.feature),
@@ -236,3 +255,9 @@ def _to_arrays(prior: TaskPrior) -> Bunch:
         probability=prior.log_probability.exp().numpy(),
         variance=float(prior.variance),
     )
+    if isinstance(prior, ValuePrior):
+        spikes = prior.spikes
+        found.used_share = None if spikes is None else spikes.share[0].numpy()
+        found.used_variance = None if spikes is None else spikes.slab[0].numpy()
+        found.sparse = 0.0 if prior.sparse is None else float(prior.sparse)
+    return found

@@ -93,10 +93,14 @@ PRIOR = {
         "variance": "finite",
     }.items()
 } | {
+    "prior_.squared_error.used_share": "positive? components",
+    "prior_.squared_error.used_variance": "positive? components",
+    "prior_.squared_error.sparse": "finite",
     "prior_.center": "finite features",
     "prior_.scale": "positive features",
     "coef_residual_": "finite? tasks features",
     "residual_share_": "finite? tasks",
+    "support_probability_": "finite? tasks components",
     "_labels.components": "finite labelled components",
     "_labels.features": "finite labelled beside",
     "_labels.row": "count labels",

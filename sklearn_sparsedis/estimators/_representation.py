@@ -200,8 +200,8 @@ class SparseDisentangledRepresentation(
         Their intercepts.
     support_ : ndarray of bool, shape (n_tasks, n_components)
         Which task uses which component; with `common_head`, in which it deviates. The same for
-        all outputs of a task. Heads that `adapt` gave with a prior have no zeros: theirs is the
-        support of the heads under the penalty alone.
+        all outputs of a task. Heads that `adapt` gave with a prior have no zeros: theirs is what
+        they use more probably than not.
     encoder_ : nn.Module
         Trained encoder with its scaling of inputs and outputs.
     tasks_ : ndarray of shape (n_tasks,)
@@ -224,11 +224,16 @@ class SparseDisentangledRepresentation(
         `logistic`, one for each loss or None. Each has the `mean` head with its intercept, and
         second `moment`, of signals with variance one; combinations of the variances of `heads`,
         `features` and `noise`, which are shares of the targets' variance or, for labels, variances
-        of log-odds; and the `probability` of each combination. `center` and `scale` are those of
+        of log-odds; and the `probability` of each combination. Where old heads have zeros, new ones
+        have some with the probability `sparse`: a component is used with that of `used_share`, and
+        then has coefficients of the variance `used_variance`. `center` and `scale` are those of
         the columns of X. None where tasks have other losses, and with `task_of_output`.
     coef_residual_ : ndarray of shape (n_tasks, n_features) or None
         Of heads that `adapt` gave with a prior: coefficients of the columns of X, which `predict`
         adds to the components' part.
+    support_probability_ : ndarray of shape (n_tasks, n_components) or None
+        Of heads that `adapt` gave with a prior: the posterior probability that a task uses a
+        component; one or zero where the prior has no zeros, by the penalty.
     residual_share_ : ndarray of shape (n_tasks,) or None
         Expected share of these in the variance of the signal, given the labels.
     confidence_ : Bunch or None
@@ -521,6 +526,7 @@ class SparseDisentangledRepresentation(
         self._layout = heads.layout
         self.coef_residual_ = heads.coef_residual
         self.residual_share_ = heads.residual_share
+        self.support_probability_ = heads.support_probability
         self._labels: Bunch | None = None
         heads.warn(self.tol)
 
@@ -709,7 +715,10 @@ class SparseDisentangledRepresentation(
         What the old tasks say of a new one, `prior_`, decides how far its few labels are trusted:
         in which directions heads are large, how much noise there is, and how much of the signal
         is in X beside the components, where the new task gets a second head (`coef_residual_`).
-        Each of many strengths is weighed with its probability given the labels.
+        Each of many strengths is weighed with its probability given the labels. Where old heads of
+        squared errors have zeros, heads are averaged over which components they use, and `support_`
+        has those that are used more probably than not (`support_probability_`). Coefficients are
+        the means given the labels: those of the others are small, and not zero.
 
         Parameters
         ----------

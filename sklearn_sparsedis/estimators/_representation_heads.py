@@ -45,6 +45,7 @@ class FittedHeads:
     common: Bunch | None
     coef_residual: NDArray[np.float64] | None = None
     residual_share: NDArray[np.float64] | None = None
+    support_probability: NDArray[np.float64] | None = None
 
     def warn(self, tol: float) -> None:
         """Name tasks that cannot be learned, and heads that are not solved to a tolerance."""

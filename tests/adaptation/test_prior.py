@@ -1,8 +1,11 @@
 """Heads of new tasks against Gaussian processes and ridge, and the prior against what drew it."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
+from scipy.special import gammaln, logsumexp
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import DotProduct, WhiteKernel
 from sklearn.linear_model import RidgeCV
@@ -10,9 +13,10 @@ from sklearn.linear_model import RidgeCV
 from sklearn_sparsedis.adaptation._design import Design, TaskRows
 from sklearn_sparsedis.adaptation._evidence import Scales, Strengths, log_evidence
 from sklearn_sparsedis.adaptation._hierarchy import Hierarchy
-from sklearn_sparsedis.adaptation._learn import learn_common_prior, learn_prior
+from sklearn_sparsedis.adaptation._learn import FinalHeads, learn_common_prior, learn_prior
 from sklearn_sparsedis.adaptation._prior import LabelPrior, ValuePrior
 from sklearn_sparsedis.adaptation._rows import draw_rows, rows_of_tasks
+from sklearn_sparsedis.adaptation._spike_slab import Spikes, sparse_heads
 from sklearn_sparsedis.tasks._dense import DenseTargets
 
 
@@ -130,10 +134,10 @@ def test_weights_are_counts_and_a_row_of_weight_zero_is_none():
     repeated = model.adapt(
         TaskRows(*(x[:, index] for x in rows[:3]), torch.ones(1, 6, dtype=torch.float64))
     )
-    for one, other in zip(counted, repeated, strict=True):
+    for one, other in zip(counted[:4], repeated[:4], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9)
     scaled = model.adapt(rows._replace(weight=0.01 * torch.ones_like(weight)))
-    for one, other in zip(scaled, model.adapt(rows), strict=True):
+    for one, other in zip(scaled[:4], model.adapt(rows)[:4], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-9)
 
 
@@ -143,7 +147,7 @@ def test_a_batch_is_a_loop(n_rows):
     model = prior(3, [(0.5, 0.2, 0.3), (0.1, 0.0, 0.9)], dof=1.0, variance=0.0)
     together = model.adapt(rows)
     for t in range(7):
-        for one, all_ in zip(model.adapt(rows.task(t)), together, strict=True):
+        for one, all_ in zip(model.adapt(rows.task(t))[:4], together[:4], strict=True):
             np.testing.assert_allclose(one[0], all_[t], rtol=1e-9, atol=1e-12)
 
 
@@ -166,13 +170,19 @@ def old_tasks(random, n_tasks, n_rows, outside, used=2, m=6, p=6, noise=0.3):
     return Z, X, W, Y
 
 
+def learned(Z, draws, heads, used=None):
+    """Prior from old heads, all of which use all components unless it is said."""
+    used = torch.ones(heads.shape, dtype=torch.bool) if used is None else used
+    return learn_prior(draws, heads, FinalHeads(tensor(Z), heads, used, draws[-1]))
+
+
 def test_directions_that_tasks_use_and_what_is_outside_are_learned():
     random = np.random.default_rng(0)
     for outside in (0.0, 1.0):
         Z, X, W, Y = old_tasks(random, 40, 200, outside)
         tasks, draws = draw_rows(tensor(Z), tensor(X), DenseTargets(tensor(Y)), 0)
         unit = tensor(Y.std(0))[:, None]
-        found = learn_prior(draws, (tensor(W) / unit)[tasks])
+        found = learned(Z, draws, (tensor(W) / unit)[tasks])
         p = found.log_probability.exp()
         share = float(p @ (found.strengths.features / (1 - found.strengths.noise)))
         assert share < 0.1 if outside == 0 else 0.3 < share < 0.7
@@ -186,7 +196,7 @@ def test_ten_rows_are_enough_where_ridge_fails_and_the_rest_is_found_from_many()
     random = np.random.default_rng(1)
     Z, X, W, Y = old_tasks(random, 40, 200, 0.3, m=12, p=30)
     tasks, draws = draw_rows(tensor(Z), tensor(X), DenseTargets(tensor(Y)), 0)
-    model = learn_prior(draws, (tensor(W) / tensor(Y.std(0))[:, None])[tasks])
+    model = learned(Z, draws, (tensor(W) / tensor(Y.std(0))[:, None])[tasks])
     Z, X, W, Y = old_tasks(random, 20, 1000, 0.3, m=12, p=30)
     for n, gain in ((10, 0.3), (30, 0.1), (300, -0.01)):
         few = TaskRows(
@@ -205,7 +215,7 @@ def test_intervals_cover(n_rows):
     random = np.random.default_rng(2)
     Z, X, W, Y = old_tasks(random, 60, 200, 0.5)
     tasks, draws = draw_rows(tensor(Z), tensor(X), DenseTargets(tensor(Y)), 0)
-    model = learn_prior(draws, (tensor(W) / tensor(Y.std(0))[:, None])[tasks])
+    model = learned(Z, draws, (tensor(W) / tensor(Y.std(0))[:, None])[tasks])
     Z, X, W, Y = (tensor(x) for x in old_tasks(random, 300, n_rows + 40, 0.5))
     few = TaskRows(Z[None, :n_rows], X[None, :n_rows], Y[:n_rows].T, tensor(np.ones((1, n_rows))))
     heads, std = model.adapt(few), model.deviation(few, Z[n_rows:], X[n_rows:])
@@ -244,3 +254,76 @@ def test_blocks_of_tasks_are_all_tasks():
             coef[tasks] = model.adapt(rows).coef
         found.append(coef)
     np.testing.assert_allclose(*found, rtol=1e-8, atol=1e-10)
+
+
+def every_support(gram, cross, square, n, share, slab, dof):
+    """Log-evidence, mean and probabilities of use, over all supports."""
+    m, found = len(cross), []
+    for used in map(np.array, itertools.product([False, True], repeat=m)):
+        A = gram[np.ix_(used, used)] + np.diag(1 / slab[used])
+        w = np.zeros(m)
+        w[used] = np.linalg.solve(A, cross[used])
+        evidence = -0.5 * (np.linalg.slogdet(A)[1] + np.log(slab[used]).sum())
+        evidence += np.log(np.where(used, share, 1 - share)).sum()
+        evidence -= (dof + n) / 2 * np.log(dof + square - cross @ w)
+        found.append((evidence + gammaln((dof + n) / 2) - gammaln(dof / 2), w, used))
+    evidence, w, used = map(np.array, zip(*found, strict=True))
+    evidence += dof / 2 * np.log(dof)
+    p = np.exp(evidence - logsumexp(evidence))
+    return logsumexp(evidence), p @ w, p @ used
+
+
+@pytest.mark.parametrize(("n_rows", "close"), [(8, 0.15), (20, 0.05), (80, 0.02)])
+def test_heads_with_zeros_are_the_mean_over_all_supports(n_rows, close):
+    random = np.random.default_rng(n_rows)
+    T, m, strength = 20, 6, (0.7, 0.1, 0.2)
+    rows = draw(T, n_rows, n_components=m, seed=n_rows)
+    W = random.normal(size=(T, m)) * (random.random((T, m)) < 0.4)
+    y = np.einsum("tnm,tm->tn", rows.components, W) + random.normal(size=(T, n_rows))
+    design = Design.of(rows._replace(targets=tensor(y)))
+    share, slab = np.linspace(0.2, 0.6, m), np.linspace(0.5, 2.0, m)
+    scales = Scales(tensor(0.0), tensor(0.5), tensor(1.0), tensor(1.0))
+    found = sparse_heads(design, scales, Spikes(tensor(share), tensor(slab)), tensor(strength))
+    errors = []
+    for t in range(T):
+        U, V, y = (x[t].numpy() for x in (design.components, design.features, design.targets))
+        base = U[:, :1] @ U[:, :1].T + 0.1 * 0.5 * V @ V.T + 0.2 * np.eye(len(V))
+        inverse, Z = np.linalg.inv(base), U[:, 1:]
+        square = y @ inverse @ y + float(design.left[t]) / 0.2
+        evidence, w, p = every_support(
+            Z.T @ inverse @ Z, Z.T @ inverse @ y, square, n_rows, share, 0.7 * slab, 1.0
+        )
+        spare = float(design.spare[t]) * np.log(0.2)
+        evidence -= 0.5 * (np.linalg.slogdet(base)[1] + spare)
+        errors.append(
+            [
+                abs(float(found.log_evidence[t]) - evidence),
+                np.abs(found.coef[t].numpy() - w).max(),
+                np.abs(found.probability[t].numpy() - p).max(),
+            ]
+        )
+        dual = inverse @ (y - Z @ found.coef[t].numpy())
+        np.testing.assert_allclose(found.dual[t], dual, rtol=1e-8, atol=1e-10)
+    assert (np.mean(errors, 0) < [2 * close, close, close]).all()
+
+
+def test_zeros_of_old_heads_are_those_of_new_ones():
+    random = np.random.default_rng(0)
+    for zeros in (True, False):
+        Z, X, W, Y = old_tasks(random, 60, 200, 0.0, used=8, m=8)
+        if zeros:
+            W *= random.random(W.shape) < 0.3
+            Y = Z @ W.T + 0.3 * random.normal(size=Y.shape)
+        tasks, draws = draw_rows(tensor(Z), tensor(X), DenseTargets(tensor(Y)), 0)
+        kept = W != 0 if zeros else random.random(W.shape) < 0.3  # zeros which there are not
+        heads, used = (tensor(W) / tensor(Y.std(0))[:, None])[tasks], torch.tensor(kept)[tasks]
+        model = learned(Z, draws, heads, used)
+        assert model.sparse > 0.8 if zeros else model.sparse < 0.2
+        Y, part = tensor(Y[:12].T), tensor(Z[:12])[None]
+        found = model.adapt(TaskRows(part, part[..., :0], Y, tensor(np.ones((1, 12)))))
+        if zeros:
+            p = found.support_probability.numpy()
+            assert (W != 0)[p > 0.9].mean() > 0.9
+            assert (W != 0)[p < 0.1].mean() < 0.1
+        else:
+            assert found.support_probability.mean() > 0.8

@@ -8,6 +8,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 from sklearn_sparsedis import SparseDisentangledRepresentation, load_model, save_model
 from sklearn_sparsedis.datasets import make_sparse_multitask
+from sklearn_sparsedis.metrics import match_latents
 
 SETTINGS = {"encoder": "linear", "max_iter": 30, "random_state": 0}
 
@@ -135,6 +136,23 @@ def test_a_common_head_is_the_prediction_from_one_label(data):
     with pytest.warns(UserWarning, match="one label"):
         new = model.adapt(data.X[:1], Y[:1, 20:])
     assert new.score(data.X[300:], Y[300:, 20:]) > 0.8
+
+
+def test_probabilities_of_use_are_right_as_often_as_they_say():
+    drawn = make_sparse_multitask(
+        500, 200, n_latents=5, n_features=10, support_prob=0.3, random_state=1
+    )
+    model = SparseDisentangledRepresentation(5, penalty="l0", **SETTINGS)
+    model.fit(drawn.X, drawn.Y[:, :40])
+    new = model.adapt(drawn.X[:12], drawn.Y[:12, 40:])
+    order = match_latents(drawn.Z, model.transform(drawn.X)).permutation
+    used, p = drawn.support[40:], new.support_probability_[:, order]
+    assert used[p > 0.9].mean() > 0.9
+    assert used[p < 0.1].mean() < 0.1
+    assert ((p > 0.9) | (p < 0.1)).mean() > 0.4
+    np.testing.assert_array_equal(new.support_, new.support_probability_ > 0.5)
+    dense = model.adapt(drawn.X[:12], drawn.Y[:12, 40:], prior=None)
+    assert dense.support_probability_ is None
 
 
 def test_heads_without_a_distribution_say_so(data, fitted):
