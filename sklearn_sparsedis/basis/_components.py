@@ -4,7 +4,6 @@ Each step needs only what the one before returns: `Moments`, `HeadEstimates`,
 `HeadBasis`, `Components`.
 """
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +16,10 @@ from sklearn_sparsedis.basis._heads import (
     Whitening,
     least_squares_heads,
     refit,
-    whiten,
 )
-from sklearn_sparsedis.basis._moments import Moments
+from sklearn_sparsedis.basis._moments import Moments, ReadMoments
 from sklearn_sparsedis.basis._search import HeadBasis, find_head_basis
-
-# from a matrix and an origin to the moments of ``(F - origin) @ matrix``, in passes over the tasks
-ReadMoments = Callable[[NDArray[np.float64], NDArray[np.float64]], Iterable[tuple[slice, Moments]]]
+from sklearn_sparsedis.basis._subspace import whiten_for_heads
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,8 @@ class Components:
     coef : ndarray of shape (T, m)
         Heads that were fitted again on their supports. The sum of a component's heads is positive.
     intercept : ndarray of shape (T,)
+    n_directions : int
+        Independent directions of the features that heads were fitted on.
     heads : HeadEstimates
         Heads on the whitened features, before the search.
     basis : HeadBasis
@@ -50,6 +48,7 @@ class Components:
     mixing: NDArray[np.float64]
     coef: NDArray[np.float64]
     intercept: NDArray[np.float64]
+    n_directions: int
     heads: HeadEstimates
     basis: HeadBasis
 
@@ -67,6 +66,7 @@ def find_components(
     *,
     n_init: int | None = None,
     min_effect: float | None = None,
+    n_labels: float = np.inf,
     device: str | torch.device,
     seed: int,
 ) -> Components:
@@ -77,19 +77,22 @@ def find_components(
     moments : Moments
         Of the features on all rows, which they are whitened with.
     read : callable
-        Returns the moments of a linear map of the features; called twice.
+        Returns the moments of a linear map of the features; called twice, and once more where
+        labels are few.
     n_components : int or None
         None takes as many as the heads use.
     n_init : int, optional
         Random starts of the search.
     min_effect : float, optional
         Share of a head's norm below which a coefficient counts as zero; chosen by default.
+    n_labels : float
+        Labels of a task; few for the number of features, they ask for heads on a subspace.
     device : str or torch.device
         Where the search runs.
     seed : int
         Of the random starts.
     """
-    white = whiten(moments)
+    white = whiten_for_heads(moments, read, n_labels, n_components)
     heads = least_squares_heads(read(white.forward, white.mean))
     return components_of(
         white,
@@ -145,6 +148,7 @@ def components_of(
         mixing=sign[:, None] * (np.linalg.pinv(basis.rotation).T @ white.backward),
         coef=coef * sign,
         intercept=intercept,
+        n_directions=white.forward.shape[1],
         heads=heads,
         basis=basis,
     )

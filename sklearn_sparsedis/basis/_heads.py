@@ -38,8 +38,11 @@ class Whitening:
         return (F.astype(np.float64) - self.mean) @ self.forward
 
 
-def whiten(moments: Moments) -> Whitening:
-    """Whiten features with these moments, up to the rounding of their dtype."""
+def whiten(moments: Moments, leading: int | None = None) -> Whitening:
+    """Whiten features with these moments, up to the rounding of their dtype.
+
+    With `leading`, so many principal components of the standardised features alone.
+    """
     mean, gram = moments.z_mean, moments.gram
     rounding = moments.rounding
     varies = gram.diagonal() > (rounding * mean) ** 2
@@ -47,6 +50,7 @@ def whiten(moments: Moments) -> Whitening:
     values, vectors = np.linalg.eigh(gram * varies * varies[:, None] / scale / scale[:, None])
     values, vectors = values[::-1], vectors[:, ::-1]
     kept = values > values[0] * max(10 * len(mean) * _EPS, rounding**2)
+    kept[leading:] = False if leading is not None else kept[leading:]
     root, vectors = np.sqrt(values[kept]), vectors[:, kept]
     # symmetric where it can be: then it does not depend on the signs of eigenvectors
     turn = vectors.T if kept.all() else np.eye(len(root))

@@ -1,6 +1,6 @@
 """First and second moments of many tasks' features and targets, from one pass over the rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import EllipsisType
@@ -174,6 +174,10 @@ class Moments:
         """What least squares needs to know, for solvers."""
         arrays = (self.gram, self.corr, self.y_sq, self.z_mean, self.y_mean)
         return GramStatistics(*map(torch.from_numpy, arrays))
+
+
+# from a matrix and an origin to the moments of ``(F - origin) @ matrix``, in passes over the tasks
+ReadMoments = Callable[[NDArray[np.float64], NDArray[np.float64]], Iterable[tuple[slice, Moments]]]
 
 
 def shared_moments(F: Rows, Y: Rows | None = None, ranks: Ranks = ALONE) -> Moments:

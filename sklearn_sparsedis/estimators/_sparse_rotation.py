@@ -14,15 +14,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsedis._distributed import Ranks
 from sklearn_sparsedis._warnings import warn_caller
-from sklearn_sparsedis.basis._components import (
-    Components,
-    ReadMoments,
-    find_components,
-    shared_reader,
-)
+from sklearn_sparsedis.basis._components import Components, find_components, shared_reader
 from sklearn_sparsedis.basis._correlation import components_of_correlation
 from sklearn_sparsedis.basis._given_heads import components_of_heads
-from sklearn_sparsedis.basis._moments import Moments, shared_moments, task_moments
+from sklearn_sparsedis.basis._moments import (
+    Moments,
+    ReadMoments,
+    shared_moments,
+    task_moments,
+)
 from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import (
     ComponentHeads,
@@ -124,6 +124,10 @@ class SparseRotation(
         least four fifths of the bootstrap samples.
     n_latents_ : int
         How many independent directions of the features the heads use beyond their errors.
+    n_directions_ : int
+        Independent directions of the features on which heads were fitted: the rank of F, or, where
+        a task has fewer than three labels for each of these, as many leading principal components
+        of the standardised features as all heads together need.
     n_found_, n_starts_ : int
         Random starts that led to this basis, and of all. Where it was found once only, more starts
         may find a better one.
@@ -147,7 +151,9 @@ class SparseRotation(
     -----
     Cost: one Gram matrix of F, then a search that does not see the rows (see
     `solvers.solve_sparse_basis`). Tasks without enough rows for a head of their own are left out
-    of the search and get a head on the components.
+    of the search and get a head on the components. Of features with many columns for the rows,
+    such as outputs of a large pretrained network, heads are fitted on leading principal components,
+    whose number is chosen by Akaike's criterion for heads that share a few directions.
 
     Where torch.distributed is initialised, all ranks call `fit` or `partial_fit` with the same
     data: each reads a part of the rows, their moments are added, and all end with the same model.
@@ -226,7 +232,9 @@ class SparseRotation(
             else:
                 moments = shared_moments(rows, ranks=ranks)
                 read = partial(task_moments, rows, observed, ranks=ranks)
-            self._find(moments, read, observed.tasks, seed)
+            self._find(
+                moments, read, observed.before[-1] / len(observed.tasks), observed.tasks, seed
+            )
             return self
 
     def partial_fit(self, F: ArrayLike, Y: ArrayLike) -> "SparseRotation":
@@ -267,7 +275,8 @@ class SparseRotation(
             if not first and self._moments is not None:
                 moments.add(..., Moments(**self._moments))
             self._moments = dict(vars(moments))
-            self._find(moments, shared_reader(moments), observed.tasks, seed)
+            n_rows = float(moments.count)
+            self._find(moments, shared_reader(moments), n_rows, observed.tasks, seed)
             return self
 
     def fit_heads(
@@ -385,9 +394,17 @@ class SparseRotation(
         arrays = {"F": rows, **observed.arrays(), "names of tasks": names}
         return rows, observed, agree(self._identity(), arrays, draw_seed(self.random_state))
 
-    def _find(self, moments: Moments, read: ReadMoments, tasks: NDArray[Any], seed: int) -> None:
+    def _find(
+        self,
+        moments: Moments,
+        read: ReadMoments,
+        n_labels: float,
+        tasks: NDArray[Any],
+        seed: int,
+    ) -> None:
         """Find the components and set the fitted attributes."""
-        found = find_components(moments, read, self._n_wanted(), **self._search_options(seed))
+        options = self._search_options(seed)
+        found = find_components(moments, read, self._n_wanted(), n_labels=n_labels, **options)
         covariance = found.matrix @ moments.gram @ found.matrix.T
         self._set(found, moments.z_mean, covariance, tasks)
 
@@ -422,7 +439,7 @@ class SparseRotation(
         self.support_probability_ = 1 - basis.unused
         for name in ("scores", "chance", "margin", "stability", "identified", "min_effect"):
             setattr(self, f"{name}_", getattr(basis, name))
-        self.n_latents_ = basis.n_latents
+        self.n_latents_, self.n_directions_ = basis.n_latents, found.n_directions
         self.n_found_, self.n_starts_ = basis.n_found, basis.n_starts
         self.head_spectrum_ = basis.spectrum
         self.tasks_ = tasks
