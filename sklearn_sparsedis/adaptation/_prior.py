@@ -204,6 +204,8 @@ class ValuePrior(TaskPrior):
         tried = (probability >= TRIED) | (probability == probability.amax(0))
         for g, (a, b, c) in enumerate(self.strengths.each()):
             tasks = tried[g].nonzero()[:, 0]
+            if not len(tasks):
+                continue
             part = design.of_tasks(tasks)
             found = sparse_heads(part, scales, self.spikes, (a, b, c))
             gain = (found.log_evidence - log_evidence[g, tasks]).clamp_max(MOST_GAIN).exp()

@@ -16,6 +16,8 @@ STEPS = 8
 DAMPING = 0.7
 # bounds of a site's precision, in units of its slab's
 LEAST, MOST = 1e-3, 1e9
+# share of a head in the variance of targets that is as good as none
+NO_HEAD = 1e-9
 
 
 class Spikes(NamedTuple):
@@ -106,12 +108,19 @@ def sparse_heads(
     log_det = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1) + design.spare * c.log()
     square = y.square().sum(-1) + design.left / c
     gram, cross = (Z.mT @ Z).expand(len(y), -1, -1), (Z.mT @ y[..., None])[..., 0]
-    share, slab = (x.expand_as(cross) for x in (spikes.share, a * spikes.slab))
+    share, slab = (x.expand_as(cross) for x in (spikes.share, a.clamp_min(NO_HEAD) * spikes.slab))
     sites = _propagate(gram, cross, square, design.n_labels, share, slab, scales.dof)
     evidence = sites.log_evidence - 0.5 * log_det
     left = y - (Z @ sites.mean[..., None])[..., 0]
     dual = torch.linalg.solve_triangular(root.mT, left[..., None], upper=True)[..., 0]
-    return SparseHeads(evidence, sites.mean, sites.probability, dual)
+    found = SparseHeads(evidence, sites.mean, sites.probability, dual)
+    # propagation need not converge: heads that are no numbers are no hypothesis
+    settled = torch.stack(
+        [x.isfinite().all(-1) if x.ndim > 1 else x.isfinite() for x in found]
+    ).all(0)
+    evidence = torch.where(settled, evidence, -torch.inf)
+    finite = (torch.where(settled[:, None], x, 0.0) for x in found[1:])
+    return SparseHeads(evidence, *finite)
 
 
 class _Sites(NamedTuple):
@@ -160,7 +169,7 @@ def _propagate(
         change = first * (1 / cavity + matched) - center / cavity
         # y'y - 2 m'Z'y + m'Z'Zm + unit * trace(Z'Z V), as V (Z'Z + D) = I
         fit = square - (mean * (cross - linear + precision * mean)).sum(-1)
-        fit = fit + variance * (1 - precision * own).sum(-1)
+        fit = (fit + variance * (1 - precision * own).sum(-1)).clamp_min(0)
         prior = (probability * (used_variance * unit + used_mean.square()) / slab).sum(-1)
         variance = (dof + fit + prior) / (dof + n + probability.sum(-1))
         precision = precision + DAMPING * (matched - precision)

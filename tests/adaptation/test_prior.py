@@ -1,6 +1,7 @@
 """Heads of new tasks against Gaussian processes and ridge, and the prior against what drew it."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -327,3 +328,21 @@ def test_zeros_of_old_heads_are_those_of_new_ones():
             assert (W != 0)[p < 0.1].mean() < 0.1
         else:
             assert found.support_probability.mean() > 0.8
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_hard_rows_and_shares_of_nothing_leave_finite_heads(seed):
+    random = np.random.default_rng(seed)
+    n, m, p = random.integers((2, 3, 0), (60, 12, 20))
+    Z = random.normal(size=(8, n, m)) * 10 ** random.uniform(-2, 2, m)
+    Z[..., 1] = Z[..., 0]
+    y = Z @ (random.normal(size=m) * (random.random(m) < 0.4))
+    y += 1e-6 * random.normal(size=y.shape)
+    X = random.normal(size=(8, n, p))
+    rows = TaskRows(tensor(Z), tensor(X), tensor(y), tensor(np.ones(y.shape)))
+    spikes = Spikes(tensor(random.uniform(0.01, 0.99, m)), tensor(10 ** random.uniform(-4, 2, m)))
+    shares = [(1 - 1e-6, 0.0, 1e-6), (0.0, 1 - 1e-6, 1e-6), (0.05, 0.0, 0.95)]
+    model = replace(prior(m, shares, dof=1.0, variance=0.0), spikes=spikes, sparse=tensor(0.5))
+    for found in model.adapt(rows):
+        assert found.isfinite().all()
+    assert model.sparse_gain(model.design(rows), spikes).isfinite().all()
