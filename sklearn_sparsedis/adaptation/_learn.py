@@ -1,5 +1,6 @@
 """The prior of a new task's head, learned from old tasks that are taken for new in turn."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
@@ -14,7 +15,13 @@ from sklearn_sparsedis.adaptation._hierarchy import Hierarchy
 from sklearn_sparsedis.adaptation._prior import LabelPrior, TaskPrior, ValuePrior
 from sklearn_sparsedis.adaptation._spike_slab import Spikes
 
-__all__ = ["FinalHeads", "learn_common_prior", "learn_label_prior", "learn_prior"]
+__all__ = [
+    "FinalHeads",
+    "learn_common_prior",
+    "learn_label_prior",
+    "learn_prior",
+    "prior_of_heads",
+]
 
 Prior = TypeVar("Prior", bound=TaskPrior)
 Designs = Sequence[Design] | Sequence[LabelDesign]
@@ -128,6 +135,31 @@ def _share(gain: Tensor) -> Tensor:
     for _ in range(EM_STEPS):
         share = (torch.sigmoid(gain + share.log() - (-share).log1p()).sum() + 0.5) / (len(gain) + 1)
     return share
+
+
+def prior_of_heads(heads: Tensor, covariance: Tensor, n_features: int) -> ValuePrior:
+    """Prior for tasks with units and levels of their own from heads alone.
+
+    Without labels of the old tasks all strengths are as probable, and the second moment of the
+    heads is shrunk as much as one task more would.
+
+    Parameters
+    ----------
+    heads : Tensor of shape (T, m)
+        Those without a signal say nothing.
+    covariance : Tensor of shape (m, m)
+        Of the components.
+    n_features : int
+        Standardised features beside the components.
+    """
+    signal = ((heads @ covariance) * heads).sum(1)
+    heads = heads[signal > 0] / signal[signal > 0].sqrt().unsqueeze(1)
+    moment = _about_zero(heads).shrunk(1.0)[0]
+    moment = moment / (moment * pad(covariance, (1, 0, 1, 0))).sum()
+    zero = heads.new_zeros(())
+    blank = _blank(heads.new_zeros(1 + heads.shape[1]), zero, heads.new_tensor(FREE), FEW)
+    scales = blank.scales._replace(moment=moment, feature=heads.new_tensor(1 / n_features))
+    return blank.given(scales, blank.log_probability - math.log(len(blank.log_probability)))
 
 
 def learn_common_prior(draws: Sequence[TaskRows], rows: TaskRows) -> ValuePrior:

@@ -36,6 +36,8 @@ class Components:
     coef : ndarray of shape (T, m)
         Heads that were fitted again on their supports. The sum of a component's heads is positive.
     intercept : ndarray of shape (T,)
+    support : ndarray of bool, shape (T, m)
+        That of `basis` where it was found, and one that the labels of the task choose elsewhere.
     n_directions : int
         Independent directions of the features that heads were fitted on.
     heads : HeadEstimates
@@ -48,6 +50,7 @@ class Components:
     mixing: NDArray[np.float64]
     coef: NDArray[np.float64]
     intercept: NDArray[np.float64]
+    support: NDArray[np.bool_]
     n_directions: int
     heads: HeadEstimates
     basis: HeadBasis
@@ -141,13 +144,15 @@ def components_of(
         seed=seed,
     )
     matrix = basis.rotation @ white.forward.T
-    coef, intercept = refit(read(matrix.T, white.mean), basis.support)
+    moments = read(matrix.T, white.mean)
+    coef, intercept, support = refit(moments, basis.support, basis.found)
     sign = _signs(coef, matrix)
     return Components(
         matrix=sign[:, None] * matrix,
         mixing=sign[:, None] * (np.linalg.pinv(basis.rotation).T @ white.backward),
         coef=coef * sign,
         intercept=intercept,
+        support=support,
         n_directions=white.forward.shape[1],
         heads=heads,
         basis=basis,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn_sparsedis.basis._moments import Moments
 from sklearn_sparsedis.functional._gram import ROUNDED
 from sklearn_sparsedis.functional._support import cached_parts, gram_matvec
-from sklearn_sparsedis.solvers import least_squares_on
+from sklearn_sparsedis.solvers import least_squares_on, select_support
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -137,8 +137,10 @@ def _least_squares(moments: Moments) -> tuple[NDArray[Any], ...]:
 
 
 def refit(
-    passes: Iterable[tuple[slice, Moments]], support: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    passes: Iterable[tuple[slice, Moments]],
+    support: NDArray[np.bool_],
+    found: NDArray[np.bool_],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Fit the heads of all tasks by least squares on their supports.
 
     Parameters
@@ -146,19 +148,30 @@ def refit(
     passes : iterable of slice and Moments
         Each for some of the tasks.
     support : ndarray of bool, shape (T, m)
+    found : ndarray of bool, shape (T,)
+        Of which tasks the support is known. `select_support` chooses that of the others; of heads
+        without rows it is all components.
 
     Returns
     -------
     coef : ndarray of shape (T, m)
     intercept : ndarray of shape (T,)
+    support : ndarray of bool, shape (T, m)
     """
     coef, intercept = np.zeros(support.shape), np.zeros(len(support))
+    support = support.copy()
     for tasks, moments in passes:
         gram, corr, y_sq, z_mean, y_mean = moments.statistics
-        mask, found = torch.from_numpy(support[tasks]), torch.zeros_like(corr)
+        known, heads = torch.from_numpy(found[tasks]), torch.zeros_like(corr)
+        count = torch.from_numpy(np.broadcast_to(moments.count, y_mean.shape).copy())
+        mask = torch.from_numpy(support[tasks])
         for some in cached_parts(corr):
             own = gram if gram.ndim == 2 else gram[some]
-            found[some] = least_squares_on(mask[some], own, corr[some], y_sq[some])[0]
-        coef[tasks] = found.numpy()
-        intercept[tasks] = (y_mean - (found * z_mean).sum(-1)).numpy()
-    return coef, intercept
+            if not known[some].all():
+                chosen = select_support(own, corr[some], y_sq[some], count[some])
+                chosen = chosen | (count[some] == 0)[:, None]
+                mask[some] = torch.where(known[some][:, None], mask[some], chosen)
+            heads[some] = least_squares_on(mask[some], own, corr[some], y_sq[some])[0]
+        coef[tasks], support[tasks] = heads.numpy(), mask.numpy()
+        intercept[tasks] = (y_mean - (heads * z_mean).sum(-1)).numpy()
+    return coef, intercept, support

@@ -180,11 +180,19 @@ class Moments:
 ReadMoments = Callable[[NDArray[np.float64], NDArray[np.float64]], Iterable[tuple[slice, Moments]]]
 
 
-def shared_moments(F: Rows, Y: Rows | None = None, ranks: Ranks = ALONE) -> Moments:
+def shared_moments(
+    F: Rows,
+    Y: Rows | None = None,
+    ranks: Ranks = ALONE,
+    weight: NDArray[np.float64] | None = None,
+) -> Moments:
     """Read the moments of tables in chunks; without targets if there are none.
 
-    Of several ranks each reads a part of the rows.
+    Of several ranks each reads a part of the rows. Weights are those of rows, shape (n,), or of
+    labels, (n, T), whose mean is then that of a row.
     """
+    if weight is not None and weight.ndim == 2:
+        weight = weight.mean(axis=1)
     n_tasks = 0 if Y is None else Y.shape[1]
 
     def read() -> Moments:
@@ -192,7 +200,7 @@ def shared_moments(F: Rows, Y: Rows | None = None, ranks: Ranks = ALONE) -> Mome
         for rows, block in F.chunks(F.shape[1] + n_tasks, ranks.part(len(F))):
             check_magnitude("F", block)
             targets = np.empty((0, len(block))) if Y is None else Y[rows].T
-            moments.add(..., Moments.of(block, targets))
+            moments.add(..., Moments.of(block, targets, None if weight is None else weight[rows]))
         return moments
 
     return replace(ranks.each(read).over(ranks), eps=float(np.finfo(F.dtype).eps))
@@ -204,11 +212,12 @@ def task_moments(
     matrix: NDArray[np.float64],
     origin: NDArray[np.float64],
     ranks: Ranks = ALONE,
+    weight: NDArray[np.float64] | None = None,
 ) -> Iterator[tuple[slice, Moments]]:
     """Read the moments of ``(F - origin) @ matrix`` on the rows of each task.
 
     As many tasks are treated at a time as have moments that fit into memory. Of several ranks each
-    reads a part of the rows.
+    reads a part of the rows. Weights are those of rows, shape (n,), or of labels, (n, T).
 
     Yields
     ------
@@ -225,7 +234,11 @@ def task_moments(
                 row, task, y = observed.on(rows, tasks)
                 if len(row):
                     chosen, start = np.unique(task, return_index=True)
-                    Y = _targets(row, y, np.append(start, len(row)))
+                    own = np.ones_like(y)
+                    if weight is not None:
+                        each = weight[rows]
+                        own = each[row] if each.ndim == 1 else each[:, tasks][row, task]
+                    Y = _targets(row, y, own, np.append(start, len(row)))
                     Z = torch.from_numpy((F[rows].astype(np.float64) - origin) @ matrix)
                     moments.add(chosen, Moments.of_targets(Z, Y))
 
@@ -234,8 +247,11 @@ def task_moments(
 
 
 def _targets(
-    row: NDArray[np.intp], y: NDArray[np.float64], start: NDArray[np.intp]
+    row: NDArray[np.intp],
+    y: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    start: NDArray[np.intp],
 ) -> ObservedTargets:
-    """Return targets as they come from a table, which weigh the same."""
-    rows, values, starts = map(torch.from_numpy, (row, y, start))
-    return ObservedTargets(rows, values, torch.ones_like(values), starts, int(row.max()) + 1)
+    """Return targets as they come from a table."""
+    rows, values, weights, starts = map(torch.from_numpy, (row, y, weight, start))
+    return ObservedTargets(rows, values, weights, starts, int(row.max()) + 1)

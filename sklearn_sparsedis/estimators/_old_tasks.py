@@ -88,7 +88,7 @@ def learn_task_prior(
     names, found = loss_names(targets), {}
     for name, learn in LEARNERS.items():
         prior = learn(old, np.flatnonzero(names == name)) if name in names else None
-        found[name] = None if prior is None else _to_arrays(prior)
+        found[name] = None if prior is None else to_arrays(prior)
     if all(prior is None for prior in found.values()):
         return None
     return Bunch(center=center.numpy(), scale=scale.numpy(), **found)
@@ -241,7 +241,7 @@ def _take(X: NDArray[Any] | Rows, index: NDArray[np.intp]) -> NDArray[Any]:
     return np.concatenate([X.take(index[i : i + size]) for i in range(0, len(index), size)])
 
 
-def _to_arrays(prior: TaskPrior) -> Bunch:
+def to_arrays(prior: TaskPrior) -> Bunch:
     scales, strengths = prior.scales, prior.strengths
     found = Bunch(
         mean=prior.mean.numpy(),

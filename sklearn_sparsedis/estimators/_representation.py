@@ -15,17 +15,12 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
-from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import Bunch, Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from sklearn_sparsedis._warnings import warn_caller
-from sklearn_sparsedis.estimators._base import (
-    ComponentHeads,
-    StampedEstimator,
-    unchanged_on_failure,
-)
+from sklearn_sparsedis.estimators._base import StampedEstimator, unchanged_on_failure
 from sklearn_sparsedis.estimators._callbacks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis.estimators._new_tasks import (
     AdaptedRows,
@@ -41,7 +36,7 @@ from sklearn_sparsedis.estimators._representation_training import (
     ready_encoder,
 )
 from sklearn_sparsedis.estimators._settings import HeadSettings, RepresentationSettings
-from sklearn_sparsedis.inputs._losses import respond
+from sklearn_sparsedis.estimators._task_predictions import TaskPredictions
 from sklearn_sparsedis.inputs._observations import known_tasks
 from sklearn_sparsedis.inputs._parameters import check_choice, check_device
 from sklearn_sparsedis.inputs._rows import Rows, check_rows, read_or_stay
@@ -49,14 +44,11 @@ from sklearn_sparsedis.inputs._targets import (
     Targets,
     check_range,
     check_targets,
-    r2,
 )
-from sklearn_sparsedis.inputs._task_names import find_tasks
 from sklearn_sparsedis.inputs._tensors import cast_finite, check_magnitude, to_tensor
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._generators import seeded
 from sklearn_sparsedis.penalties import Penalty
-from sklearn_sparsedis.tasks._packs import predictions_at
 from sklearn_sparsedis.training._encode import encode
 
 __all__ = ["SparseDisentangledRepresentation"]
@@ -66,9 +58,9 @@ class SparseDisentangledRepresentation(
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
+    TaskPredictions,  # whose score goes before that of all regressors
     MultiOutputMixin,
     RegressorMixin,
-    ComponentHeads,
     StampedEstimator,
 ):
     """Components of X that are shared by many tasks, each of which uses only a few of them.
@@ -595,17 +587,7 @@ class SparseDisentangledRepresentation(
             probability p have the standard deviation sqrt(p (1 - p)).
         """
         rows = self._check_X(X)
-        columns = None
-        if task_id is not None:
-            columns = torch.from_numpy(find_tasks(task_id, self.tasks_, len(rows)))
-            parts = self._components_and_heads(rows)
-            predicted = predictions_at(torch.arange(len(rows)), columns, *parts).numpy()
-            respond(self.losses_[columns.numpy()], predicted)
-        else:
-            predicted = self._predict_all(rows)
-            if self._layout != "wide" and len(self.tasks_) == 1:
-                predicted = predicted[:, 0]
-        predicted = cast_finite(predicted, rows.dtype, "the predictions")
+        predicted, columns = self._predictions(rows, task_id)
         if not return_std:
             return predicted
         std = self._deviations(rows, predicted, columns)
@@ -627,76 +609,6 @@ class SparseDisentangledRepresentation(
         means = torch.from_numpy(table.astype(np.float64))
         found = known.deviations(Z, features_of(self.prior_, X), means, columns)
         return found.reshape(predicted.shape)
-
-    def _predict_all(self, X: NDArray[Any] | Rows) -> NDArray[np.float64]:
-        predicted = self._transform(X).astype(np.float64) @ self.coef_.T + self.intercept_
-        if self.coef_residual_ is not None:
-            beside = torch.from_numpy(self.coef_residual_.T)
-            predicted += encode(lambda part: to_tensor(part).double() @ beside, X).numpy()
-        respond(self.losses_, predicted)
-        return predicted
-
-    def _components_and_heads(self, X: NDArray[Any] | Rows) -> tuple[Tensor, Tensor, Tensor]:
-        """Components of rows, and features with coefficients, these and intercepts, in float64."""
-        Z, coef = self._transform(X).astype(np.float64), self.coef_
-        if self.coef_residual_ is not None:
-            features = encode(lambda part: to_tensor(part).double(), X).numpy()
-            Z, coef = np.hstack([Z, features]), np.hstack([coef, self.coef_residual_])
-        return torch.from_numpy(Z), torch.from_numpy(coef), torch.from_numpy(self.intercept_)
-
-    def score(
-        self,
-        X: ArrayLike,
-        Y: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        *,
-        task_id: ArrayLike | None = None,
-        y: ArrayLike | None = None,
-    ) -> float:
-        """Mean over tasks of the coefficient of determination on the labels that are there.
-
-        For a logistic task that of its probabilities, which is the Brier skill score.
-
-        Parameters
-        ----------
-        X, Y, sample_weight, task_id, y
-            As in `fit`; tasks with fewer than two labels do not count. The columns of a data frame
-            are matched with `tasks_` by name where the model was fitted with names, and those of
-            arrays by position.
-
-        Returns
-        -------
-        score : float
-        """
-        rows = self._check_X(X)
-        if self._layout == "long" and task_id is None:
-            if len(self.tasks_) > 1:
-                raise ValueError(
-                    "task_id must be passed to score, because the model was fitted on rows with a "
-                    "task_id: which task each row of Y belongs to is not known otherwise. Under "
-                    "metadata routing, request it with set_score_request(task_id=True)."
-                )
-            task_id = np.repeat(self.tasks_, len(rows))
-        Y = y if Y is None else Y
-        targets = check_targets(
-            Y,
-            len(rows),
-            task_id=task_id,
-            sample_weight=sample_weight,
-            tasks=self.tasks_,
-            required=False,
-            caller=f"{type(self).__name__}.score",
-        )
-        predicted = targets.values.predictions(*self._components_and_heads(rows)).numpy()
-        respond(targets.at(self.losses_), predicted)
-        scores = r2(targets, predicted)
-        if np.isnan(scores).all():
-            warn_caller(
-                "R^2 is not defined with fewer than two labels in every task.",
-                UndefinedMetricWarning,
-            )
-            return float("nan")
-        return float(np.nanmean(scores))
 
     def adapt(
         self,

@@ -1,5 +1,6 @@
 """Rotate any features to the basis in which the heads of many tasks are sparsest."""
 
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
@@ -25,18 +26,22 @@ from sklearn_sparsedis.basis._moments import (
 )
 from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import (
-    ComponentHeads,
     StampedEstimator,
     unchanged_on_failure,
 )
-from sklearn_sparsedis.inputs._arrays import check_features, check_numbers
+from sklearn_sparsedis.estimators._task_predictions import TaskPredictions
+from sklearn_sparsedis.inputs._arrays import check_features, check_numbers, column_names
 from sklearn_sparsedis.inputs._given_heads import (
     check_correlation,
     check_covariance,
     check_errors,
     row_names,
 )
-from sklearn_sparsedis.inputs._observations import Observations, check_observations
+from sklearn_sparsedis.inputs._observations import (
+    Observations,
+    check_observations,
+    check_weights,
+)
 from sklearn_sparsedis.inputs._parameters import (
     check_choice,
     check_device,
@@ -49,7 +54,7 @@ from sklearn_sparsedis.inputs._tensors import cast_finite
 
 
 class SparseRotation(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ComponentHeads, StampedEstimator
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, TaskPredictions, StampedEstimator
 ):
     """Components of given features that few tasks each use: the sparsest basis of their heads.
 
@@ -103,7 +108,8 @@ class SparseRotation(
     intercept_features_ : ndarray of shape (n_tasks,)
         Their intercepts.
     support_ : ndarray of bool, shape (n_tasks, n_components)
-        Which task uses which component: those of a probability above one half.
+        Which task uses which component: those of a probability above one half. Of tasks that were
+        left out of the search, those that least squares needs by a corrected BIC.
     support_probability_ : ndarray of shape (n_tasks, n_components)
         Posterior probability that a task uses a component; one half where nothing is known.
     min_effect_ : float
@@ -134,6 +140,10 @@ class SparseRotation(
     head_spectrum_ : ndarray of shape (min(n_tasks, rank of F),)
         Singular values of the heads in units of their standard errors, over the largest value that
         errors alone would give: `n_latents_` of them exceed one.
+    losses_ : ndarray of str, shape (n_tasks,)
+        "squared_error".
+    coef_residual_ : ndarray of shape (n_tasks, n_features) or None
+        Of heads that `adapt` gave with a prior: coefficients of the features beside the components.
     tasks_ : ndarray of shape (n_tasks,)
         Names of the tasks in the order of `coef_`: the columns of a data frame Y, values of
         `task_id`, or else 0, 1, 2, ...
@@ -198,18 +208,26 @@ class SparseRotation(
         tags.target_tags.required = True
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = True
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
     def fit(
-        self, F: ArrayLike, Y: ArrayLike, *, task_id: ArrayLike | None = None
+        self,
+        F: ArrayLike,
+        Y: ArrayLike | None = None,
+        *,
+        task_id: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        y: ArrayLike | None = None,
     ) -> "SparseRotation":
         """Fit the heads, find their sparsest basis and refit them in it.
 
         Parameters
         ----------
         F : array-like or dataset of shape (n_samples, n_features)
-            Features. Memory maps, HDF5 datasets, zarr arrays and the like are read in chunks.
+            Features. Memory maps, HDF5 datasets, zarr arrays and the like are read in chunks. Of a
+            sparse F (`scipy.sparse`) some rows at a time are made dense; its Gram matrix is dense.
         Y : array-like, dataset or sparse array of shape (n_samples,) or (n_samples, n_tasks)
             Targets; NaN, or masked in a masked array, where a task was not observed on a row. Of
             a sparse Y (`scipy.sparse`, in the CSR, CSC or COO format) every explicit entry, also
@@ -217,24 +235,34 @@ class SparseRotation(
             name the tasks.
         task_id : array-like of shape (n_samples,), optional
             Long layout: the task that each row belongs to; Y is one-dimensional then.
+        sample_weight : array-like of shape (n_samples,) or the shape of Y, optional
+            Weights of rows or of single labels; one of two counts as two rows.
+        y : array-like, optional
+            Y under scikit-learn's name, for callers that pass it by keyword.
 
         Returns
         -------
         self : SparseRotation
         """
+        Y = y if Y is None else Y
         with unchanged_on_failure(self):
-            rows, observed, seed = self._check(F, Y, task_id, reset=True, min_samples=2)
+            rows, observed, seed, weight = self._check(
+                F, Y, task_id, sample_weight, reset=True, min_samples=2
+            )
             ranks = Ranks.joined()
             self._moments: dict[str, Any] | None = None
-            if isinstance(observed.Y, Rows) and observed.shared:
-                moments = shared_moments(rows, observed.Y, ranks)
+            own = weight is not None and weight.ndim == 2
+            if isinstance(observed.Y, Rows) and observed.shared and not own:
+                moments = shared_moments(rows, observed.Y, ranks, weight)
                 self._moments, read = dict(vars(moments)), shared_reader(moments)
             else:
-                moments = shared_moments(rows, ranks=ranks)
-                read = partial(task_moments, rows, observed, ranks=ranks)
-            self._find(
-                moments, read, observed.before[-1] / len(observed.tasks), observed.tasks, seed
+                moments = shared_moments(rows, None, ranks, weight)
+                read = partial(task_moments, rows, observed, ranks=ranks, weight=weight)
+            n_labels = (
+                float(moments.count) * observed.before[-1] / (len(rows) * len(observed.tasks))
             )
+            self._layout = observed.layout
+            self._find(moments, read, n_labels, observed.tasks, seed)
             return self
 
     def partial_fit(self, F: ArrayLike, Y: ArrayLike) -> "SparseRotation":
@@ -266,7 +294,7 @@ class SparseRotation(
                     "rows. Use fit, or call partial_fit from the start with a Y without NaN."
                 )
             least = 2 if first else 1
-            rows, observed, seed = self._check(F, Y, None, reset=first, min_samples=least)
+            rows, observed, seed, _ = self._check(F, Y, None, None, reset=first, min_samples=least)
             if not isinstance(observed.Y, Rows) or not observed.shared:
                 raise ValueError(
                     "partial_fit needs every task on every row: Y has missing values. Use fit."
@@ -275,7 +303,7 @@ class SparseRotation(
             if not first and self._moments is not None:
                 moments.add(..., Moments(**self._moments))
             self._moments = dict(vars(moments))
-            n_rows = float(moments.count)
+            n_rows, self._layout = float(moments.count), observed.layout
             self._find(moments, shared_reader(moments), n_rows, observed.tasks, seed)
             return self
 
@@ -325,9 +353,10 @@ class SparseRotation(
             found = components_of_heads(
                 heads, errors, covariance, self._n_wanted(), **self._search_options()
             )
-            self._moments = None
+            self._moments, self._layout = None, "wide"
+            mean, scale = np.zeros(heads.shape[1]), np.sqrt(covariance.diagonal())
             covariance = found.matrix @ covariance @ found.matrix.T
-            self._set(found, np.zeros(heads.shape[1]), covariance, row_names(coef, len(heads)))
+            self._set(found, mean, scale, covariance, row_names(coef, len(heads)))
             return self
 
     def fit_correlation(
@@ -371,16 +400,24 @@ class SparseRotation(
             covariance = found.matrix @ found.matrix.T
             matrix, mixing = found.matrix @ factors.scores(), found.mixing @ factors.loadings.T
             names = getattr(self, "feature_names_in_", np.arange(len(correlation)))
-            self._moments = None
+            self._moments, self._layout = None, "wide"
             found = replace(found, matrix=matrix, mixing=mixing)
-            self._set(found, np.zeros(len(correlation)), covariance, names)
+            scale = np.ones(len(correlation))
+            self._set(found, 0 * scale, scale, covariance, names)
             return self
 
     def _check(
-        self, F: ArrayLike, Y: Any, task_id: ArrayLike | None, *, reset: bool, min_samples: int
-    ) -> tuple[Rows, Observations, int]:
-        """Rows, targets and the seed of a fit, on which the ranks that share it agree."""
-        rows = check_rows(self, F, reset=reset, min_samples=min_samples)
+        self,
+        F: ArrayLike,
+        Y: Any,
+        task_id: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        *,
+        reset: bool,
+        min_samples: int,
+    ) -> tuple[Rows, Observations, int, NDArray[np.float64] | None]:
+        """Rows, targets, seed and weights of a fit, on which the ranks that share it agree."""
+        rows = check_rows(self, F, reset=reset, min_samples=min_samples, accept_sparse=True)
         self._check_parameters()
         observed = check_observations(
             Y,
@@ -391,8 +428,12 @@ class SparseRotation(
             ranks=Ranks.joined(),
         )
         names = np.array([str(task) for task in observed.tasks.tolist()])
+        weight = check_weights(sample_weight, observed, column_names(Y))
         arrays = {"F": rows, **observed.arrays(), "names of tasks": names}
-        return rows, observed, agree(self._identity(), arrays, draw_seed(self.random_state))
+        if weight is not None:
+            arrays["sample_weight"] = weight
+        seed = agree(self._identity(), arrays, draw_seed(self.random_state))
+        return rows, observed, seed, weight
 
     def _find(
         self,
@@ -406,7 +447,7 @@ class SparseRotation(
         options = self._search_options(seed)
         found = find_components(moments, read, self._n_wanted(), n_labels=n_labels, **options)
         covariance = found.matrix @ moments.gram @ found.matrix.T
-        self._set(found, moments.z_mean, covariance, tasks)
+        self._set(found, moments.z_mean, np.sqrt(moments.gram.diagonal()), covariance, tasks)
 
     def _n_wanted(self) -> int | None:
         """The number of components, None for as many as the heads use."""
@@ -424,18 +465,22 @@ class SparseRotation(
         self,
         found: Components,
         mean: NDArray[np.float64],
+        scale: NDArray[np.float64],
         covariance: NDArray[np.float64],
         tasks: NDArray[Any],
     ) -> None:
-        """Set the fitted attributes; the mean is that of features, the covariance of components."""
+        """Set the fitted attributes.
+
+        Mean and scale are those of the features, the covariance that of the components.
+        """
         basis = found.basis
         if basis.problems:
             warn_caller(basis.message)
-        self.mean_ = mean
+        self.mean_, self._scale = mean, np.where(scale > 0, scale, 1.0)
         self.rotation_, self.mixing_ = found.matrix, found.mixing
         self.coef_, self.intercept_ = found.coef, found.intercept
         self.component_covariance_, self.structure_ = covariance, found.coef @ covariance
-        self.support_ = basis.support
+        self.support_ = found.support
         self.support_probability_ = 1 - basis.unused
         for name in ("scores", "chance", "margin", "stability", "identified", "min_effect"):
             setattr(self, f"{name}_", getattr(basis, name))
@@ -443,6 +488,8 @@ class SparseRotation(
         self.n_found_, self.n_starts_ = basis.n_found, basis.n_starts
         self.head_spectrum_ = basis.spectrum
         self.tasks_ = tasks
+        self.losses_ = np.full(len(tasks), "squared_error")
+        self.coef_residual_: NDArray[np.float64] | None = None
         self._n_features_out = len(found.matrix)
 
     def _check_parameters(self) -> None:
@@ -485,14 +532,100 @@ class SparseRotation(
         Z : ndarray of shape (n_samples, n_components)
             In the dtype of F where it is float32 or float64.
         """
+        return self._transform(self._check_X(F))
+
+    def _check_X(self, X: ArrayLike) -> Rows:
         check_is_fitted(self)
-        rows = check_rows(self, F, reset=False)
+        return check_rows(self, X, reset=False, accept_sparse=True)
+
+    def _transform(self, rows: Any) -> NDArray[Any]:
         Z = np.empty((len(rows), len(self.rotation_)), dtype=rows.dtype)
         for some, block in rows.chunks():
             Z[some] = cast_finite(
                 (block - self.mean_) @ self.rotation_.T, rows.dtype, "the components"
             )
         return Z
+
+    def predict(self, F: ArrayLike, *, task_id: ArrayLike | None = None) -> NDArray[Any]:
+        """Targets of rows, by the heads on the components.
+
+        Parameters
+        ----------
+        F : array-like or dataset of shape (n_samples, n_features)
+        task_id : array-like of shape (n_samples,), optional
+            Task of each row; all tasks on all rows when None.
+
+        Returns
+        -------
+        Y : ndarray of shape (n_samples,) or (n_samples, n_tasks)
+            One-dimensional with `task_id`, or when fit was given a one-dimensional Y of one task.
+        """
+        return self._predictions(self._check_X(F), task_id)[0]
+
+    def adapt(
+        self,
+        F: ArrayLike,
+        Y: ArrayLike,
+        *,
+        task_id: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        prior: Literal["learned"] | None = "learned",
+        residual: bool = True,
+    ) -> "SparseRotation":
+        """Heads for new tasks on the same components.
+
+        The heads of the old tasks say in which directions those of new ones are large. How much
+        noise there is, and how much of the signal is in F beside the components, is weighed by the
+        labels of each new task.
+
+        Parameters
+        ----------
+        F, Y, task_id, sample_weight
+            As in `fit`, of the new tasks.
+        prior : "learned" or None, default="learned"
+            With None heads are least squares on the support with the best corrected BIC.
+        residual : bool, default=True
+            Whether new tasks have heads on F beside the components too (`coef_residual_`).
+
+        Returns
+        -------
+        model : SparseRotation
+            A fitted copy with the components of this one, which does not change, and heads of the
+            new tasks. `support_` is that of the heads without the prior; what was learned of the
+            components (`scores_` and the like) is of the old tasks.
+        """
+        # only here, because it loads what the trained estimators need
+        from sklearn_sparsedis.estimators._rotated_tasks import (
+            heads_of_new_tasks,
+            prior_of_rotation,
+        )
+        from sklearn_sparsedis.inputs._targets import check_targets
+
+        if prior is not None:
+            check_choice("prior", prior, ("learned",), ", or None")
+        rows = self._check_X(F)
+        targets = check_targets(
+            Y,
+            len(rows),
+            task_id=task_id,
+            sample_weight=sample_weight,
+            caller=f"{type(self).__name__}.adapt",
+        )
+        known = None
+        if prior is not None:
+            known = prior_of_rotation(
+                self.coef_, self.component_covariance_, self.mean_, self._scale
+            )
+        heads = heads_of_new_tasks(rows, self._transform(rows), targets, known, residual=residual)
+        adapted = copy(self)
+        adapted.coef_, adapted.intercept_, adapted.tasks_ = heads.coef, heads.intercept, heads.tasks
+        adapted.structure_ = heads.coef @ self.component_covariance_
+        adapted.support_ = heads.support
+        used = heads.support_probability
+        adapted.support_probability_ = heads.support.astype(np.float64) if used is None else used
+        adapted.coef_residual_, adapted.losses_ = heads.coef_residual, heads.losses
+        adapted._layout, adapted._moments = heads.layout, None
+        return adapted
 
     def inverse_transform(self, Z: ArrayLike) -> NDArray[Any]:
         """Features reconstructed from components by linear regression.

@@ -162,6 +162,36 @@ def check_observations(
     return Observations(table, tasks, before, layout, order)
 
 
+def check_weights(
+    sample_weight: ArrayLike | None, observed: Observations, names: list[Any] | None
+) -> NDArray[np.float64] | None:
+    """Weights of rows, or of labels in the order of the tasks; None for all ones."""
+    if sample_weight is None:
+        return None
+    n_samples, n_tasks = observed.Y.shape
+    weights: NDArray[np.float64] = check_numbers(
+        sample_weight, "sample_weight", dtype=np.float64, ensure_2d=False, copy=True
+    )
+    shape = {"flat": (n_samples,), "long": (n_samples,)}.get(observed.layout, (n_samples, n_tasks))
+    if weights.shape not in ((n_samples,), shape):
+        raise ValueError(
+            f"sample_weight must have shape ({n_samples},) or that of Y, {shape}; got "
+            f"sample_weight.shape == {weights.shape}."
+        )
+    if (weights < 0).any() or not (weights > 0).any():
+        raise ValueError(
+            "sample_weight must be nonnegative with at least one weight that is not zero."
+        )
+    if weights.ndim == 2:
+        own = column_names(sample_weight)
+        if own is not None and names is not None:
+            weights = weights[:, match_names(own, observed.tasks.tolist(), "sample_weight")]
+        elif observed.order is not None:
+            weights = weights[:, observed.order]
+        weights = weights[:, 0] if n_tasks == 1 else weights
+    return None if (weights == 1).all() else weights
+
+
 def known_tasks(Y: Any, tasks: NDArray[Any]) -> NDArray[Any] | None:
     """Tasks of a fitted model, if those are the names of the columns of Y, in any order."""
     names = column_names(Y)

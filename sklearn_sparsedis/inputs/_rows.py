@@ -60,14 +60,14 @@ class Rows:
             If values are not finite, or the table is shorter than it was.
         """
         if not self.in_file:
-            return np.ascontiguousarray(self.source[rows])
+            return _dense(self.source[rows])
         start, stop, _ = rows.indices(len(self))
         return self._checked(self._read(slice(start, stop), f"{start} to {stop - 1}"), stop - start)
 
     def take(self, index: NDArray[np.integer[Any]]) -> NDArray[Any]:
         """Rows at an index of any order, as slices give them."""
         if not self.in_file:
-            return np.ascontiguousarray(self.source[index])
+            return _dense(self.source[index])
         # files want increasing positions
         positions, back = np.unique(index, return_inverse=True)
         rows = self._read((positions, slice(None)), f"at {len(positions)} positions")
@@ -144,6 +144,7 @@ def check_rows(
     *,
     reset: bool = True,
     min_samples: int = 1,
+    accept_sparse: bool = False,
 ) -> Rows:
     """Validate the features of an estimator as scikit-learn does, without reading files whole.
 
@@ -160,12 +161,19 @@ def check_rows(
         Whether to set the attributes.
     min_samples : int
         Rows needed.
+    accept_sparse : bool
+        Whether X may be sparse; its rows are made dense some at a time, when they are read.
 
     Returns
     -------
     Rows
     """
     X = readable(X, "X")
+    if accept_sparse and issparse(X):
+        array = check_features(
+            estimator, X, reset=reset, accept_sparse="csr", ensure_min_samples=min_samples
+        )
+        return Rows(array, array.shape, array.dtype, "X")
     if isinstance(X, Dataset):
         X = _Items(X)
     if not in_file(X):
@@ -178,6 +186,12 @@ def check_rows(
     glance = check_features(estimator, X[:_GLANCE], reset=reset, ensure_min_samples=min_samples)
     dtype = np.dtype(np.float32) if X.dtype.itemsize <= 2 else glance.dtype
     return Rows(X, (_length(X), glance.shape[1]), dtype, "X", in_file=True)
+
+
+def _dense(rows: Any) -> NDArray[Any]:
+    """Rows of an array in order in memory, also of a sparse one."""
+    array = rows.toarray() if issparse(rows) else rows
+    return np.ascontiguousarray(array)
 
 
 def read_or_stay(rows: Rows) -> NDArray[Any] | Rows:

@@ -10,8 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csc_array, csr_array
 from torch import Tensor
 
-from sklearn_sparsedis.inputs._arrays import check_numbers, column_names, match_names
-from sklearn_sparsedis.inputs._observations import Observations, check_observations, require_labels
+from sklearn_sparsedis.inputs._arrays import column_names
+from sklearn_sparsedis.inputs._observations import (
+    Observations,
+    check_observations,
+    check_weights,
+    require_labels,
+)
 from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.inputs._tensors import cast_finite
 from sklearn_sparsedis.losses import Loss
@@ -117,7 +122,7 @@ def check_targets(
     observed = check_observations(
         Y, n_samples, task_id=task_id, tasks=tasks, required=required, caller=caller
     )
-    weights = _check_weights(sample_weight, observed, column_names(Y))
+    weights = check_weights(sample_weight, observed, column_names(Y))
     targets = Targets(_values(observed, weights), observed.tasks, observed.layout)
     return check_label_counts(targets) if required else targets
 
@@ -142,36 +147,6 @@ def _values(observed: Observations, weights: NDArray[np.float64] | None) -> Targ
     if table.shape[1] == 1:
         return DenseTargets(values, None if (each == 1).all() else torch.from_numpy(each[:, 0]))
     return ObservedTargets.of_table(values, torch.from_numpy(each))
-
-
-def _check_weights(
-    sample_weight: ArrayLike | None, observed: Observations, names: list[Any] | None
-) -> NDArray[np.float64] | None:
-    """Weights of rows, or of labels in the order of the tasks; None for all ones."""
-    if sample_weight is None:
-        return None
-    n_samples, n_tasks = observed.Y.shape
-    weights: NDArray[np.float64] = check_numbers(
-        sample_weight, "sample_weight", dtype=np.float64, ensure_2d=False, copy=True
-    )
-    shape = {"flat": (n_samples,), "long": (n_samples,)}.get(observed.layout, (n_samples, n_tasks))
-    if weights.shape not in ((n_samples,), shape):
-        raise ValueError(
-            f"sample_weight must have shape ({n_samples},) or that of Y, {shape}; got "
-            f"sample_weight.shape == {weights.shape}."
-        )
-    if (weights < 0).any() or not (weights > 0).any():
-        raise ValueError(
-            "sample_weight must be nonnegative with at least one weight that is not zero."
-        )
-    if weights.ndim == 2:
-        own = column_names(sample_weight)
-        if own is not None and names is not None:
-            weights = weights[:, match_names(own, observed.tasks.tolist(), "sample_weight")]
-        elif observed.order is not None:
-            weights = weights[:, observed.order]
-        weights = weights[:, 0] if n_tasks == 1 else weights
-    return None if (weights == 1).all() else weights
 
 
 def _of_sparse(Y: csr_array, weights: NDArray[np.float64] | None) -> ObservedTargets:

@@ -48,7 +48,8 @@ def test_heads_are_those_of_a_loop_over_tasks(monkeypatch, chunk, held):
     support = np.random.default_rng(1).random((40, 3)) < 0.6
     rotation = np.random.default_rng(2).standard_normal((3, 4))
     matrix = features.forward @ rotation.T
-    coef, intercept = refit(task_moments(F, observed, matrix, features.mean), support)
+    passes, known = task_moments(F, observed, matrix, features.mean), np.ones(40, dtype=bool)
+    coef, intercept, _ = refit(passes, support, known)
     for t in range(40):
         Z, target = features(F.source[task == t]), y[task == t]
         design = np.column_stack([Z, np.ones(len(Z))])

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from sklearn_sparsedis import SparseRotation
+from sklearn_sparsedis.inputs import _rows
 from tests.sparse_heads import make_tasks, match
 
 QUICK = {"n_init": 8, "min_effect": 0, "random_state": 0}
@@ -54,3 +56,18 @@ def test_as_many_directions_as_components_are_taken():
     model = SparseRotation(12, **QUICK).fit(F, Y)
     assert model.n_directions_ >= 12
     assert np.linalg.matrix_rank(model.rotation_) == 12
+
+
+def test_sparse_features_are_made_dense_some_rows_at_a_time(monkeypatch):
+    F, Y, _ = _embedding(5, 30)
+    F = np.where(np.abs(F) > 2, F, 0)
+    expected = SparseRotation(**QUICK).fit(F, Y)
+    held, dense = [], csr_array.toarray
+    monkeypatch.setattr(_rows, "CHUNK", 5000)
+    monkeypatch.setattr(
+        csr_array, "toarray", lambda self: held.append(self.shape[0]) or dense(self)
+    )
+    model = SparseRotation(**QUICK).fit(csr_array(F), Y)
+    np.testing.assert_allclose(model.rotation_, expected.rotation_, atol=1e-7)
+    np.testing.assert_allclose(model.predict(csr_array(F)), expected.predict(F), atol=1e-7)
+    assert max(held) < 200 < sum(held)
