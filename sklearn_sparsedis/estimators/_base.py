@@ -124,7 +124,8 @@ class ComponentHeads:
     def _linear_map(self, wanted: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """Matrix (n_components, n_features) and offset (n_components,) from X to components."""
         check_is_fitted(self)
-        found = self.encoder_.linear_map()
+        of_predictions = getattr(self, "regressor_", None) is not None
+        found = None if of_predictions else self.encoder_.linear_map()
         if found is None:
             raise AttributeError(
                 f"{type(self).__name__} has no {wanted}: its components are no linear map of X. "

@@ -13,6 +13,7 @@ from sklearn_sparsedis.estimators._checkpoints import skorch_callbacks
 from sklearn_sparsedis.estimators._encoders import users_network
 from sklearn_sparsedis.estimators._group_lasso_svc import GroupLassoSVC
 from sklearn_sparsedis.estimators._meta_classifier import GroupLassoSVMMetaClassifier
+from sklearn_sparsedis.estimators._regressors import is_regressor
 from sklearn_sparsedis.estimators._representation import SparseDisentangledRepresentation
 from sklearn_sparsedis.estimators._sparse_rotation import SparseRotation
 from sklearn_sparsedis.estimators._stored_models import (
@@ -170,8 +171,9 @@ SparseRotation
     ------
     TypeError
         For any other object, and for a model that cannot be stored without code: with attributes
-        of your own that are not plain values, or with callbacks. A `Checkpoint` is left out; with
-        other callbacks, call ``model.set_params(callbacks=None)`` first.
+        of your own that are not plain values, with callbacks, or with a regressor as encoder, for
+        which there is joblib. A `Checkpoint` is left out; with other callbacks, call
+        ``model.set_params(callbacks=None)`` first.
     sklearn.exceptions.NotFittedError
         For a model that is not fitted.
     ValueError
@@ -203,6 +205,11 @@ SparseRotation
         )
     check_is_fitted(model)
     params = model.get_params(deep=False)
+    if is_regressor(params.get("encoder")):
+        raise TypeError(
+            f"the encoder {type(params['encoder']).__name__} cannot be stored without code: store "
+            "the model with joblib.dump(model, path), and load it only from those you trust."
+        )
     if skorch_callbacks(params.get("callbacks")):
         raise TypeError(
             "callbacks cannot be stored without code: call model.set_params(callbacks=None) first."

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import (
+    BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
     MultiOutputMixin,
     RegressorMixin,
@@ -16,6 +17,7 @@ from sklearn.base import (
 )
 from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
 from sklearn.utils import Bunch, Tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -29,10 +31,13 @@ from sklearn_sparsedis.estimators._new_tasks import (
     has_prior,
 )
 from sklearn_sparsedis.estimators._old_tasks import learn_task_prior
+from sklearn_sparsedis.estimators._regressors import is_regressor
 from sklearn_sparsedis.estimators._representation_heads import FittedHeads, fit_heads
 from sklearn_sparsedis.estimators._representation_training import (
     FittedEncoder,
     fit_encoder,
+    fit_regressor,
+    open_training,
     ready_encoder,
 )
 from sklearn_sparsedis.estimators._settings import HeadSettings, RepresentationSettings
@@ -52,6 +57,11 @@ from sklearn_sparsedis.penalties import Penalty
 from sklearn_sparsedis.training._encode import encode
 
 __all__ = ["SparseDisentangledRepresentation"]
+
+
+def _is_network(model: "SparseDisentangledRepresentation") -> bool:
+    """Return True for an encoder whose training can go on."""
+    return not is_regressor(model.encoder)
 
 
 class SparseDisentangledRepresentation(
@@ -79,10 +89,13 @@ class SparseDisentangledRepresentation(
     n_components : int, default=10
         Number of components. A linear encoder has at most as many as the rank of X, and "l0" as
         many as the rank of its encoder's outputs: more are constant zero, with a warning.
-    encoder : {"linear", "mlp", "conv"}, nn.Module or callable, default="mlp"
+    encoder : {"linear", "mlp", "conv"}, nn.Module, callable or regressor, default="mlp"
         Network; a callable is called with (n_features_in, n_components). A module of yours is
         copied, gets X as it is (images with `input_shape`), and must map rows to n_components
-        values.
+        values. With a regressor of scikit-learn's kind, such as a random forest, components are
+        combinations of its predictions of all tasks: heads, and the basis in which these are
+        sparse, are fitted to predictions of each row by regressors that have not seen it (`cv`),
+        and new rows get the mean of what these predict. Components are at most as many as tasks.
     hidden_layer_sizes : sequence of int, default=(100, 100)
         Widths of "mlp", which has a linear path beside it.
     input_shape : tuple of int or None, default=None
@@ -139,8 +152,9 @@ class SparseDisentangledRepresentation(
         probabilities: compare them with the share of 1 rather than with one half.
     query_fraction : float in (0, 1) or None, default=None
         Share of a batch on which the heads are judged and not fitted; None judges on the same rows.
-    max_iter : int, default=1500
-        Outer steps.
+    max_iter : int or None, default=None
+        Outer steps. None stands for 1500; where the encoder is a regressor, for 300, or none under
+        penalties that are the same in every basis.
     batch_size : int, default=1024
         Rows a step; with `tasks_per_batch` and missing labels, rows a task of a step at most.
     tasks_per_batch : int or None, default=None
@@ -156,9 +170,9 @@ class SparseDisentangledRepresentation(
         Trainings from different seeds, of which that with the lowest loss is kept; with "mcp" that
         with the lowest objective.
     early_stopping : bool or "auto", default="auto"
-        Whether labels are held out to choose the best encoder; "auto" does from 100 rows. Below
-        2000 rows the encoder is then trained again on all, for the number of steps found. Where no
-        task can spare a label, a warning says so, and the last encoder is kept.
+        Whether labels are held out to choose the best encoder; "auto" does from 100 rows if it is a
+        network. Below 2000 rows the encoder is then trained again on all, for the number of steps
+        found. Where no task can spare a label, a warning says so, and the last encoder is kept.
     validation_fraction : float in (0, 1), default=0.1
         Share of the labelled rows whose labels are held out. A task keeps two labels, and of 0 and
         1 one of each kind; one with labels to spare gives at least one, from whatever row.
@@ -168,6 +182,10 @@ class SparseDisentangledRepresentation(
         Relative duality gap at which a head is solved.
     warm_start : bool, default=False
         Whether `fit` goes on from the encoder of the last call.
+    cv : int, splitter of scikit-learn, iterable of splits, or None, default=None
+        For an encoder that is a regressor: the parts of the rows that it is fitted without in turn.
+        An integer is their number, None stands for 5, both at random; rows of one of the `groups`
+        of `fit` stay together. Each row must be in one test set.
     callbacks : sequence of skorch callbacks or None, default=None
         Called during training; with `callbacks.Checkpoint` a training that was killed can be
         continued. Callbacks of scikit-learn's protocol, such as `callbacks.EarlyStopping`, go to
@@ -195,7 +213,13 @@ class SparseDisentangledRepresentation(
         all outputs of a task. Heads that `adapt` gave with a prior have no zeros: theirs is what
         they use more probably than not.
     encoder_ : nn.Module
-        Trained encoder with its scaling of inputs and outputs.
+        Trained encoder with its scaling of inputs and outputs. Where a regressor comes before it,
+        its inputs are what `regressor_.transform` gives.
+    regressor_ : TaskRegressors or None
+        Where the encoder is a regressor: `predict` maps rows to predictions of all tasks in units
+        of their standard deviations, `transform` to the combinations of these that components are
+        made of. `folds` has for each fold the regressors that were fitted without it, in pairs of
+        the indices of tasks and the regressor that predicts these.
     tasks_ : ndarray of shape (n_tasks,)
         Names of the tasks: the columns of a data frame Y, values of `task_id`, or else 0, 1, ...
     losses_ : ndarray of str, shape (n_tasks,)
@@ -280,7 +304,7 @@ class SparseDisentangledRepresentation(
         self,
         n_components: int = 10,
         *,
-        encoder: str | nn.Module | Callable[[int, int], nn.Module] = "mlp",
+        encoder: str | nn.Module | Callable[[int, int], nn.Module] | BaseEstimator = "mlp",
         hidden_layer_sizes: Sequence[int] = (100, 100),
         input_shape: Sequence[int] | None = None,
         penalty: str | Penalty = "l1",
@@ -292,7 +316,7 @@ class SparseDisentangledRepresentation(
         loss: str | Sequence[str] | Mapping[Any, str] = "squared_error",
         class_weight: Literal["balanced"] | None = None,
         query_fraction: float | None = None,
-        max_iter: int = 1500,
+        max_iter: int | None = None,
         batch_size: int = 1024,
         tasks_per_batch: int | None = None,
         learning_rate: float = 3e-3,
@@ -304,6 +328,7 @@ class SparseDisentangledRepresentation(
         n_iter_no_change: int | None = None,
         tol: float = 1e-6,
         warm_start: bool = False,
+        cv: Any = None,
         callbacks: Sequence[Any] | None = None,
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -334,6 +359,7 @@ class SparseDisentangledRepresentation(
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.warm_start = warm_start
+        self.cv = cv
         self.callbacks = callbacks
         self.device = device
         self.random_state = random_state
@@ -347,6 +373,7 @@ class SparseDisentangledRepresentation(
         *,
         task_id: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
         y: ArrayLike | None = None,
     ) -> Self:
         """Train the encoder, then fit the heads of all tasks on all rows.
@@ -365,6 +392,8 @@ class SparseDisentangledRepresentation(
             Long layout: the task that each row, with its one target in Y, belongs to.
         sample_weight : array-like of shape (n_samples,) or the shape of Y, optional
             Weights of rows or of single labels; a label of weight zero is a missing one.
+        groups : array-like of shape (n_samples,), optional
+            Groups of rows for `cv`, where the encoder is a regressor.
         y : array-like, optional
             Y under scikit-learn's name, for callers that pass it by keyword.
 
@@ -376,8 +405,11 @@ class SparseDisentangledRepresentation(
         with unchanged_on_failure(self):
             started = self.encoder_ if self.warm_start and hasattr(self, "encoder_") else None
             Y = y if Y is None else Y
-            return self._fit(X, Y, task_id, sample_weight, started, context, one_epoch=False)
+            return self._fit(
+                X, Y, task_id, sample_weight, started, context, one_epoch=False, groups=groups
+            )
 
+    @available_if(_is_network)
     def partial_fit(
         self,
         X: ArrayLike,
@@ -417,6 +449,7 @@ class SparseDisentangledRepresentation(
         context: CallbackContext | None,
         *,
         one_epoch: bool,
+        groups: ArrayLike | None = None,
     ) -> Self:
         settings = self._check_parameters()
         settings.encoder.warn_channels_first()
@@ -432,27 +465,39 @@ class SparseDisentangledRepresentation(
             sample_weight,
             tasks=known_tasks(Y, self.tasks_) if going_on else None,
         )
+        seed, record = open_training(
+            settings, self._identity(), rows, targets, started, one_epoch=one_epoch
+        )
+        self.regressor_, inputs, fitted_to = fit_regressor(settings, rows, targets, groups, seed)
+        metadata = {"task_id": task_id, "sample_weight": sample_weight, "groups": groups}
         watching = fit_tasks(
             self,
             context,
-            lambda encoder: self._attributes(settings.heads, encoder, rows, targets),
+            lambda encoder: self._attributes(settings.heads, encoder, inputs, fitted_to),
             X,
             Y,
-            task_id=task_id,
-            sample_weight=sample_weight,
+            **metadata,
         )
-        identity = self._identity()
         fitted = fit_encoder(
-            settings, identity, rows, targets, started, one_epoch=one_epoch, watching=watching
+            settings,
+            inputs,
+            fitted_to,
+            started,
+            seed,
+            record,
+            one_epoch=one_epoch,
+            watching=watching,
         )
         self._set_encoder(fitted, turned=settings.heads.penalty.turns_components)
-        Z, common = self._transform(rows), settings.heads.common_head
-        heads = fit_heads(settings.heads, Z, targets, fitted.basis)
+        Z, common = self._encode(inputs), settings.heads.common_head
+        heads = fit_heads(settings.heads, Z, fitted_to, fitted.basis)
         self._set_heads(heads)
+        if settings.regressor is not None:  # no labels need be held out beside the folds
+            fitted = replace(fitted, judged=None)
         self.prior_ = learn_task_prior(
             fitted, rows, Z, targets, heads, common=common, seed=self.n_iter_
         )
-        end_fit(self, context, X, Y, task_id=task_id, sample_weight=sample_weight)
+        end_fit(self, context, X, Y, **metadata)
         return self
 
     def _check_parameters(self) -> RepresentationSettings:
@@ -490,20 +535,21 @@ class SparseDisentangledRepresentation(
             self.confidence_ = fitted.basis.confidence()
         elif not turned or not hasattr(self, "confidence_"):
             self.confidence_ = None
-        fitted.warn(self.n_components, turned=turned)
+        of_predictions = self.regressor_ is not None
+        fitted.warn(self.n_components, turned=turned, of_predictions=of_predictions)
 
     def _attributes(
         self,
         settings: HeadSettings,
         encoder: Encoder,
-        rows: NDArray[Any] | Rows,
+        inputs: NDArray[Any] | Rows,
         targets: Targets,
     ) -> dict[str, Any]:
         """Fitted attributes if training ended with this encoder, without a basis of its heads."""
         ready = copy.copy(self)
-        ready.encoder_ = ready_encoder(encoder, rows, targets)
+        ready.encoder_ = ready_encoder(encoder, inputs, targets)
         ready._n_features_out = self.n_components
-        ready._set_heads(fit_heads(settings, ready._transform(rows), targets))
+        ready._set_heads(fit_heads(settings, ready._encode(inputs), targets))
         return new_attributes(ready, self)
 
     def _set_heads(self, heads: FittedHeads) -> None:
@@ -541,6 +587,10 @@ class SparseDisentangledRepresentation(
         return read_or_stay(check_rows(self, X, reset=False))
 
     def _transform(self, X: NDArray[Any] | Rows) -> NDArray[Any]:
+        return self._encode(X if self.regressor_ is None else self.regressor_.transform(X))
+
+    def _encode(self, inputs: NDArray[Any] | Rows) -> NDArray[Any]:
+        """Components of what the network takes: rows, or predictions of a regressor."""
         device = check_device(self.device, fitted=True)
         encoder: Any = self.encoder_
         if device.type != "cpu":  # the fitted model stays on the CPU
@@ -550,7 +600,7 @@ class SparseDisentangledRepresentation(
             return encoder(to_tensor(part).to(encoder.mean)).cpu()
 
         with torch.no_grad(), seeded(0):
-            return cast_finite(encode(convert, X).numpy(), X.dtype, "the components")
+            return cast_finite(encode(convert, inputs).numpy(), inputs.dtype, "the components")
 
     @overload
     def predict(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from skorch.callbacks import Callback
 from torch import Tensor
 
@@ -18,8 +18,10 @@ from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import Identity
 from sklearn_sparsedis.estimators._checkpoints import open_record
 from sklearn_sparsedis.estimators._encoders import check_started, new_encoder, rows_of
+from sklearn_sparsedis.estimators._regressors import TaskRegressors, cross_fit
 from sklearn_sparsedis.estimators._representation_heads import standardise
 from sklearn_sparsedis.estimators._settings import RepresentationSettings, TrainingSettings
+from sklearn_sparsedis.estimators._stack import Stack
 from sklearn_sparsedis.inputs._losses import task_weights
 from sklearn_sparsedis.inputs._parameters import draw_seed
 from sklearn_sparsedis.inputs._rows import Rows
@@ -28,6 +30,7 @@ from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._generators import seeded
 from sklearn_sparsedis.tasks._batches import TaskBatches
 from sklearn_sparsedis.tasks._tables import TaskTable
+from sklearn_sparsedis.training._checkpoint import TrainingRecord
 from sklearn_sparsedis.training._encode import encode
 from sklearn_sparsedis.training._held_out import evaluation, hold_out
 from sklearn_sparsedis.training._objective import BilevelObjective
@@ -35,7 +38,7 @@ from sklearn_sparsedis.training._state import TrainingRun
 from sklearn_sparsedis.training._table_heads import settle_losses
 from sklearn_sparsedis.training._train import TrainingPlan, train
 
-__all__ = ["FittedEncoder", "fit_encoder", "ready_encoder"]
+__all__ = ["FittedEncoder", "fit_encoder", "fit_regressor", "open_training", "ready_encoder"]
 
 # with fewer rows than this, "auto" spends none of them on early stopping
 MIN_ROWS_TO_HOLD_OUT = 100
@@ -79,26 +82,82 @@ class FittedEncoder:
     basis: Components | None = None
     judged: JudgedEncoder | None = None
 
-    def warn(self, n_components: int, *, turned: bool) -> None:
-        """Say what is wrong with a basis, or which components a linear encoder cannot have."""
+    def warn(self, n_components: int, *, turned: bool, of_predictions: bool) -> None:
+        """Say what is wrong with a basis, or which components a linear encoder cannot have.
+
+        `of_predictions` is for an encoder of a regressor's predictions, and not of X.
+        """
         if self.basis is not None and self.basis.basis.problems:
             warn_caller(self.basis.basis.message)
         constant = [] if turned else self.encoder.unreached()
         if constant:
             rank = n_components - len(constant)
+            said, remedy = "X", ', or encoder="mlp"'
+            if of_predictions:
+                said, remedy = "the encoder's predictions of the tasks", ""
             warn_caller(
-                f"n_components={n_components} exceeds the rank of X, {rank}, and a linear "
-                f"encoder has no more independent components: components {constant} are constant "
-                f'zero. Set n_components={rank}, or encoder="mlp".'
+                f"n_components={n_components} exceeds the rank of {said}, {rank}, and a linear "
+                f"map has no more independent components: components {constant} are constant "
+                f"zero. Set n_components={rank}{remedy}."
             )
 
 
-def fit_encoder(
+def open_training(
     settings: RepresentationSettings,
     identity: Identity,
     X: NDArray[Any] | Rows,
     targets: Targets,
     started: Encoder | None,
+    *,
+    one_epoch: bool,
+) -> tuple[int, TrainingRecord | None]:
+    """Draw the seed of a fit, on which all ranks agree, and open its record."""
+    check_started(started, settings.encoder.n_components)
+    arrays = {"X": X, **targets.arrays()}
+    drawn = agree(identity, arrays, draw_seed(settings.training.random_state))
+    return drawn, None if one_epoch else open_record(identity, arrays, drawn, started)
+
+
+def fit_regressor(
+    settings: RepresentationSettings,
+    X: NDArray[Any] | Rows,
+    targets: Targets,
+    groups: ArrayLike | None,
+    seed: int,
+) -> tuple[TaskRegressors | None, NDArray[Any] | Rows, Targets]:
+    """Fit the regressor of the encoder if it is one.
+
+    Returns
+    -------
+    regressor : TaskRegressors or None
+    inputs : ndarray or Rows of shape (n, d)
+        What the network behind it is trained on: combinations of predictions of rows that
+        regressors have not seen; or else the rows.
+    targets : Targets
+        What heads are fitted to.
+    """
+    if settings.regressor is None:
+        if groups is not None:
+            raise ValueError(
+                "groups are for an encoder that is a regressor, and this one is a network: leave "
+                "groups out."
+            )
+        return None, X, targets
+    standard, (mean, scale) = standardise(targets, jointly=settings.heads.common_head)
+    held_out, fold, folds = cross_fit(settings.regressor, X, standard, groups, seed)
+    stack = Stack.of(held_out, fold, standard, settings.encoder.n_components)
+    if settings.heads.of_stacked_predictions:
+        targets = stack.targets(held_out, standard, targets, mean, scale)
+    return TaskRegressors(folds, stack), stack.combine(held_out), targets
+
+
+def fit_encoder(
+    settings: RepresentationSettings,
+    X: NDArray[Any] | Rows,
+    targets: Targets,
+    started: Encoder | None,
+    seed: int,
+    record: TrainingRecord | None,
     *,
     one_epoch: bool,
     watching: Sequence[Callback] = (),
@@ -108,13 +167,10 @@ def fit_encoder(
     The callbacks in `watching` are told of all trainings, beside those of the settings.
     """
     training, penalty = settings.training, settings.heads.penalty
-    check_started(started, settings.encoder.n_components)
     standard, _ = standardise(targets, jointly=settings.heads.common_head)
     x = rows_of(X)
     table = standard.table(x, x.dtype)
-    arrays = {"X": X, **targets.arrays()}
-    drawn = agree(identity, arrays, draw_seed(training.random_state))
-    seeds = np.random.RandomState(drawn).randint(2**31 - 1, size=training.n_init)
+    seeds = np.random.RandomState(seed).randint(2**31 - 1, size=training.n_init)
     table = _settle_losses(settings, table, started, int(seeds[0]))
     standard = replace(standard, losses=table.losses)
     n_batches = -(-len(table.X) // min(settings.batch_size, len(table.X)))
@@ -124,7 +180,7 @@ def fit_encoder(
         max_iter=n_batches if one_epoch else training.max_iter,
         anneal=started is None and not one_epoch and penalty.annealed,
         constant_rate=one_epoch,
-        record=None if one_epoch else open_record(identity, arrays, drawn, started),
+        record=record,
     )
     # the same labels for all trainings, which are compared on them
     parts = None if one_epoch else _held_out(training, table, int(seeds[0]))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.estimators._checkpoints import check_callbacks, skorch_callbacks
+from sklearn_sparsedis.estimators._regressors import RegressorSettings
 from sklearn_sparsedis.inputs._losses import mark_losses
 from sklearn_sparsedis.inputs._outputs import number_tasks, share_supports
 from sklearn_sparsedis.inputs._parameters import (
@@ -45,6 +46,9 @@ __all__ = [
 # An image shape that starts with one of these numbers, before two sides, has its channels first.
 COMMON_CHANNELS = (1, 3, 4)
 SMALLEST_SIDE = 8
+# outer steps of an encoder that is a network, and of the basis of a regressor's predictions
+DEFAULT_STEPS = 1500
+STEPS_OF_BASIS = 300
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,14 @@ class HeadSettings:
             raise ValueError(
                 f"alpha must be above 0 with the loss {loss.name!r}: {loss.smooth.without_penalty}"
             )
+
+    @property
+    def of_stacked_predictions(self) -> bool:
+        """Whether heads behind a regressor are fitted to its stacked predictions, not to labels.
+
+        Evidence and a common head need to know how far labels are from heads.
+        """
+        return not self.penalty.turns_components and not self.common_head
 
     def problem(self, scale: Tensor) -> HeadProblem:
         """Inner problem for targets that were divided by `scale`."""
@@ -259,7 +271,13 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class RepresentationSettings:
-    """All of SparseDisentangledRepresentation but what is given with each call."""
+    """All of SparseDisentangledRepresentation but what is given with each call.
+
+    Attributes
+    ----------
+    regressor : RegressorSettings or None
+        Of the encoder, if that is a regressor: then `encoder` is that of its predictions.
+    """
 
     heads: HeadSettings
     encoder: EncoderSettings
@@ -267,19 +285,29 @@ class RepresentationSettings:
     query_fraction: float | None
     batch_size: int
     tasks_per_batch: int | None
+    regressor: RegressorSettings | None
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> "RepresentationSettings":
         """From the parameters; raises for one that is not in its domain."""
+        heads, regressor = HeadSettings.of(params), RegressorSettings.of(params)
+        steps = DEFAULT_STEPS
+        if regressor is not None:
+            steps = STEPS_OF_BASIS if heads.penalty.trained_through.sparse else 0
+            params = {**params, "encoder": "linear"}
+            # a basis fits no noise
+            if params["early_stopping"] == "auto":
+                params["early_stopping"] = False
+        if params["max_iter"] is None:
+            params = {**params, "max_iter": steps}
         encoder = EncoderSettings.of(params, ENCODERS)
         training = TrainingSettings.of(params, patience="a third of the evaluations")
-        heads = HeadSettings.of(params)
         own = {name: params[name] for name in ("query_fraction", "batch_size", "tasks_per_batch")}
         fraction = own["query_fraction"]
         check_real("query_fraction", fraction, 0, 1, closed="neither", none="the same rows")
         check_integer("batch_size", own["batch_size"], 2)
         check_integer("tasks_per_batch", own["tasks_per_batch"], 1, none="all tasks")
-        return cls(heads, encoder, training, **own)
+        return cls(heads, encoder, training, **own, regressor=regressor)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sklearn_sparsedis.nn import Encoder, LinearNetwork
 from sklearn_sparsedis.tasks._file_rows import FileRows
 from sklearn_sparsedis.tasks._tables import TaskTable
 
-__all__ = ["start_linear_path"]
+__all__ = ["right_vectors", "start_linear_path"]
 
 # a start needs no more than this many rows, or tasks that each have rows of their own
 MAX_ROWS = 10_000
@@ -118,7 +118,7 @@ def _ridge_gcv(
     size = float(np.linalg.norm(root * X))
     X, Y = X - share @ X, Y - share @ Y
     # what rounding leaves of rows that are all equal is no direction
-    singular, V = _right_vectors(root * X, scale=size)
+    singular, V = right_vectors(root * X, scale=size)
     projected = ((root * X) @ V).T @ (root * Y) / singular[:, None]
     shrinkage = singular**2 / (singular**2 + ALPHAS[:, None] + np.finfo(np.float64).tiny)
     residual = ((root * Y) ** 2).sum(0) - (1 - (1 - shrinkage) ** 2) @ projected**2
@@ -142,21 +142,21 @@ def _components(
     X = X * (np.linalg.norm(X, axis=0) > SMALLEST)  # columns are standard, or rounding of constants
     narrow = B
     if B.shape[1] > len(B):  # as many columns as features say the same of predictions
-        spread, W = _right_vectors(B.T)
+        spread, W = right_vectors(B.T)
         narrow = W * spread
-    singular, V = _right_vectors(X @ narrow, n_components)
+    singular, V = right_vectors(X @ narrow, n_components)
     A = narrow @ V / singular
     A = A * _signs(B.T @ (X.T @ (X @ A)))
     if len(singular) < n_components:
         scores = X @ A
         residual = X - scores @ (scores.T @ X)
         n_left = n_components - len(singular)
-        spread, W = _right_vectors(residual, n_left, float(np.linalg.norm(X)))
+        spread, W = right_vectors(residual, n_left, float(np.linalg.norm(X)))
         A = np.hstack([A, W * _signs(W) / spread])
     return A
 
 
-def _right_vectors(
+def right_vectors(
     X: NDArray[np.float64], n: int | None = None, scale: float = 0.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Singular values above rounding at a scale, and right vectors; the largest n, or all.

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -34,6 +35,8 @@ ESTIMATORS = [
         device="cpu",
         random_state=0,
     ),
+    # most tables of these checks have one task, and so one component
+    SparseDisentangledRepresentation(1, encoder=Ridge(), max_iter=10, device="cpu", random_state=0),
     GroupLassoSVMMetaClassifier(
         8, hidden_layer_sizes=(20,), max_iter=5, device="cpu", random_state=0
     ),

@@ -1,0 +1,168 @@
+"""Predictions of all tasks, stacked: corrected by one another, and their leading directions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sklearn_sparsedis.inputs._targets import Targets
+from sklearn_sparsedis.losses import SquaredError
+from sklearn_sparsedis.losses._groups import tasks_where
+from sklearn_sparsedis.training._start import right_vectors
+
+__all__ = ["Stack"]
+
+# penalties of corrections, in units of the predictions' variance, the last of which allows none
+ALPHAS = np.append(np.logspace(-3, 3, 13), np.inf)
+# products that corrections may take: of many tasks with rows of their own they would take hours
+MOST_PRODUCTS = 1e11
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Linear map of predictions P of T tasks: stacked predictions, and their leading directions.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (T,)
+        Of the predictions.
+    coef : ndarray of shape (T, T)
+        ``(P - mean) @ coef + intercept`` are the stacked predictions.
+    intercept : ndarray of shape (T,)
+    directions : ndarray of shape (T, m)
+        Right singular vectors of the stacked predictions.
+
+    Notes
+    -----
+    Stacked predictions are P + (P - mean) D + c, where D is the ridge regression of the errors
+    Y - P on the predictions [1]_. The folds choose its penalty, by how well corrections that were
+    fitted without a fold predict the errors in it. Mostly they choose none: then predictions stay
+    as they are, which a ridge regression of Y on P would shrink to zero.
+
+    References
+    ----------
+    .. [1] Breiman and Friedman, "Predicting multivariate responses in multiple linear regression",
+       Journal of the Royal Statistical Society B, 1997.
+    """
+
+    mean: NDArray[np.float64]
+    coef: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    directions: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, predictions: NDArray[Any], fold: NDArray[np.intp], targets: Targets, n_components: int
+    ) -> "Stack":
+        """Stack predictions of rows by regressors that have not seen their labels.
+
+        Parameters
+        ----------
+        predictions : ndarray of shape (n, T)
+        fold : ndarray of int, shape (n,)
+            Fold of each row.
+        targets : Targets
+            In the units of the predictions. Tasks without a squared error are not corrected.
+        n_components : int
+            Most directions; there are no more than the rank of the stacked predictions.
+        """
+        P = predictions.astype(np.float64)
+        weights = targets.values.row_weights
+        share = np.full(len(P), 1 / len(P)) if weights is None else weights.double().numpy()
+        share = share / share.sum()
+        mean = share @ P
+        centred = P - mean
+        scale = np.sqrt(share @ centred**2)
+        scale = np.where(scale > 0, scale, 1.0)
+        coef, intercept = np.eye(P.shape[1]), mean.copy()
+        chosen = np.flatnonzero(squared(targets))
+        values = targets.values.of_tasks(torch.from_numpy(chosen))
+        few = values.n_row_sets * P.shape[1] ** 3 * (fold.max() + 2) < MOST_PRODUCTS
+        for own, rows, labels, weight in values.same_rows() if few else ():
+            tasks = chosen[np.asarray(own)]
+            error, w = labels.double().numpy() - P[rows][:, tasks], weight.double().numpy()
+            correction, shift = _correct(centred[rows] / scale, error, w, fold[rows])
+            coef[:, tasks] += correction / scale[:, None]
+            intercept[tasks] += shift
+        stacked = np.sqrt(share)[:, None] * (centred @ coef)
+        _, directions = right_vectors(stacked, n_components)
+        return cls(mean, coef, intercept, directions)
+
+    def combine(self, predictions: NDArray[Any]) -> NDArray[Any]:
+        """Combinations of predictions along the leading directions, shape (n, m)."""
+        combined = (predictions - self.mean) @ (self.coef @ self.directions)
+        return combined.astype(predictions.dtype)
+
+    def targets(
+        self,
+        predictions: NDArray[Any],
+        standard: Targets,
+        targets: Targets,
+        mean: NDArray[np.float64],
+        scale: NDArray[np.float64],
+    ) -> Targets:
+        """Stacked predictions in place of the labels of the tasks with squared errors.
+
+        Heads that are fitted to these have no error of their own: the labels have been used once.
+
+        Parameters
+        ----------
+        predictions : ndarray of shape (n, T)
+        standard : Targets
+            In the units of the predictions.
+        targets : Targets
+            In units of which the standard ones are (targets - mean) / scale.
+        mean, scale : ndarray of shape (T,)
+        """
+        P = torch.from_numpy(predictions.astype(np.float64) - self.mean)
+        stacked = targets.values.predictions(
+            P, torch.from_numpy(self.coef.T.copy()), torch.from_numpy(self.intercept)
+        ).numpy()
+        stacked = stacked * targets.at(scale) + targets.at(mean)
+        labelled = targets.at(~squared(standard))
+        return targets.with_array(np.where(labelled, targets.array, stacked))
+
+
+def _correct(
+    P: NDArray[np.float64],
+    error: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    fold: NDArray[np.intp],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Coefficients (T, k) and intercepts (k,) of errors on predictions; the folds choose alpha."""
+    loss = np.zeros(len(ALPHAS))
+    for k in np.unique(fold):
+        kept = fold != k
+        if not kept.any():
+            return np.zeros((P.shape[1], error.shape[1])), np.zeros(error.shape[1])
+        path = _ridge_path(P[kept], error[kept], weight[kept])
+        for i, (coef, shift) in enumerate(path):
+            left = error[~kept] - P[~kept] @ coef - shift
+            loss[i] += weight[~kept] @ np.square(left).sum(axis=1)
+    # of equal losses the largest penalty
+    best = len(ALPHAS) - 1 - int(loss[::-1].argmin())
+    return list(_ridge_path(P, error, weight))[best]
+
+
+def _ridge_path(
+    X: NDArray[np.float64], Y: NDArray[np.float64], weight: NDArray[np.float64]
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Ridge coefficients and intercepts for each of ALPHAS."""
+    share = weight / weight.sum()
+    x_mean, y_mean, root = share @ X, share @ Y, np.sqrt(share)[:, None]
+    left, right = root * (X - x_mean), root * (Y - y_mean)
+    values, vectors = np.linalg.eigh(left.T @ left)
+    projected = vectors.T @ (left.T @ right)
+    for alpha in ALPHAS:
+        coef = vectors @ (projected / (values.clip(0) + alpha)[:, None])
+        yield coef, y_mean - x_mean @ coef
+
+
+def squared(targets: Targets) -> NDArray[np.bool_]:
+    """Mark tasks with squared errors."""
+    return tasks_where(
+        targets.losses, targets.shape[1], lambda loss: isinstance(loss, SquaredError)
+    )
