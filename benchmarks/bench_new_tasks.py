@@ -26,7 +26,7 @@ from benchmarks._common import command, data
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
 
-N_TARGETS = {"wq": 14, "oes97": 16, "osales": 12}
+N_TARGETS = {"wq": 14, "oes97": 16, "osales": 12, "enb": 2}
 TABLES = ["oes97", "wq", "hepatic", "osales", "linear", "mlp"]
 ALPHAS = np.logspace(-3, 5, 25)
 PEERS = ()

@@ -37,10 +37,17 @@ def is_regressor(encoder: Any) -> bool:
 
 @dataclass(frozen=True)
 class RegressorSettings:
-    """A regressor whose predictions are encoded, and how rows are split; fields as parameters."""
+    """A regressor whose predictions are encoded, and how rows are split; fields as parameters.
+
+    Attributes
+    ----------
+    n_components : int or None
+        None for "auto".
+    """
 
     encoder: Any
     cv: Any
+    n_components: int | None
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> "RegressorSettings | None":
@@ -61,7 +68,13 @@ class RegressorSettings:
                 "cv must be an integer, a splitter of scikit-learn, an iterable of splits or None, "
                 f"got {cv!r}."
             )
+        m = params["n_components"]
         if not is_regressor(encoder):
+            if isinstance(m, str) and m == "auto":
+                raise ValueError(
+                    'n_components="auto" is for an encoder that is a regressor, got '
+                    f"encoder={encoder!r}: give the number of components."
+                )
             return None
         if not hasattr(encoder, "predict"):
             raise TypeError(
@@ -73,7 +86,7 @@ class RegressorSettings:
                 f"warm_start=True is for networks, which can be trained on, and encoder={encoder!r}"
                 " is fitted anew each time: set warm_start=False."
             )
-        return cls(encoder, cv)
+        return cls(encoder, cv, None if isinstance(m, str) and m == "auto" else m)
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,11 @@ class SparseDisentangledRepresentation(
 
     Parameters
     ----------
-    n_components : int, default=10
+    n_components : int or "auto", default=10
         Number of components. A linear encoder has at most as many as the rank of X, and "l0" as
-        many as the rank of its encoder's outputs: more are constant zero, with a warning.
+        many as the rank of its encoder's outputs: more are constant zero, with a warning. "auto" is
+        for an encoder that is a regressor: as few as predict rows that it has not seen as well as
+        the best number does, up to a standard error.
     encoder : {"linear", "mlp", "conv"}, nn.Module, callable or regressor, default="mlp"
         Network; a callable is called with (n_features_in, n_components). A module of yours is
         copied, gets X as it is (images with `input_shape`), and must map rows to n_components
@@ -218,8 +220,9 @@ class SparseDisentangledRepresentation(
     regressor_ : TaskRegressors or None
         Where the encoder is a regressor: `predict` maps rows to predictions of all tasks in units
         of their standard deviations, `transform` to the combinations of these that components are
-        made of. `folds` has for each fold the regressors that were fitted without it, in pairs of
-        the indices of tasks and the regressor that predicts these.
+        made of, and `stack.loss_of_rank` has the error with 1, 2, ... of these. `folds` has for
+        each fold the regressors that were fitted without it, in pairs of the indices of tasks and
+        the regressor that predicts these.
     tasks_ : ndarray of shape (n_tasks,)
         Names of the tasks: the columns of a data frame Y, values of `task_id`, or else 0, 1, ...
     losses_ : ndarray of str, shape (n_tasks,)
@@ -302,7 +305,7 @@ class SparseDisentangledRepresentation(
 
     def __init__(
         self,
-        n_components: int = 10,
+        n_components: int | Literal["auto"] = 10,
         *,
         encoder: str | nn.Module | Callable[[int, int], nn.Module] | BaseEstimator = "mlp",
         hidden_layer_sizes: Sequence[int] = (100, 100),
@@ -469,6 +472,8 @@ class SparseDisentangledRepresentation(
             settings, self._identity(), rows, targets, started, one_epoch=one_epoch
         )
         self.regressor_, inputs, fitted_to = fit_regressor(settings, rows, targets, groups, seed)
+        if self.n_components == "auto":
+            settings = settings.with_components(inputs.shape[1])
         metadata = {"task_id": task_id, "sample_weight": sample_weight, "groups": groups}
         watching = fit_tasks(
             self,
@@ -530,13 +535,13 @@ class SparseDisentangledRepresentation(
         self.loss_curve_ = np.array(fitted.run.losses)
         self.validation_loss_curve_ = np.array(fitted.run.held_out_losses)
         self.n_iter_ = fitted.run.best_step
-        self._n_features_out = self.n_components
+        self._n_features_out = len(fitted.encoder.mean)
         if fitted.basis is not None:
             self.confidence_ = fitted.basis.confidence()
         elif not turned or not hasattr(self, "confidence_"):
             self.confidence_ = None
         of_predictions = self.regressor_ is not None
-        fitted.warn(self.n_components, turned=turned, of_predictions=of_predictions)
+        fitted.warn(self._n_features_out, turned=turned, of_predictions=of_predictions)
 
     def _attributes(
         self,
@@ -548,7 +553,7 @@ class SparseDisentangledRepresentation(
         """Fitted attributes if training ended with this encoder, without a basis of its heads."""
         ready = copy.copy(self)
         ready.encoder_ = ready_encoder(encoder, inputs, targets)
-        ready._n_features_out = self.n_components
+        ready._n_features_out = len(encoder.mean)
         ready._set_heads(fit_heads(settings, ready._encode(inputs), targets))
         return new_attributes(ready, self)
 

@@ -145,7 +145,7 @@ def fit_regressor(
         return None, X, targets
     standard, (mean, scale) = standardise(targets, jointly=settings.heads.common_head)
     held_out, fold, folds = cross_fit(settings.regressor, X, standard, groups, seed)
-    stack = Stack.of(held_out, fold, standard, settings.encoder.n_components)
+    stack = Stack.of(held_out, fold, standard, settings.regressor.n_components)
     if settings.heads.of_stacked_predictions:
         targets = stack.targets(held_out, standard, targets, mean, scale)
     return TaskRegressors(folds, stack), stack.combine(held_out), targets

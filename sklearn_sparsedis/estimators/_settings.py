@@ -1,7 +1,7 @@
 """Records of the checked parameters of the trained estimators, one for each part."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -294,7 +294,9 @@ class RepresentationSettings:
         steps = DEFAULT_STEPS
         if regressor is not None:
             steps = STEPS_OF_BASIS if heads.penalty.trained_through.sparse else 0
-            params = {**params, "encoder": "linear"}
+            # until the number of components is chosen it is one
+            m = 1 if regressor.n_components is None else regressor.n_components
+            params = {**params, "encoder": "linear", "n_components": m}
             # a basis fits no noise
             if params["early_stopping"] == "auto":
                 params["early_stopping"] = False
@@ -308,6 +310,10 @@ class RepresentationSettings:
         check_integer("batch_size", own["batch_size"], 2)
         check_integer("tasks_per_batch", own["tasks_per_batch"], 1, none="all tasks")
         return cls(heads, encoder, training, **own, regressor=regressor)
+
+    def with_components(self, n_components: int) -> "RepresentationSettings":
+        """Settings with another number of components."""
+        return replace(self, encoder=replace(self.encoder, n_components=n_components))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ __all__ = ["Stack"]
 
 # penalties of corrections, in units of the predictions' variance, the last of which allows none
 ALPHAS = np.append(np.logspace(-3, 3, 13), np.inf)
+# directions of which the number can be chosen
+MOST_DIRECTIONS = 100
 # products that corrections may take: of many tasks with rows of their own they would take hours
 MOST_PRODUCTS = 1e11
 
@@ -34,6 +36,8 @@ class Stack:
     intercept : ndarray of shape (T,)
     directions : ndarray of shape (T, m)
         Right singular vectors of the stacked predictions.
+    loss_of_rank : ndarray of shape (r,)
+        Mean squared error of predictions along 1, 2, ..., r directions, in standard units.
 
     Notes
     -----
@@ -52,10 +56,15 @@ class Stack:
     coef: NDArray[np.float64]
     intercept: NDArray[np.float64]
     directions: NDArray[np.float64]
+    loss_of_rank: NDArray[np.float64]
 
     @classmethod
     def of(
-        cls, predictions: NDArray[Any], fold: NDArray[np.intp], targets: Targets, n_components: int
+        cls,
+        predictions: NDArray[Any],
+        fold: NDArray[np.intp],
+        targets: Targets,
+        n_components: int | None,
     ) -> "Stack":
         """Stack predictions of rows by regressors that have not seen their labels.
 
@@ -66,8 +75,9 @@ class Stack:
             Fold of each row.
         targets : Targets
             In the units of the predictions. Tasks without a squared error are not corrected.
-        n_components : int
-            Most directions; there are no more than the rank of the stacked predictions.
+        n_components : int or None
+            Most directions; there are no more than the rank of the stacked predictions. None takes
+            as few as predict the labels as well as the best number, up to a standard error.
         """
         P = predictions.astype(np.float64)
         weights = targets.values.row_weights
@@ -77,19 +87,26 @@ class Stack:
         centred = P - mean
         scale = np.sqrt(share @ centred**2)
         scale = np.where(scale > 0, scale, 1.0)
-        coef, intercept = np.eye(P.shape[1]), mean.copy()
+        coef, intercept, held_out = np.eye(P.shape[1]), mean.copy(), centred.copy()
         chosen = np.flatnonzero(squared(targets))
         values = targets.values.of_tasks(torch.from_numpy(chosen))
         few = values.n_row_sets * P.shape[1] ** 3 * (fold.max() + 2) < MOST_PRODUCTS
         for own, rows, labels, weight in values.same_rows() if few else ():
             tasks = chosen[np.asarray(own)]
             error, w = labels.double().numpy() - P[rows][:, tasks], weight.double().numpy()
-            correction, shift = _correct(centred[rows] / scale, error, w, fold[rows])
+            correction, shift, unseen = _correct(centred[rows] / scale, error, w, fold[rows])
             coef[:, tasks] += correction / scale[:, None]
             intercept[tasks] += shift
-        stacked = np.sqrt(share)[:, None] * (centred @ coef)
-        _, directions = right_vectors(stacked, n_components)
-        return cls(mean, coef, intercept, directions)
+            held_out[np.ix_(np.arange(len(P))[rows], tasks)] += unseen - shift
+        stacked, root = centred @ coef, np.sqrt(share)[:, None]
+        most = MOST_DIRECTIONS if n_components is None else n_components
+        _, directions = right_vectors(root * stacked, most, float(np.linalg.norm(root * P)))
+        if not directions.shape[1]:  # of predictions that are constant
+            directions = np.eye(P.shape[1])[:, :1]
+        losses = _losses(held_out @ directions, directions, intercept, targets)
+        if n_components is None:
+            directions = directions[:, : _smallest(losses)]
+        return cls(mean, coef, intercept, directions, losses.mean(axis=1))
 
     def combine(self, predictions: NDArray[Any]) -> NDArray[Any]:
         """Combinations of predictions along the leading directions, shape (n, m)."""
@@ -126,25 +143,61 @@ class Stack:
         return targets.with_array(np.where(labelled, targets.array, stacked))
 
 
+def _losses(
+    scores: NDArray[np.float64],
+    directions: NDArray[np.float64],
+    intercept: NDArray[np.float64],
+    targets: Targets,
+) -> NDArray[np.float64]:
+    """Squared errors of predictions along the first 1, 2, ..., r directions, (r, n): of each row.
+
+    Their means over rows are means over tasks of the mean squared error.
+    """
+    left, losses = targets.array - targets.at(intercept), []
+    columns = [torch.from_numpy(x.copy()) for x in (scores, directions)]
+    for score, direction in zip(*(x.T[..., None] for x in columns), strict=True):
+        part = targets.values.predictions(score, direction, torch.zeros(len(direction)))
+        left = left - part.numpy()
+        errors = targets.with_array(left**2).values.observed()
+        share = errors.weight / errors.total(errors.weight).repeat_interleave(errors.count)
+        n, T = errors.shape
+        losses.append(np.bincount(errors.row, share * errors.value * n / T, n))
+    return np.array(losses)
+
+
+def _smallest(losses: NDArray[np.float64]) -> int:
+    """Smallest number of directions that is no worse than the best by a standard error."""
+    excess = losses - losses[losses.mean(axis=1).argmin()]
+    error = excess.std(axis=1) / np.sqrt(excess.shape[1])
+    return int((excess.mean(axis=1) <= error).argmax()) + 1
+
+
 def _correct(
     P: NDArray[np.float64],
     error: NDArray[np.float64],
     weight: NDArray[np.float64],
     fold: NDArray[np.intp],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coefficients (T, k) and intercepts (k,) of errors on predictions; the folds choose alpha."""
-    loss = np.zeros(len(ALPHAS))
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Ridge regression of errors on predictions, of which the folds choose the penalty.
+
+    Returns
+    -------
+    coef : ndarray of shape (T, k)
+    intercept : ndarray of shape (k,)
+    held_out : ndarray of shape (n, k)
+        Corrections of each row by regressions that have not seen it.
+    """
+    found = np.zeros((len(ALPHAS), *error.shape))
     for k in np.unique(fold):
         kept = fold != k
         if not kept.any():
-            return np.zeros((P.shape[1], error.shape[1])), np.zeros(error.shape[1])
-        path = _ridge_path(P[kept], error[kept], weight[kept])
-        for i, (coef, shift) in enumerate(path):
-            left = error[~kept] - P[~kept] @ coef - shift
-            loss[i] += weight[~kept] @ np.square(left).sum(axis=1)
+            return np.zeros((P.shape[1], error.shape[1])), np.zeros(error.shape[1]), found[0]
+        for i, (coef, shift) in enumerate(_ridge_path(P[kept], error[kept], weight[kept])):
+            found[i, ~kept] = P[~kept] @ coef + shift
+    loss = np.array([weight @ np.square(error - one).sum(axis=1) for one in found])
     # of equal losses the largest penalty
     best = len(ALPHAS) - 1 - int(loss[::-1].argmin())
-    return list(_ridge_path(P, error, weight))[best]
+    return *list(_ridge_path(P, error, weight))[best], found[best]
 
 
 def _ridge_path(

@@ -36,13 +36,14 @@ def data():
 
 def model(encoder, **parameters):
     defaults = {"max_iter": 20, "random_state": 0, "cv": FOLDS}
-    return SparseDisentangledRepresentation(3, encoder=encoder, **{**defaults, **parameters})
+    parameters = {"n_components": 3, **defaults, **parameters}
+    return SparseDisentangledRepresentation(encoder=encoder, **parameters)
 
 
 def crossed(encoder, X, Y, *, groups=None, cv=FOLDS, **targets):
     """Predictions of rows that regressors have not seen, and mean predictions of others."""
     targets = check_targets(Y, len(X), caller="", **targets)
-    held_out, fold, folds = cross_fit(RegressorSettings(encoder, cv), X, targets, groups, 0)
+    held_out, fold, folds = cross_fit(RegressorSettings(encoder, cv, 3), X, targets, groups, 0)
     regressors = TaskRegressors(folds, Stack.of(held_out, fold, targets, 3))
     return Bunch(held_out=held_out, predict=regressors.predict)
 
@@ -231,7 +232,39 @@ def test_a_task_whose_labels_are_all_in_one_fold_is_named(data):
         model(Ridge()).fit(data.X[:80], Y)
 
 
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_number_of_components_is_chosen(data, missing):
+    Y = data.Y.copy()
+    if missing:
+        Y[::10, 0] = np.nan
+    fitted = model(LinearRegression(), n_components="auto").fit(data.X, Y)
+    assert fitted.coef_.shape[1] in (3, 4)  # three latents, and what is as good within an error
+    assert len(fitted.get_feature_names_out()) == fitted.coef_.shape[1]
+    losses = fitted.regressor_.stack.loss_of_rank
+    assert losses[2] < 1.05 * losses.min() < losses[1]
+    for rank in (1, 2, 4):
+        other = model(LinearRegression()).set_params(n_components=rank, alpha=0).fit(data.X, Y)
+        np.testing.assert_allclose(other.regressor_.stack.loss_of_rank, losses[:rank])
+
+
+def test_a_correction_is_made_where_folds_ask_for_it(data):
+    random = np.random.default_rng(0)
+    P = random.normal(size=(200, 4))
+    fold = np.arange(200) % 5
+    mixing = np.eye(4) + 0.5 * random.normal(size=(4, 4))
+    clear = check_targets(P @ mixing + 1, 200, caller="")
+    stack = Stack.of(P, fold, clear, 4)
+    np.testing.assert_allclose(stack.coef, mixing, atol=0.01)
+    np.testing.assert_allclose(
+        (P - stack.mean) @ stack.coef + stack.intercept, clear.array, atol=0.1
+    )
+    noise = check_targets(P + 3 * random.normal(size=(200, 4)), 200, caller="")
+    np.testing.assert_allclose(Stack.of(P, fold, noise, 4).coef, np.eye(4), atol=0.05)
+
+
 @pytest.mark.parametrize("encoder", ["mlp", "linear"])
-def test_groups_are_for_regressors(data, encoder):
+def test_groups_and_a_choice_of_their_number_are_for_regressors(data, encoder):
     with pytest.raises(ValueError, match="groups are for an encoder that is a regressor"):
         model(encoder).fit(data.X, data.Y, groups=np.zeros(300))
+    with pytest.raises(ValueError, match='n_components="auto" is for an encoder that is a regr'):
+        model(encoder).set_params(n_components="auto").fit(data.X, data.Y)
