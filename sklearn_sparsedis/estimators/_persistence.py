@@ -102,6 +102,7 @@ PRIOR = {
     "coef_residual_": "finite? tasks features",
     "residual_share_": "finite? tasks",
     "support_probability_": "finite? tasks components",
+    "residual_std_": "finite? tasks",
     "_labels.components": "finite labelled components",
     "_labels.features": "finite labelled beside",
     "_labels.row": "count labels",

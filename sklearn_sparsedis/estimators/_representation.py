@@ -32,7 +32,7 @@ from sklearn_sparsedis.estimators._new_tasks import (
 )
 from sklearn_sparsedis.estimators._old_tasks import learn_task_prior
 from sklearn_sparsedis.estimators._regressors import is_regressor
-from sklearn_sparsedis.estimators._representation_heads import FittedHeads, fit_heads
+from sklearn_sparsedis.estimators._representation_heads import FittedHeads, fit_heads, residual_std
 from sklearn_sparsedis.estimators._representation_training import (
     FittedEncoder,
     fit_encoder,
@@ -255,6 +255,9 @@ class SparseDisentangledRepresentation(
         component; one or zero where the prior has no zeros, by the penalty.
     residual_share_ : ndarray of shape (n_tasks,) or None
         Expected share of these in the variance of the signal, given the labels.
+    residual_std_ : ndarray of shape (n_tasks,) or None
+        Where the encoder is a regressor: standard deviation of each target about its prediction, on
+        rows that the regressors have not seen. NaN for tasks without a squared error.
     confidence_ : Bunch or None
         With "l0" what the components rest on: `scores`, `chance`, `margin`, `stability` and
         `identified` of each component, `n_latents`, `n_found` and `n_starts`, as `SparseRotation`
@@ -496,9 +499,10 @@ class SparseDisentangledRepresentation(
         self._set_encoder(fitted, turned=settings.heads.penalty.turns_components)
         Z, common = self._encode(inputs), settings.heads.common_head
         heads = fit_heads(settings.heads, Z, fitted_to, fitted.basis)
-        self._set_heads(heads)
         if settings.regressor is not None:  # no labels need be held out beside the folds
+            heads = replace(heads, residual_std=residual_std(heads, Z, targets))
             fitted = replace(fitted, judged=None)
+        self._set_heads(heads)
         self.prior_ = learn_task_prior(
             fitted, rows, Z, targets, heads, common=common, seed=self.n_iter_
         )
@@ -570,6 +574,7 @@ class SparseDisentangledRepresentation(
         self.coef_residual_ = heads.coef_residual
         self.residual_share_ = heads.residual_share
         self.support_probability_ = heads.support_probability
+        self.residual_std_ = heads.residual_std
         self._labels: Bunch | None = None
         heads.warn(self.tol)
 
@@ -630,8 +635,9 @@ class SparseDisentangledRepresentation(
         task_id : array-like of shape (n_samples,), optional
             Task of each row; all tasks on all rows when None.
         return_std : bool, default=False
-            Whether to return standard deviations of the targets too, of tasks that `adapt` gave
-            heads with a prior.
+            Whether to return standard deviations of the targets too: of tasks that `adapt` gave
+            heads with a prior, and, the same on all rows, of tasks with squared errors where the
+            encoder is a regressor.
 
         Returns
         -------
@@ -652,9 +658,14 @@ class SparseDisentangledRepresentation(
         self, X: NDArray[Any] | Rows, predicted: NDArray[Any], columns: Tensor | None
     ) -> NDArray[np.float64]:
         """Standard deviations of targets, of all tasks or of one a row."""
+        if self.residual_std_ is not None and np.isfinite(self.residual_std_).all():
+            if columns is None:
+                return np.tile(self.residual_std_, (len(X), 1))
+            return self.residual_std_[columns.numpy()]
         if self._labels is None:
             raise ValueError(
-                "return_std=True was given, but these heads have no distribution: only those "
+                "return_std=True was given, but these heads have no distribution: where the encoder"
+                " is a regressor those of all squared errors have one, and "
                 'that adapt(X, Y, prior="learned") gives to tasks with squared errors have one, '
                 "from rows of X that hold up to 67 million numbers."
             )

@@ -23,10 +23,11 @@ from sklearn_sparsedis.inputs._losses import (
 from sklearn_sparsedis.inputs._outputs import common_scale, join_supports
 from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.inputs._tensors import to_tensor
+from sklearn_sparsedis.losses import SquaredError
 from sklearn_sparsedis.nn._common_head import CommonHead
 from sklearn_sparsedis.training._table_heads import settle_losses, solve_heads
 
-__all__ = ["FittedHeads", "fit_heads", "standardise"]
+__all__ = ["FittedHeads", "fit_heads", "residual_std", "standardise"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class FittedHeads:
     coef_residual: NDArray[np.float64] | None = None
     residual_share: NDArray[np.float64] | None = None
     support_probability: NDArray[np.float64] | None = None
+    residual_std: NDArray[np.float64] | None = None
 
     def warn(self, tol: float) -> None:
         """Name tasks that cannot be learned, and heads that are not solved to a tolerance."""
@@ -138,6 +140,19 @@ def fit_heads(
         ),
         common=common,
     )
+
+
+def residual_std(heads: FittedHeads, Z: NDArray[Any], targets: Targets) -> NDArray[np.float64]:
+    """Standard deviation of targets about heads on components Z (n, m); NaN without squared errors.
+
+    It is that of a new label, whose mean is not known better than from the n labels of the task.
+    """
+    predicted = targets.values.predictions(
+        to_tensor(Z), to_tensor(heads.coef), to_tensor(heads.intercept)
+    ).numpy()
+    n = targets.values.count.numpy()
+    variance = targets.mean((targets.array - predicted) ** 2) * (n + 1) / np.maximum(n - 1, 1)
+    return np.where(heads.losses == SquaredError.name, np.sqrt(variance), np.nan)
 
 
 def _residual_units(

@@ -91,7 +91,7 @@ class Stack:
         chosen = np.flatnonzero(squared(targets))
         values = targets.values.of_tasks(torch.from_numpy(chosen))
         few = values.n_row_sets * P.shape[1] ** 3 * (fold.max() + 2) < MOST_PRODUCTS
-        for own, rows, labels, weight in values.same_rows() if few else ():
+        for own, rows, labels, weight in values.same_rows() if few and len(chosen) else ():
             tasks = chosen[np.asarray(own)]
             error, w = labels.double().numpy() - P[rows][:, tasks], weight.double().numpy()
             correction, shift, unseen = _correct(centred[rows] / scale, error, w, fold[rows])

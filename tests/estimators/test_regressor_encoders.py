@@ -232,6 +232,26 @@ def test_a_task_whose_labels_are_all_in_one_fold_is_named(data):
         model(Ridge()).fit(data.X[:80], Y)
 
 
+def test_standard_deviations_are_of_rows_that_regressors_have_not_seen(data):
+    X, Y = data.X[:200], data.Y[:200].copy()
+    Y[:50, 0] = np.nan
+    fitted = model(DecisionTreeRegressor()).fit(X, Y)
+    predicted, std = fitted.predict(data.X[200:], return_std=True)
+    covered = np.abs(predicted - data.Y[200:]) < 1.645 * std
+    assert 0.87 < covered.mean() < 0.97  # a mean over trees is better than each
+    in_sample = np.abs(fitted.predict(X) - data.Y[:200]) < 1.645 * std[:1]
+    assert in_sample.mean() > covered.mean()
+    task = np.arange(100) % 12
+    ours, own = fitted.predict(data.X[200:], task_id=task, return_std=True)
+    np.testing.assert_array_equal(own, std[np.arange(100), task])
+    np.testing.assert_allclose(ours, predicted[np.arange(100), task])
+    assert fitted.adapt(X[:30], data.Z[:30, :1]).residual_std_ is None
+    labels = (data.Y[:200] > 0).astype(float)
+    logistic = model(Ridge(), loss="logistic", max_iter=0).fit(X, labels)
+    with pytest.raises(ValueError, match="these heads have no distribution"):
+        logistic.predict(X, return_std=True)
+
+
 @pytest.mark.parametrize("missing", [False, True])
 def test_the_number_of_components_is_chosen(data, missing):
     Y = data.Y.copy()
