@@ -47,7 +47,7 @@ def models(seed, ours):
         "RandomForestRegressor": RandomForestRegressor(random_state=seed),
         "ours": SparseDisentangledRepresentation(random_state=seed, **ours),
         "ours, forest": SparseDisentangledRepresentation(
-            "auto", encoder=RandomForestRegressor(), random_state=seed
+            encoder=RandomForestRegressor(), random_state=seed
         ),
     }
 

@@ -78,8 +78,12 @@ def test_accuracy_is_that_of_the_regressor(data, penalty):
     assert fitted.score(data.X[200:], data.Y[200:]) > alone - 0.01
     assert fitted.transform(X).shape == (200, 3)
     assert fitted.transform(X.astype(np.float32)).dtype == np.float32
-    new = fitted.adapt(X[:20], data.Z[:20, :1])
-    assert new.score(data.X[200:], data.Z[200:, :1]) > 0.8
+
+
+def test_new_tasks_have_heads_on_the_components(data):
+    fitted = model(LinearRegression()).fit(data.X[:200], data.Y[:200])
+    new = fitted.adapt(data.X[200:220], data.Z[200:220, :1])
+    assert new.score(data.X[220:], data.Z[220:, :1]) > 0.8
 
 
 def test_heads_are_fitted_on_components_of_held_out_predictions(data):
