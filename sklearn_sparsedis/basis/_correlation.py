@@ -17,9 +17,9 @@ from sklearn_sparsedis.inputs._given_heads import check_sample_size
 
 __all__ = ["components_of_correlation"]
 
-# no loading of a real variable is exactly zero, and no factor analyst reads one below a tenth:
-# where the smallest effect of interest is chosen, it is no smaller share of a head's norm
-NEGLIGIBLE = 0.1
+# no loading of a real variable is exactly zero, and no factor analyst reads one below .1, which is
+# this share of a usual head's norm: where the smallest effect of interest is chosen, it is no less
+NEGLIGIBLE = 0.15
 # variables that a factor must be the largest one of, where their number is chosen: of fewer the
 # correlations do not tell the loadings of a factor of their own
 OWN_VARIABLES = 3

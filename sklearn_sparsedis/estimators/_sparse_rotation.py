@@ -366,7 +366,7 @@ class SparseRotation(
 
         The factors are extracted by maximum likelihood. Each variable is a task then, its loadings
         are its head, and the errors of the loadings are those of a regression on the factors that
-        the other variables tell of. Where `min_effect` is "auto", it is a tenth or more, because no
+        the other variables tell of. Where `min_effect` is "auto", it is 0.15 or more, because no
         loading of a real variable is exactly zero.
 
         Parameters
