@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -84,6 +84,7 @@ class TaskPrior(ABC):
     strengths: Strengths
     log_probability: Tensor
     variance: Tensor
+    _power: ClassVar[float] = 1.0
 
     def given(self, scales: Scales, log_probability: Tensor) -> Self:
         """The prior with scales, and probabilities of its strengths."""
@@ -146,7 +147,7 @@ class TaskPrior(ABC):
 
     def _given(self, log_evidence: Tensor) -> Tensor:
         """Probabilities of the strengths given the targets, shape (G, T)."""
-        return torch.softmax(log_evidence + self.log_probability[:, None], 0)
+        return torch.softmax(self._power * log_evidence + self.log_probability[:, None], 0)
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,9 @@ class ValuePrior(TaskPrior):
 
     spikes: Spikes | None = None
     sparse: Tensor | None = None
+    # of the evidence of a strength: noise of real targets is not normal, and the evidence, which
+    # takes it to be, is too sure (Gruenwald and van Ommen, Bayesian Analysis, 2017)
+    _power: ClassVar[float] = 0.5
 
     def levels(self, rows: TaskRows) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each task's targets, where units are each task's own."""
