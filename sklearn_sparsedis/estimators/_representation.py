@@ -42,6 +42,7 @@ from sklearn_sparsedis.estimators._representation_training import (
 )
 from sklearn_sparsedis.estimators._settings import HeadSettings, RepresentationSettings
 from sklearn_sparsedis.estimators._task_predictions import TaskPredictions
+from sklearn_sparsedis.inputs._losses import respond
 from sklearn_sparsedis.inputs._observations import known_tasks
 from sklearn_sparsedis.inputs._parameters import check_choice, check_device
 from sklearn_sparsedis.inputs._rows import Rows, check_rows, read_or_stay
@@ -486,16 +487,8 @@ class SparseDisentangledRepresentation(
             Y,
             **metadata,
         )
-        fitted = fit_encoder(
-            settings,
-            inputs,
-            fitted_to,
-            started,
-            seed,
-            record,
-            one_epoch=one_epoch,
-            watching=watching,
-        )
+        parts = (settings, inputs, fitted_to, started, seed, record)
+        fitted = fit_encoder(*parts, one_epoch=one_epoch, watching=watching)
         self._set_encoder(fitted, turned=settings.heads.penalty.turns_components)
         Z, common = self._encode(inputs), settings.heads.common_head
         heads = fit_heads(settings.heads, Z, fitted_to, fitted.basis)
@@ -675,6 +668,9 @@ class SparseDisentangledRepresentation(
         means = torch.from_numpy(table.astype(np.float64))
         found = known.deviations(Z, features_of(self.prior_, X), means, columns)
         return found.reshape(predicted.shape)
+
+    def _respond(self, scores: NDArray[np.float64], names: NDArray[np.str_]) -> None:
+        respond(names, scores)
 
     def adapt(
         self,

@@ -60,11 +60,10 @@ class TaskPredictions(ComponentHeads):
         return predicted
 
     def _respond(self, scores: NDArray[np.float64], names: NDArray[np.str_]) -> None:
-        """Turn scores into predictions in place, with the loss of each in the last dimension."""
-        if (names != "squared_error").any():
-            from sklearn_sparsedis.inputs._losses import respond
+        """Turn scores into predictions in place, with the loss of each in the last dimension.
 
-            respond(names, scores)
+        Those of squared errors are predictions as they are.
+        """
 
     def _components_and_heads(self, X: NDArray[Any] | Rows) -> tuple[Tensor, Tensor, Tensor]:
         """Components of rows, and features with coefficients, these and intercepts, in float64."""
