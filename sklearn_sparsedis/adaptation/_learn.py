@@ -84,14 +84,14 @@ class FinalHeads(NamedTuple):
         For targets with a standard deviation of one.
     used : Tensor of bool, shape (T, m)
         Which components they use.
-    rows : TaskRows
-        Some rows of the first of the tasks.
+    rows : TaskRows or None
+        Some rows of the first of the tasks; without, nothing is said of zeros.
     """
 
     components: Tensor
     heads: Tensor
     used: Tensor
-    rows: TaskRows
+    rows: TaskRows | None
 
 
 def learn_prior(draws: Sequence[TaskRows], heads: Tensor, final: FinalHeads) -> ValuePrior:
@@ -118,7 +118,7 @@ def learn_prior(draws: Sequence[TaskRows], heads: Tensor, final: FinalHeads) -> 
     moments, Z = _about_zero(final.heads), final.components
     moment = _unit(moments.shrunk(shrinkage), [Design.of_inputs(Z, Z[:, :0])])[0]
     prior = prior.given(prior.scales._replace(moment=moment), prior.log_probability)
-    if not final.used.any() or final.used.all():
+    if final.rows is None or not final.used.any() or final.used.all():
         return prior
     n = min(SPIKED, len(final.rows.targets))
     design = prior.design(final.rows).of_tasks(torch.arange(n))

@@ -152,11 +152,11 @@ class OldTasks:
         tasks, draws = draw_rows(components, features, known, self.seed)
         if not draws:
             return None
-        own, (rows,) = draw_rows(
+        own, rows = draw_rows(
             self.components, self.features, Y.of_tasks(tasks), self.seed, sizes=DRAWN[-1:]
         )
         order = _first(tasks[own], len(heads))
-        final = FinalHeads(self.components, heads[order], used[order], rows)
+        final = FinalHeads(self.components, heads[order], used[order], rows[0] if rows else None)
         return learn_prior(draws, tried[_first(tasks, len(heads))], final)
 
     def label_prior(self, chosen: NDArray[np.intp]) -> TaskPrior | None:

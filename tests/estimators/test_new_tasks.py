@@ -8,6 +8,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 from sklearn_sparsedis import SparseDisentangledRepresentation, load_model, save_model
 from sklearn_sparsedis.datasets import make_sparse_multitask
+from sklearn_sparsedis.estimators import _old_tasks
 from sklearn_sparsedis.metrics import match_latents
 
 SETTINGS = {"encoder": "linear", "max_iter": 30, "random_state": 0}
@@ -153,6 +154,19 @@ def test_probabilities_of_use_are_right_as_often_as_they_say():
     np.testing.assert_array_equal(new.support_, new.support_probability_ > 0.5)
     dense = model.adapt(drawn.X[:12], drawn.Y[:12, 40:], prior=None)
     assert dense.support_probability_ is None
+
+
+def test_rows_that_are_looked_at_need_not_have_labels(monkeypatch):
+    # of many rows only some are looked at, among which tasks may have no labels to speak of
+    monkeypatch.setattr(_old_tasks, "MOST_ROWS", 64)
+    drawn = make_sparse_multitask(9000, 6, n_latents=3, n_features=6, random_state=0)
+    Y = np.full((9000, 3), np.nan)
+    for task in range(3):
+        rows = np.random.default_rng(task).choice(9000, 200, replace=False)
+        Y[rows, task] = drawn.Y[rows, task]
+    model = SparseDisentangledRepresentation(3, **SETTINGS).fit(drawn.X, Y)
+    assert model.prior_.squared_error.used_share is None
+    assert model.adapt(drawn.X[:20], drawn.Y[:20, 3:]).score(drawn.X, drawn.Y[:, 3:]) > 0.5
 
 
 def test_heads_without_a_distribution_say_so(data, fitted):
