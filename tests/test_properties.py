@@ -407,7 +407,9 @@ def test_other_defects_that_were_found():
             model.fit(X, X[:, 0], task_id=y)
         with pytest.raises(ValueError, match="task_id contains NaN"):
             model.fit(X, X[:, 0], task_id=np.full(12, np.nan))
-    with pytest.raises(ValueError, match="n_components must be None or a positive int, got True"):
+    with pytest.raises(
+        ValueError, match='n_components must be "auto", None or a positive int, got True'
+    ):
         SparseRotation(True).fit(X, X[:, 0])
     with pytest.raises(ValueError, match="F has values up to"):
         SparseRotation().fit(1e200 * X, X[:, 0])

@@ -112,7 +112,12 @@ CASES = [
     (lambda f: SparseRotation().fit(X, Y), UserWarning, "Not every component is determined"),
     (lambda f: sparsest.fit(X, Y), UserWarning, "Not every component is determined"),
     (lambda f: sparsest.fit_transform(X, Y), UserWarning, "Not every component is determined"),
-    (lambda f: f["binary"].adapt(X, constant), UserWarning, "labels of one kind only"),
+    (
+        lambda f: f["binary"].adapt(X, constant, prior=None),
+        UserWarning,
+        "labels of one kind only",
+    ),
+    (lambda f: f["binary"].adapt(X, constant), UserWarning, "labels that are all equal"),
     (lambda f: f["values"].score(X[:1], Y[:1]), UndefinedMetricWarning, "is not defined"),
     (lambda f: elsewhere(f["values"]).predict(X), UserWarning, "which this model was fitted with"),
     (lambda f: elsewhere(f["values"]).transform(X), UserWarning, "which this model was fitted"),
