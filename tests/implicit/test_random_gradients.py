@@ -189,5 +189,5 @@ def test_where_zero_is_optimal_rounding_brings_no_feature_of_an_svm_into_use(see
 def test_gradients_are_exact_in_a_thousand_problems(name):
     found = {seed: errors(PROBLEMS[name], seed, TOLERANCES) for seed in range(1000)}
     known = {seed: max(x) for seed, x in found.items() if x is not None}
-    assert len(known) > 900
+    assert len(known) >= 990
     assert {seed: x for seed, x in known.items() if not x < 1e-2} == {}
