@@ -78,7 +78,7 @@ THIRD_PARTIES = {
     "training": {"torch", "numpy", "skorch", "tqdm"},
     "callbacks": {"numpy", "sklearn"},
     "metrics": {"numpy", "scipy", "sklearn"},
-    "datasets": {"numpy", "scipy", "sklearn", "PIL", "h5py"},
+    "datasets": {"numpy", "scipy", "sklearn", "PIL", "h5py", "matplotlib"},
     "model_selection": {"numpy", "sklearn", "joblib"},
     "inspection": {"numpy", "scipy", "sklearn", "torch", "matplotlib"},
 }
