@@ -68,12 +68,16 @@ class GroupLassoSVMMetaClassifier(
     Parameters
     ----------
     n_components : int, default=64
-        Number of features; for "conv4" and "resnet12" the channels of the last block. Ignored by
-        a module of yours.
-    encoder : {"mlp", "linear", "conv", "conv4", "resnet12"}, nn.Module or callable, default="mlp"
-        Network; "resnet12" is the paper's, with DropBlock. A callable is called with
+        Number of features; for "conv4" and "resnet12" the channels of the last block, for
+        "discriminant" the largest number. Ignored by "identity" and a module of yours.
+    encoder : str, nn.Module or callable, default="mlp"
+        Network: "mlp", "linear", "conv", "conv4" or "resnet12", which is the paper's with
+        DropBlock. "identity" and "discriminant" are not trained by steps, and are for rows that are
+        embeddings already: the one centres rows on the mean of X and divides them by their lengths,
+        and the other then takes the directions along which classes of y differ, each scaled by
+        what a single row says of its class. A callable is called with
         (n_features_in, n_components). A module of yours is copied and gets X as it is (images with
-        `input_shape`).
+        `input_shape`); parameters of it that do not require gradients stay as they are.
     hidden_layer_sizes : sequence of int, default=(100, 100)
         Widths of "mlp", which has a linear path beside it.
     input_shape : tuple of int or None, default=None

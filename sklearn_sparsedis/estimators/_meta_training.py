@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,11 +18,12 @@ from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import Identity
 from sklearn_sparsedis.estimators._checkpoints import open_record
 from sklearn_sparsedis.estimators._encoders import check_started, not_applicable, users_network
-from sklearn_sparsedis.estimators._settings import EpisodeSettings
+from sklearn_sparsedis.estimators._settings import EncoderSettings, EpisodeSettings
 from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.inputs._parameters import draw_seed
 from sklearn_sparsedis.inputs._tensors import to_tensor
 from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn._embeddings import EMBEDDING_ENCODERS, UnitLength
 from sklearn_sparsedis.nn._encoders import column_moments
 from sklearn_sparsedis.nn._episode_heads import EpisodeHeads
 from sklearn_sparsedis.nn._generators import diverted_draws, seeded
@@ -34,6 +35,7 @@ from sklearn_sparsedis.tasks._episodes import (
     feasible_sizes,
     quarter_turns,
 )
+from sklearn_sparsedis.training._discriminants import discriminants
 from sklearn_sparsedis.training._encode import encode
 from sklearn_sparsedis.training._episodes import EpisodeObjective, HeldOutEpisodes
 from sklearn_sparsedis.training._state import TrainingRun
@@ -77,7 +79,9 @@ def fit_meta_encoder(
     A training that goes on from `started` is one run. The callbacks in `watching` are told of all
     trainings, beside those of the settings.
     """
-    if isinstance(settings.encoder.encoder, str):  # n_components does not apply to a user's module
+    fixed = _is_fixed(settings.encoder.encoder)
+    # n_components does not apply to a user's module, and is a bound where nothing is trained
+    if isinstance(settings.encoder.encoder, str) and not fixed:
         check_started(started, settings.encoder.n_components)
     drawn = agree(identity, {"X": X, "y": y}, draw_seed(settings.training.random_state))
     if Ranks.joined().size > settings.episodes_per_batch:
@@ -87,11 +91,11 @@ def fit_meta_encoder(
         )
     random = np.random.RandomState(drawn)
     seed, *more_seeds = random.randint(2**31 - 1, size=settings.training.n_init).tolist()
-    held_out = _held_out_classes(settings, np.bincount(y), random)
+    held_out = np.zeros(0) if fixed else _held_out_classes(settings, np.bincount(y), random)
     kept = ~np.isin(y, held_out)
     rows, labels = to_tensor(X[kept]), np.unique(y[kept], return_inverse=True)[1]
     episodes = _held_out_episodes(settings, X[~kept], y[~kept], seed)
-    seeds = [seed, *more_seeds] if started is None else [seed]
+    seeds = [seed, *more_seeds] if started is None and not fixed else [seed]
     record = open_record(identity, {"X": X, "y": y}, drawn, started)
     anneal = started is None and settings.head.kind == "group_lasso_svm"
     plan = settings.training.plan(PATIENCE, watching, record=record, anneal=anneal)
@@ -127,13 +131,11 @@ def _run(
     device = plan.device
     with seeded(seed):
         encoder = (
-            _new_encoder(settings, rows)
+            _new_encoder(settings, rows, labels, seed)
             if started is None
             else copy.deepcopy(started).to(rows.dtype)
         )
         objective = EpisodeObjective(encoder, settings.head, float(settings.label_smoothing))
-        for parameter in objective.parameters():
-            parameter.requires_grad_(True)
         batches = EpisodeBatches(
             rows.to(device),
             labels,
@@ -144,6 +146,9 @@ def _run(
             seed=seed,
             turns=None if turns is None else turns.to(device),
         )
+        if settings.training.max_iter and not _can_learn(encoder.network):
+            objective.to(device).fit_scale(batches)
+            plan, held_out = replace(plan, max_iter=0), None
         evaluate = None
         if held_out is not None:
             judged = held_out._replace(X=held_out.X.to(device))
@@ -208,8 +213,44 @@ def _held_out_episodes(
     return HeldOutEpisodes(to_tensor(X), sampler.sample(N_VALIDATION_EPISODES))
 
 
-def _new_encoder(settings: EpisodeSettings, X: Tensor) -> Encoder:
+def _is_fixed(encoder: Any) -> bool:
+    """Return True for an encoder in which nothing is trained by steps."""
+    if isinstance(encoder, nn.Module):
+        return not _can_learn(encoder)
+    return isinstance(encoder, str) and encoder in EMBEDDING_ENCODERS
+
+
+def _can_learn(network: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in network.parameters())
+
+
+def _embedding_encoder(
+    settings: EncoderSettings, X: Tensor, y: NDArray[np.int64], seed: int
+) -> Encoder:
+    """Encoder of rows less their mean: at unit length, and perhaps in a basis of the classes."""
+    matrix, n_features = None, X.shape[1]
+    center = X.mean(0)
+    if settings.encoder == "discriminant":
+        rows = UnitLength()(X - center)
+        matrix = discriminants(rows, y, settings.n_components, np.random.RandomState(seed))
+    n_components = n_features if matrix is None else len(matrix)
+    network = build_network(
+        EPISODE_ENCODERS,
+        settings.encoder,
+        n_features,
+        n_components,
+        hidden_layer_sizes=settings.hidden_layer_sizes,
+        input_shape=None,
+    ).to(X.dtype)
+    if matrix is not None:
+        network.matrix = matrix.to(X)
+    return Encoder(network, center, X.new_ones(n_features), n_components)
+
+
+def _new_encoder(settings: EpisodeSettings, X: Tensor, y: NDArray[np.int64], seed: int) -> Encoder:
     n_features = X.shape[1]
+    if isinstance(settings.encoder.encoder, str) and _is_fixed(settings.encoder.encoder):
+        return _embedding_encoder(settings.encoder, X, y, seed)
     center, scale = X.new_zeros(n_features), X.new_ones(n_features)
     if isinstance(settings.encoder.encoder, str):
         network = build_network(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
+from sklearn_sparsedis.nn._embeddings import EMBEDDING_ENCODERS
 from sklearn_sparsedis.nn._networks import ENCODERS, MLPNetwork, image_shape
 
 __all__ = ["EPISODE_ENCODERS", "Conv4Network", "DropBlock", "ResNet12Network"]
@@ -174,6 +175,7 @@ def _resnet12(
 
 EPISODE_ENCODERS: dict[str, Callable[..., nn.Module]] = {
     **ENCODERS,
+    **EMBEDDING_ENCODERS,
     "conv4": _conv4,
     "mlp": _mlp,
     "resnet12": _resnet12,

@@ -1,14 +1,15 @@
 """The outer objective of few-shot learning: how well heads of small episodes classify queries."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from sklearn_sparsedis._distributed import Ranks
 from sklearn_sparsedis.nn import Encoder
@@ -22,6 +23,8 @@ __all__ = ["EpisodeObjective", "HeldOutEpisodes", "fit_episodes"]
 CHUNK_VALUES = 2**22
 # the scale's logarithm moves this much faster than the encoder's parameters
 SCALE_RATE = 10.0
+# the search for a scale halves the interval between these logarithms so often
+LARGEST_LOG_SCALE, N_HALVINGS = 8.0, 30
 
 
 class HeldOutEpisodes(NamedTuple):
@@ -29,6 +32,11 @@ class HeldOutEpisodes(NamedTuple):
 
     X: Tensor
     episodes: Episodes
+
+
+def _is_frozen(layer: nn.Module) -> bool:
+    parameters = list(layer.parameters())
+    return bool(parameters) and not any(p.requires_grad for p in parameters)
 
 
 class EpisodeObjective(nn.Module):
@@ -61,6 +69,7 @@ class EpisodeObjective(nn.Module):
         self.ranks = Ranks.joined()
         self.label_smoothing = label_smoothing
         self.log_scale = nn.Parameter(encoder.center.new_zeros(()))
+        self._frozen = [layer for layer in encoder.network.modules() if _is_frozen(layer)]
 
     @property
     def scale(self) -> Tensor:
@@ -76,17 +85,49 @@ class EpisodeObjective(nn.Module):
         share = min(1.0, progress / self.annealed_share)
         self.training_head = replace(self.head, group_reg=share * self.head.group_reg)
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; layers whose parameters are all frozen keep their statistics as well."""
+        super().train(mode)
+        for layer in self._frozen:
+            layer.eval()
+        return self
+
     def forward(self, batch: EpisodeBatch) -> Tensor:
         """This rank's share of the mean loss over the episodes of a batch."""
         X = batch.X[self.ranks.part(len(batch.X))]
+        scores, labels = self._scores(X, batch)
+        loss = cross_entropy(self.scale * scores, labels, label_smoothing=self.label_smoothing)
+        return loss if self.ranks.size == 1 else loss * (len(X) / len(batch.X))
+
+    def _scores(self, X: Tensor, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
+        """Scores of the query rows of episodes of a batch, not scaled, and their classes."""
         features = self.encoder.raw(X.flatten(0, 1)).unflatten(0, X.shape[:2])
         n_support = len(batch.support_labels)
         support, query = features[:, :n_support], features[:, n_support:]
         heads = self.training_head.fit(support, batch.support_labels, batch.n_way)
-        scores = (self.scale * heads.scores(query)).flatten(0, 1)
-        labels = batch.query_labels.repeat(len(features))
-        loss = cross_entropy(scores, labels, label_smoothing=self.label_smoothing)
-        return loss if self.ranks.size == 1 else loss * (len(X) / len(batch.X))
+        return heads.scores(query).flatten(0, 1), batch.query_labels.repeat(len(features))
+
+    @torch.no_grad()
+    def fit_scale(self, batches: Iterable[EpisodeBatch]) -> None:
+        """Set the scale to the best one for an encoder that stays as it is.
+
+        The loss is convex in it; a search over its logarithm halves an interval.
+        """
+        self.eval()
+        self.training_head = self.head
+        found = [self._scores(batch.X, batch) for batch in batches]
+        scores, labels = (torch.cat(part) for part in zip(*found, strict=True))
+        low, high = -LARGEST_LOG_SCALE, LARGEST_LOG_SCALE
+        for _ in range(N_HALVINGS):
+            middle = (low + high) / 2
+            factor = START_SCALES[self.head.kind] * math.exp(middle)
+            chances = (factor * scores).softmax(-1)
+            target = self.label_smoothing / scores.shape[-1] + (1 - self.label_smoothing) * one_hot(
+                labels, scores.shape[-1]
+            ).to(scores)
+            rises = bool(((chances - target) * scores).sum() > 0)
+            low, high = (low, middle) if rises else (middle, high)
+        self.log_scale.fill_((low + high) / 2 / SCALE_RATE)
 
     @torch.no_grad()
     def held_out_loss(self, held_out: HeldOutEpisodes) -> float:
