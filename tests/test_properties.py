@@ -212,7 +212,7 @@ REPRESENTATION = {
 CLASSIFIER = {
     **TRAINED,
     "encoder": ["linear", "mlp", "conv", "conv4", lambda n, m: nn.Linear(n, m), nn.Linear(4, 3)],
-    "head": ["group_lasso_svm", "svm", "ridge", "prototype", "logistic"],
+    "head": ["group_lasso_svm", "svm", "ridge", "prototype", "sparse_prototype", "logistic"],
     "group_reg": [0.0, 0.1, 1.0, 1e10],
     "l2_reg": [1e-6, 0.15, 1e10],
     "fit_intercept": [True, False],

@@ -86,12 +86,13 @@ class GroupLassoSVMMetaClassifier(
         also for "mlp" and "linear". A module of yours gets rows as they are if it takes them, and
         otherwise, where this is given, what its first layer wants: images (n, channels, height,
         width), as `nn.Conv2d` does, or (n, height, width[, channels]).
-    head : {"group_lasso_svm", "svm", "ridge", "prototype", "logistic"}, default="group_lasso_svm"
-        Inner problem. "svm" is the one above with lambda_1 = 0; "ridge" and "logistic" have the
-        same lambda_2; "prototype" is the nearest class mean.
+    head : str, default="group_lasso_svm"
+        Inner problem, or "svm" for the one above with lambda_1 = 0; "ridge" and "logistic" have the
+        same lambda_2; "prototype" is the nearest class mean, and "sparse_prototype" the same on
+        those features that "group_lasso_svm" uses.
     group_reg : float in [0, inf), default=0.1
         Lambda_1 as a fraction of the bound from which on no feature is used (the "uniform
-        spread", exact for two classes); for "group_lasso_svm" only.
+        spread", exact for two classes); for "group_lasso_svm" and "sparse_prototype".
     l2_reg : float in (0, inf), default=0.15
         Lambda_2 with one support row a class, in units of the mean squared norm of the centred
         support features; with n rows of k classes it is times ``sqrt(n / k)``. With a weaker one

@@ -25,7 +25,7 @@ from sklearn_sparsedis.inputs._tensors import to_tensor
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._embeddings import EMBEDDING_ENCODERS, UnitLength
 from sklearn_sparsedis.nn._encoders import column_moments
-from sklearn_sparsedis.nn._episode_heads import EpisodeHeads
+from sklearn_sparsedis.nn._episode_heads import SPARSE_HEADS, EpisodeHeads
 from sklearn_sparsedis.nn._generators import diverted_draws, seeded
 from sklearn_sparsedis.nn._image_encoders import EPISODE_ENCODERS
 from sklearn_sparsedis.nn._networks import build_network, image_shape
@@ -97,7 +97,7 @@ def fit_meta_encoder(
     episodes = _held_out_episodes(settings, X[~kept], y[~kept], seed)
     seeds = [seed, *more_seeds] if started is None and not fixed else [seed]
     record = open_record(identity, {"X": X, "y": y}, drawn, started)
-    anneal = started is None and settings.head.kind == "group_lasso_svm"
+    anneal = started is None and settings.head.kind in SPARSE_HEADS
     plan = settings.training.plan(PATIENCE, watching, record=record, anneal=anneal)
     runs = [_run(settings, rows, labels, episodes, started, plan, seed) for seed in seeds]
     return min(runs, key=_final_loss)

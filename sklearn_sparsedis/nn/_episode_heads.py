@@ -14,7 +14,7 @@ from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.implicit import group_lasso_svm_result
 from sklearn_sparsedis.nn._logistic_rows import logistic_of_many_rows
 
-__all__ = ["EPISODE_HEADS", "START_SCALES", "EpisodeHeads", "FewShotHead"]
+__all__ = ["EPISODE_HEADS", "SPARSE_HEADS", "START_SCALES", "EpisodeHeads", "FewShotHead"]
 
 # Smallest tolerance that single precision can reach.
 FLOAT32_TOL = 1e-5
@@ -73,7 +73,7 @@ class FewShotHead:
     kind : str
         Key of EPISODE_HEADS.
     group_reg : float
-        Lambda_1 of "group_lasso_svm" as a fraction of the uniform-spread bound of its maximum.
+        Lambda_1 of SPARSE_HEADS as a fraction of the uniform-spread bound of its maximum.
     l2_reg : float
         Lambda_2 of all heads but "prototype", for scaled features and one row a class.
     tol : float
@@ -163,6 +163,18 @@ def _group_lasso_svm(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Soluti
     # The bound counts as a constant: otherwise the encoder would be rewarded for lowering it.
     bound = uniform_spread_bound(X.detach(), one_hot(y, k).to(X.dtype))
     return _margin_machine(head, X, y, k, head.group_reg * bound if head.group_reg else 0.0)
+
+
+def _sparse_prototype(head: FewShotHead, X: Tensor, y: Tensor, k: int) -> _Solution:
+    """Nearest class mean on the features that the group-Lasso SVM uses.
+
+    The penalty that chooses features also shrinks the coefficients of those that stay; class means
+    are not shrunk. The choice is constant almost everywhere, so that the features in use alone have
+    a derivative, as under the SVM itself.
+    """
+    coef, _, gap = _group_lasso_svm(head, X.detach(), y, k)
+    used = (coef != 0).any(-1).unsqueeze(-2)
+    return *_prototype(head, X * used, y, k)[:2], gap
 
 
 def _margin_machine(
@@ -276,13 +288,17 @@ EPISODE_HEADS: dict[str, Callable[[FewShotHead, Tensor, Tensor, int], _Solution]
     "logistic": _logistic,
     "prototype": _prototype,
     "ridge": _ridge,
+    "sparse_prototype": _sparse_prototype,
     "svm": _svm,
 }
+# Heads with zeros, which depend on `group_reg`.
+SPARSE_HEADS = ("group_lasso_svm", "sparse_prototype")
 # Scale of the scores at the start of training: margins are about one, scores of ridge are smaller.
 START_SCALES = {
     "group_lasso_svm": 8.0,
     "logistic": 8.0,
     "prototype": 5.0,
     "ridge": 12.0,
+    "sparse_prototype": 5.0,
     "svm": 8.0,
 }

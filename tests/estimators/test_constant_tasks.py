@@ -147,7 +147,7 @@ def test_statistics_know_what_an_encoder_rounds(calibrate):
     assert (stats.gram[1].diagonal() > 0.1).all()
 
 
-HEADS = ["group_lasso_svm", "logistic", "prototype", "ridge", "svm"]
+HEADS = ["group_lasso_svm", "logistic", "prototype", "ridge", "sparse_prototype", "svm"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -75,6 +75,17 @@ def test_prototype_is_the_nearest_class_mean():
         np.testing.assert_array_equal(ours, peer.predict(grid.numpy()))
 
 
+def test_sparse_prototype_is_the_nearest_mean_on_the_features_of_the_svm():
+    F, y = episodes()
+    chosen = FewShotHead("group_lasso_svm", group_reg=0.4).fit(F, y, K).used
+    heads = FewShotHead("sparse_prototype", group_reg=0.4).fit(F, y, K)
+    assert 0 < chosen.double().mean() < 1
+    assert (heads.used == chosen).all()
+    for f, used, scores in zip(F, chosen, heads.scores(F), strict=True):
+        peer = NearestCentroid().fit(f[:, used].numpy(), y.numpy())
+        np.testing.assert_array_equal(scores.argmax(-1), peer.predict(f[:, used].numpy()))
+
+
 @pytest.mark.parametrize("m", [5, 40])
 def test_ridge_is_scikit_learns(m):
     F, y = episodes(m=m)
@@ -182,7 +193,8 @@ def test_heads_and_gradients_stay_on_the_device(kind):
     assert counter.count <= LIMITS[kind]
 
 
-LIMITS = {"prototype": 0, "ridge": 0, "logistic": 1, "svm": 4, "group_lasso_svm": 4}
+LIMITS = {"prototype": 0, "ridge": 0, "logistic": 1}
+LIMITS |= {"svm": 4, "group_lasso_svm": 4, "sparse_prototype": 4}
 
 
 def test_a_logistic_head_of_many_rows_is_that_of_its_dual(monkeypatch):

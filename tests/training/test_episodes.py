@@ -15,7 +15,8 @@ from sklearn_sparsedis.training._episodes import EpisodeObjective, HeldOutEpisod
 
 # reads by the host in a training step: the checks of the SVMs' arguments, then one a block of
 # iterations of their solver, which stops at once when it is told that nothing is left to do
-LIMITS = {"prototype": 0, "ridge": 0, "logistic": 1, "svm": 4, "group_lasso_svm": 4}
+LIMITS = {"prototype": 0, "ridge": 0, "logistic": 1}
+LIMITS |= {"svm": 4, "group_lasso_svm": 4, "sparse_prototype": 4}
 
 
 def objective(kind="group_lasso_svm", n_features=6):
