@@ -77,7 +77,7 @@ class SparseRotation(
         Smallest effect of interest: coefficients below this share of their head's norm (which is
         the standard deviation that the features explain of the target) count as zero. Real heads
         are nearly sparse, with many small coefficients that enough rows make significant. "auto"
-        takes the share of most evidence, from zero to a quarter; 0 takes every zero as exact.
+        chooses the share by evidence, from zero to two sevenths; 0 takes every zero as exact.
     device : str or torch.device, default="cpu"
         Where the search runs. The heads are a small matrix: a CPU is rarely slower.
     random_state : int, RandomState instance or None, default=None
@@ -165,6 +165,10 @@ class SparseRotation(
     such as outputs of a large pretrained network, heads are fitted on leading principal components,
     whose number is chosen by Akaike's criterion for heads that share a few directions.
 
+    Tasks with labels 0 and 1 need no other heads: on normal features those of least squares have
+    the directions of those of the log-odds [2]_, and nearly so on others. Heads of any other model,
+    such as one of counts, and their error matrices can be given to `fit_heads`.
+
     Where torch.distributed is initialised, all ranks call `fit` or `partial_fit` with the same
     data: each reads a part of the rows, their moments are added, and all end with the same model.
     The search is the same on every rank.
@@ -173,6 +177,8 @@ class SparseRotation(
     ----------
     .. [1] Lachapelle et al., "Synergies between Disentanglement and Sparsity: Generalization and
        Identifiability in Multi-Task Learning", ICML 2023.
+    .. [2] Brillinger, "A generalized linear model with 'Gaussian' regressor variables", in "A
+       Festschrift for Erich L. Lehmann", Wadsworth, 1983.
 
     Examples
     --------

@@ -59,6 +59,22 @@ def test_recovers_latents_and_supports(correlation):
     assert (model.coef_[~model.support_] == 0).all()
 
 
+@pytest.mark.filterwarnings(DOUBT)
+@pytest.mark.parametrize("law", ["normal", "uniform"])
+def test_labels_0_and_1_show_the_latents_too(law):
+    F, odds, Z, _ = make_tasks(0, n_tasks=100, correlation=0.9, n_samples=2000, noise=0.0)
+    rng = np.random.default_rng(1)
+    if law == "uniform":  # the same heads on other rows
+        root = np.linalg.cholesky(np.cov(Z.T))
+        heads = np.linalg.lstsq(Z, odds, rcond=None)[0]
+        mixing = np.linalg.lstsq(Z, F, rcond=None)[0]
+        Z = rng.uniform(-1.7, 1.7, Z.shape) @ root.T
+        F, odds = Z @ mixing, Z @ heads
+    odds = 3 * odds / odds.std(axis=0)
+    labels = (rng.random(odds.shape) < 1 / (1 + np.exp(-odds))).astype(float)
+    assert match(Z, SparseRotation(random_state=0).fit(F, labels).transform(F))[0] > 0.98
+
+
 def test_wide_missing_and_long_layouts_agree():
     F, Y, Z, _ = make_tasks(1, n_samples=2000)
     rng = np.random.default_rng(0)

@@ -18,6 +18,11 @@ from sklearn_sparsedis.solvers.sparse_basis._search import Heads, weighted_momen
 
 # standard deviations of the misfit that are tried, in units of a head's norm
 MISFITS = (0.02, 0.03, 0.042, 0.06, 0.085, 0.12, 0.17, 0.24)
+# The evidence hardly tells misfits of a factor of two apart, and of these wider ones give the
+# steadier bases: small errors of single heads turn them less. So the basis is searched for with a
+# misfit this much wider than the one of most evidence, and what a head uses is judged by the one
+# half-way.
+STEADY = 2**0.5
 _HOPELESS = 10.0  # nats of evidence that no wider misfit makes good
 _WIDER = 1.2  # least gain in variance for which a misfit is tried beside the errors
 
@@ -55,15 +60,15 @@ def search_misfits(
     generator: torch.Generator | None,
     **options: Any,
 ) -> tuple[float, Candidates]:
-    """The misfit of most evidence, and the bases that `search_again` finds with it.
+    """The misfit of most evidence times `STEADY`, and the bases that `search_again` finds with it.
 
-    The heads are searched without a misfit first. Then misfits are tried from narrow to wide, each
-    with few starts beside the best bases of the one before, until one has hopelessly little
-    evidence; the best one is then searched from all starts.
+    The heads are searched without a misfit first, or with the one that they have. Then misfits are
+    tried from narrow to wide, each with few starts beside the best bases of the one before, until
+    one has hopelessly little evidence; the best one, widened, is then searched from all starts.
     """
     found = search_again(heads, n_starts=n_starts, generator=generator, **options)
-    best, kept, before = most_evident(heads, found)[1], 0.0, found
-    known = None
+    basis, best = most_evident(heads, found)
+    known, kept, before = basis.unsqueeze(0), heads.misfit, found
     for misfit in misfits:
         wide = heads.with_misfit(misfit)
         if not any_true(wide.noise.median() > _WIDER * heads.noise.median()):
@@ -76,7 +81,8 @@ def search_misfits(
             best, kept, known = evidence, misfit, basis.unsqueeze(0)
         if any_true(evidence < best - _HOPELESS):
             break
-    if known is not None:
+    if kept and misfits:
+        kept *= STEADY
         wide = heads.with_misfit(kept)
         found = search_again(wide, n_starts=n_starts, generator=generator, known=known, **options)
     return kept, found

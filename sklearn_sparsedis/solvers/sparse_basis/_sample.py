@@ -62,7 +62,7 @@ def search_many(
     Returns
     -------
     float
-        The misfit of most evidence.
+        The misfit of the bases.
     Candidates
         Scores are those of all heads; the pool is what competes with the best basis.
 

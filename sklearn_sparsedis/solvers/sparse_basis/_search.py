@@ -36,6 +36,8 @@ class Heads:
         ``d' errors_t d``, and `noise` is the mean over all directions.
     least : float
         Where `errors` are given, the variance that no coefficient is known better than.
+    misfit : float
+        Share of its norm that no head is known better than.
     """
 
     points: Tensor
@@ -43,6 +45,7 @@ class Heads:
     metric: Tensor
     errors: Tensor | None = None
     least: float = 0.0
+    misfit: float = 0.0
 
     def part(self, index: Tensor | slice) -> "Heads":
         """Some of the heads."""
@@ -52,7 +55,8 @@ class Heads:
     def with_misfit(self, misfit: float) -> "Heads":
         """The same heads, none of them known better than to a share of its norm."""
         least = max(self.least, misfit**2)
-        return replace(self, noise=self.noise.clamp_min(misfit**2), least=least)
+        noise, misfit = self.noise.clamp_min(misfit**2), max(self.misfit, misfit)
+        return replace(self, noise=noise, least=least, misfit=misfit)
 
     def noise_along(self, D: Tensor) -> Tensor:
         """Variances of the errors along scaled directions D (..., m), shape (T,) or (..., T)."""

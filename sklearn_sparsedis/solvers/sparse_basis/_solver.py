@@ -10,7 +10,7 @@ from sklearn_sparsedis.solvers.sparse_basis._exchange import (
     found_best,
     joint_score,
 )
-from sklearn_sparsedis.solvers.sparse_basis._misfit import MISFITS, most_evident
+from sklearn_sparsedis.solvers.sparse_basis._misfit import MISFITS, STEADY, most_evident
 from sklearn_sparsedis.solvers.sparse_basis._model import fit_columns, unused_probability
 from sklearn_sparsedis.solvers.sparse_basis._polish import polish
 from sklearn_sparsedis.solvers.sparse_basis._sample import sample_size, search_many
@@ -136,7 +136,7 @@ def solve_sparse_basis(
         operations for each direction that is looked at.
     min_effect : float, optional
         The misfit k: coefficients below this share of a head's norm count as zero beside what the
-        errors explain. By default the one of most evidence, between none and a quarter.
+        errors explain. By default one chosen by evidence, between none and two sevenths.
     least_effect : float, default=0
         Where the misfit is chosen, the least one, for heads of which no zero is believed exact.
     n_starts : int, optional
@@ -171,9 +171,10 @@ def solve_sparse_basis(
     prefers lucky zeros to small effects. The misfit k is therefore chosen, and bases are compared,
     by their evidence: Laplace's approximation, which takes from the log-likelihood
     ``log det(K_j / 2 pi) / 2`` for the curvature K_j in the m - 1 directions in which d_j can turn
-    [3]_. Cost of a sweep: ``n_starts T m^3``. Of more than 2000 heads (200 m, if
-    that is more) the search sees a sample; the best bases are refined and judged on all. Nothing is
-    recorded for autograd.
+    [3]_. Where it is not zero, the basis is that of a misfit wider by the root of two, which small
+    errors turn less, and k is half-way between the two. Cost of a sweep: ``n_starts T m^3``. Of
+    more than 2000 heads (200 m, if that is more) the search sees a sample; the best bases are
+    refined and judged on all. Nothing is recorded for autograd.
 
     References
     ----------
@@ -217,24 +218,28 @@ def solve_sparse_basis(
             max_rounds=max_rounds,
             n_sweeps=3,
         )
-        misfit = max(misfit, least)
-        return _result(H, errors, stderr, heads, misfit, to_sphere, found, generator)
+        widened = STEADY if min_effect is None else 1.0
+        likeliest = heads.with_misfit(misfit / widened)
+        judged = heads.with_misfit(misfit / widened**0.5)
+        heads = heads.with_misfit(misfit)
+        all_heads = (heads, judged, likeliest)
+        return _result(H, errors, stderr, all_heads, to_sphere, found, generator)
 
 
 def _result(
     H: Tensor,
     errors: Tensor | None,
     stderr: Tensor,
-    heads: Heads,
-    misfit: float,
+    all_heads: tuple[Heads, Heads, Heads],
     to_sphere: Tensor,
     found: Candidates,
     generator: torch.Generator | None,
 ) -> SparseBasisResult:
-    heads = heads.with_misfit(misfit)
+    """The best basis of the first heads; supports are of the second, evidence of the third."""
+    heads, judged, likeliest = all_heads
     D = polish(heads, most_evident(heads, found)[0])
-    c = heads.coefficients(D)
-    noise = heads.noise_along(D)
+    c = judged.coefficients(D)
+    noise = judged.noise_along(D)
     fit = fit_columns(c, noise)
     n_found = found_best(found.ends, D).sum()
     unused = unused_probability(c, noise, fit["share"], fit["slab"])
@@ -247,10 +252,10 @@ def _result(
         coef=H @ directions.T,
         coef_stderr=coef_stderr,
         unused=unused.T,
-        misfit=H.new_tensor(misfit),
+        misfit=H.new_tensor(judged.misfit),
         score=joint_score(heads, D.unsqueeze(0)).squeeze(),
-        evidence=evidence(heads, D),
-        chance=chance_evidence(heads, D, generator),
+        evidence=evidence(likeliest, D),
+        chance=chance_evidence(likeliest, D, generator),
         margin=margins(heads, D, found),
         stability=stability(heads, D, found, _N_BOOTSTRAP, generator),
         n_found=n_found,
