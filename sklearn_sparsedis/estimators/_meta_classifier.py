@@ -111,9 +111,9 @@ class GroupLassoSVMMetaClassifier(
         Share of a query row's label that is spread over all classes.
     rotations : bool, default=False
         Whether images turned by 90, 180 and 270 degrees are further classes in training.
-    max_iter : int, default=1000
-        Outer steps.
-    learning_rate : float, default=1e-3
+    max_iter : int or None, default=None
+        Outer steps. None stands for as many as draw each row 60 times, within 100 and 1000.
+    learning_rate : float, default=3e-3
         Falls to zero along a cosine.
     optimizer : {"adam", "adamw", "sgd"}, default="adamw"
         Optimiser of the encoder and of the scale.
@@ -190,7 +190,8 @@ class GroupLassoSVMMetaClassifier(
     Labels that `score` meets and that the
     model does not know count as errors.
 
-    In a training from the start, `group_reg` grows from zero over the first half of the steps.
+    In a training from the start with a head that has zeros, the first 80 % of the steps go through
+    ridge heads, and then `group_reg` grows from zero until 90 %.
 
     The head's parameters may be changed after `fit` by `set_params`: `adapt` and the methods for
     episodes use the new ones on the encoder that was trained with the old ones.
@@ -233,8 +234,8 @@ class GroupLassoSVMMetaClassifier(
         episodes_per_batch: int = 4,
         label_smoothing: float = 0.1,
         rotations: bool = False,
-        max_iter: int = 1000,
-        learning_rate: float = 1e-3,
+        max_iter: int | None = None,
+        learning_rate: float = 3e-3,
         optimizer: str = "adamw",
         weight_decay: float = 5e-4,
         n_init: int = 1,

@@ -53,6 +53,8 @@ N_VALIDATION_EPISODES = 200
 # Number of evaluations on held-out classes during a full training.
 N_EVALUATIONS = 25
 PATIENCE = 10
+# Classes that rotations make of one.
+N_TURNS = 4
 SHARED_SCALE = ("conv", "conv4", "resnet12")
 
 
@@ -83,6 +85,10 @@ def fit_meta_encoder(
     # n_components does not apply to a user's module, and is a bound where nothing is trained
     if isinstance(settings.encoder.encoder, str) and not fixed:
         check_started(started, settings.encoder.n_components)
+    n_way, n_shot, n_query = _sizes(settings, np.bincount(y))
+    n_rows = len(y) * (N_TURNS if settings.rotations else 1)
+    drawn_rows = settings.episodes_per_batch * n_way * (n_shot + n_query)
+    settings = settings.with_budget(n_rows, drawn_rows)
     drawn = agree(identity, {"X": X, "y": y}, draw_seed(settings.training.random_state))
     if Ranks.joined().size > settings.episodes_per_batch:
         raise ValueError(
@@ -121,13 +127,7 @@ def _run(
     seed: int,
 ) -> FittedMetaEncoder:
     turns = _turns(settings, rows.shape[1])
-    counts = np.bincount(labels)
-    sizes = feasible_sizes(
-        counts if turns is None else counts.repeat(len(turns)),
-        settings.n_way,
-        settings.n_shot,
-        settings.n_query,
-    )
+    sizes = _sizes(settings, np.bincount(labels))
     device = plan.device
     with seeded(seed):
         encoder = (
@@ -162,6 +162,12 @@ def _run(
             "estimator is unchanged."
         )
     return FittedMetaEncoder(objective.encoder, scale, run, sizes)
+
+
+def _sizes(settings: EpisodeSettings, counts: NDArray[np.int64]) -> tuple[int, int, int]:
+    """Ways, shots and queries of episodes of classes of so many rows."""
+    turned = counts.repeat(N_TURNS) if settings.rotations else counts
+    return feasible_sizes(turned, settings.n_way, settings.n_shot, settings.n_query)
 
 
 def _turns(settings: EpisodeSettings, n_features: int) -> Tensor | None:

@@ -1,5 +1,6 @@
 """Records of the checked parameters of the trained estimators, one for each part."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,6 +50,8 @@ SMALLEST_SIDE = 8
 # outer steps of an encoder that is a network, and of the basis of a regressor's predictions
 DEFAULT_STEPS = 1500
 STEPS_OF_BASIS = 300
+# outer steps on episodes: enough to draw each row so often, within these bounds
+DRAWS_OF_A_ROW, FEWEST_STEPS, MOST_STEPS = 60, 100, 1000
 
 
 @dataclass(frozen=True)
@@ -318,7 +321,13 @@ class RepresentationSettings:
 
 @dataclass(frozen=True)
 class EpisodeSettings:
-    """All of GroupLassoSVMMetaClassifier but what is given with each call."""
+    """All of GroupLassoSVMMetaClassifier but what is given with each call.
+
+    Attributes
+    ----------
+    own_budget : bool
+        Whether the rows say how many steps to take, at most `training.max_iter`.
+    """
 
     head: FewShotHead
     encoder: EncoderSettings
@@ -329,11 +338,15 @@ class EpisodeSettings:
     episodes_per_batch: int
     label_smoothing: float
     rotations: bool
+    own_budget: bool
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> "EpisodeSettings":
         """From the parameters; raises for one that is not in its domain."""
         encoder = EncoderSettings.of(params, EPISODE_ENCODERS)
+        own_budget = params["max_iter"] is None
+        if own_budget:
+            params = {**params, "max_iter": MOST_STEPS}
         training = TrainingSettings.of(params, patience="10 evaluations")
         check_choice("head", params["head"], EPISODE_HEADS)
         check_real("group_reg", params["group_reg"], 0, np.inf, closed="left")
@@ -344,7 +357,15 @@ class EpisodeSettings:
         own = [name for name in cls.__dataclass_fields__ if name in params]
         head = few_shot_head(params)
         given = {name: params[name] for name in own if name not in ("head", "encoder")}
-        return cls(head=head, encoder=encoder, training=training, **given)
+        return cls(head=head, encoder=encoder, training=training, own_budget=own_budget, **given)
+
+    def with_budget(self, n_rows: int, n_drawn: int) -> "EpisodeSettings":
+        """Settings with the number of steps for so many rows, of which a step draws `n_drawn`."""
+        if not self.own_budget:
+            return self
+        steps = math.ceil(DRAWS_OF_A_ROW * n_rows / n_drawn)
+        steps = min(max(steps, FEWEST_STEPS), MOST_STEPS)
+        return replace(self, training=replace(self.training, max_iter=steps))
 
 
 def few_shot_head(params: Mapping[str, Any]) -> FewShotHead:

@@ -57,8 +57,9 @@ class EpisodeObjective(nn.Module):
         Share of a query's label that is spread over all classes.
     """
 
-    # share of the steps over which the group penalty grows to what is asked for
-    annealed_share = 0.5
+    # shares of the steps with heads that have no zeros, and until the group penalty is what is
+    # asked for
+    dense_share, annealed_share = 0.8, 0.9
     convex = True
 
     def __init__(self, encoder: Encoder, head: FewShotHead, label_smoothing: float) -> None:
@@ -73,17 +74,24 @@ class EpisodeObjective(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """Factor of the scores in the softmax."""
-        return START_SCALES[self.head.kind] * (SCALE_RATE * self.log_scale).exp()
+        """Factor of the head's scores in the softmax."""
+        return self._scale_of(self.head)
+
+    def _scale_of(self, head: FewShotHead) -> Tensor:
+        return START_SCALES[head.kind] * (SCALE_RATE * self.log_scale).exp()
 
     def anneal(self, progress: float) -> None:
-        """Set the group penalty of the heads in training for a share `progress` of all steps done.
+        """Set the heads in training for a share `progress` of all steps done.
 
-        A feature that no head uses gets no gradient. So the penalty grows from zero, and features
-        are switched off after they had the chance to learn something.
+        A feature that no head uses gets no gradient. So training starts with ridge heads, which
+        cost little, and then the group penalty grows from zero: features are switched off after
+        they had the chance to learn something.
         """
-        share = min(1.0, progress / self.annealed_share)
-        self.training_head = replace(self.head, group_reg=share * self.head.group_reg)
+        if progress < self.dense_share:
+            self.training_head = replace(self.head, kind="ridge")
+            return
+        share = (progress - self.dense_share) / (self.annealed_share - self.dense_share)
+        self.training_head = replace(self.head, group_reg=min(1.0, share) * self.head.group_reg)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; layers whose parameters are all frozen keep their statistics as well."""
@@ -96,7 +104,8 @@ class EpisodeObjective(nn.Module):
         """This rank's share of the mean loss over the episodes of a batch."""
         X = batch.X[self.ranks.part(len(batch.X))]
         scores, labels = self._scores(X, batch)
-        loss = cross_entropy(self.scale * scores, labels, label_smoothing=self.label_smoothing)
+        scale = self._scale_of(self.training_head)
+        loss = cross_entropy(scale * scores, labels, label_smoothing=self.label_smoothing)
         return loss if self.ranks.size == 1 else loss * (len(X) / len(batch.X))
 
     def _scores(self, X: Tensor, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:

@@ -66,17 +66,21 @@ def test_gradient_of_the_encoder_is_that_of_finite_differences(kind):
     assert model.log_scale.grad.abs() > 0
 
 
-def test_the_group_penalty_grows_in_training_only():
+def test_the_group_penalty_grows_in_training_only_and_after_ridge_heads():
     model, episodes = objective(), batch()
     model.head = replace(model.head, group_reg=0.6)
     found = []
-    for progress in (0.0, 0.25, 0.5, 0.9):
+    for progress in (0.0, 0.79, 0.8, 0.85, 0.9, 1.0):
         model.anneal(progress)
-        found.append(model.training_head.group_reg)
-        reference = objective()
-        reference.training_head = replace(model.head, group_reg=found[-1])
+        head = model.training_head
+        found.append((head.kind, head.group_reg if head.kind == "group_lasso_svm" else 0.0))
+        reference = objective(head.kind)
+        reference.training_head = replace(model.head, kind=head.kind, group_reg=found[-1][1])
         torch.testing.assert_close(model(episodes), reference(episodes))
-    assert found == [0.0, 0.3, 0.6, 0.6]
+    kinds, strengths = zip(*found, strict=True)
+    assert kinds == ("ridge",) * 2 + ("group_lasso_svm",) * 4
+    np.testing.assert_allclose(strengths, [0.0, 0.0, 0.0, 0.3, 0.6, 0.6])
+    assert model.head.kind == "group_lasso_svm"
     assert model.head.group_reg == 0.6
 
 
