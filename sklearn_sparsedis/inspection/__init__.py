@@ -2,6 +2,7 @@
 
 from sklearn_sparsedis.inspection._basis_displays import ConfidenceDisplay, HeadsDisplay
 from sklearn_sparsedis.inspection._component_displays import CorrelationDisplay, MatchDisplay
+from sklearn_sparsedis.inspection._features_display import FeaturesUsedDisplay
 from sklearn_sparsedis.inspection._head_displays import PathDisplay, SupportDisplay
 from sklearn_sparsedis.inspection._image_displays import SaliencyDisplay, TraversalDisplay
 from sklearn_sparsedis.inspection._support_variability import (
@@ -14,6 +15,7 @@ __all__ = [
     "ConfidenceDisplay",
     "CorrelationDisplay",
     "EpisodesDisplay",
+    "FeaturesUsedDisplay",
     "HeadsDisplay",
     "MatchDisplay",
     "PathDisplay",

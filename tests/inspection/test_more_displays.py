@@ -13,6 +13,7 @@ from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.inspection import (
     CorrelationDisplay,
     EpisodesDisplay,
+    FeaturesUsedDisplay,
     PathDisplay,
     SaliencyDisplay,
     SupportDisplay,
@@ -130,6 +131,30 @@ def test_training_curve_of_a_few_shot_classifier():
     assert len(TrainingDisplay.from_estimator(model).losses) == 5
 
 
+def test_a_curve_of_features_used_takes_one_training():
+    X, y = load_digits(return_X_y=True)
+    model = GroupLassoSVMMetaClassifier(encoder="discriminant", head="sparse_prototype", n_way=3)
+    model.set_params(max_iter=0, random_state=0).fit(X[:300], y[:300])
+    display = FeaturesUsedDisplay.from_estimators(
+        {"digits": model},
+        X[300:],
+        y[300:],
+        group_reg=(0.0, 0.3),
+        n_shot=5,
+        n_query=5,
+        n_episodes=10,
+        random_state=0,
+    )
+    assert model.group_reg == 0.1
+    (curve,) = display.ax_.containers
+    used, accuracy = np.array(curve.lines[0].get_data(), dtype=float)
+    scores = display.scores["digits"]
+    np.testing.assert_allclose(used, [100 * score.features_used.mean() for score in scores])
+    np.testing.assert_allclose(accuracy, [100 * score.mean for score in scores])
+    assert used[0] == 100 > used[1]
+    assert display.ax_.get_legend().get_texts()[0].get_text() == "digits"
+
+
 def test_episode_accuracies():
     rng = np.random.default_rng(0)
     scores = {
@@ -181,6 +206,11 @@ def test_saliency_takes_channels_together(data):
         (lambda: PathDisplay.from_arrays(np.eye(3), [1, 1, np.nan]), "two different values"),
         (lambda: TrainingDisplay.from_arrays([]), "max_iter=0"),
         (lambda: EpisodesDisplay.from_scores({}), "must map names to EpisodeScores"),
+        (lambda: FeaturesUsedDisplay.from_scores({"a": []}), "must map names to sequences of"),
+        (
+            lambda: FeaturesUsedDisplay.from_scores({"a": [EpisodeScores(np.ones(3))]}),
+            "scores of 'a' do not know which features were used",
+        ),
     ],
 )
 def test_errors(draw, message):
