@@ -47,7 +47,13 @@ SETTINGS = {
         "worker_steps": 100,
         "worker_repeats": 3,
     },
-    "short": {"repeats": 3, "worker_repeats": 1},
+    "short": {
+        "repeats": 1,
+        "files": list(FILES)[:1],
+        "checkpoint_steps": 50,
+        "worker_steps": 20,
+        "worker_repeats": 1,
+    },
     "quick": {
         "repeats": 1,
         "files": ["mlp 100-100, 100 tasks"],

@@ -56,7 +56,13 @@ SETTINGS = {
         "step_heads": HEADS[:6],
         "step_repeats": 15,
     },
-    "short": {"steps": 20, "heads": 3, "episodes": 20, "step_repeats": 7},
+    "short": {
+        "steps": 10,
+        "heads": 2,
+        "episodes": 10,
+        "step_heads": HEADS[:2],
+        "step_repeats": 3,
+    },
     "quick": {"part": "step", "step_heads": HEADS[:1], "step_repeats": 1},
 }
 

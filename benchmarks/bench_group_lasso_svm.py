@@ -54,11 +54,13 @@ SETTINGS = {
         "strengths": 30,
     },
     "short": {
-        "peer_limit": 2.0,
-        "sizes": SIZES[:2],
+        "peer_limit": 1.0,
+        "sizes": SIZES[:1],
         "most_for_jaxopt": 640,
-        "rounds": 3,
-        "tables_of_many": ["digits", "table"],
+        "rounds": 1,
+        "group_reg": [1.0, 30.0],
+        "steps": 3,
+        "tables_of_many": ["digits"],
         "strengths": 5,
     },
     "quick": {

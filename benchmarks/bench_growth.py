@@ -49,7 +49,7 @@ SETTINGS = {
         "plot": None,
         "limits": ITERATIONS,
     },
-    "short": {"steps": 10, "sizes": 2, "limits": ITERATIONS[:1]},
+    "short": {"steps": FIRST + 3, "cases": CASES[:2], "sizes": 2, "limits": ITERATIONS[:1]},
     "quick": {"steps": FIRST + 2, "cases": CASES[:1], "sizes": 1},
 }
 

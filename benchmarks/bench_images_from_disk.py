@@ -21,7 +21,7 @@ FIRST = 10
 PEERS = ()
 SETTINGS = {
     "full": {"lengths": [4_800, 48_000, 480_000], "steps": 30},
-    "short": {"lengths": [4_800, 48_000]},
+    "short": {"lengths": [1_200, 4_800], "steps": FIRST + 3},
     "quick": {"lengths": [500], "steps": FIRST + 2},
 }
 

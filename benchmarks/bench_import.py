@@ -33,7 +33,7 @@ STATEMENTS = [
 PEERS = ()
 SETTINGS = {
     "full": {"statements": STATEMENTS, "rounds": 7},
-    "short": {"statements": [STATEMENTS[0], STATEMENTS[-1]], "rounds": 2},
+    "short": {"statements": [STATEMENTS[0], STATEMENTS[-1]], "rounds": 1},
     "quick": {"statements": STATEMENTS[:1], "rounds": 1},
 }
 

@@ -150,7 +150,13 @@ SETTINGS = {
         "sizes": SIZES,
         "hard": HARD,
     },
-    "short": {"rounds": 3, "noise": [0.1], "max_variables": 20},
+    "short": {
+        "rounds": 1,
+        "noise": [0.1],
+        "peers": ["scikit-learn", "celer"],
+        "sizes": SIZES[:3],
+        "hard": HARD[:2],
+    },
     "quick": {
         "rounds": 1,
         "noise": [0.1],

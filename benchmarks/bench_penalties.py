@@ -236,7 +236,7 @@ SETTINGS = {
         "rows": 3000,
         "fit": {},
     },
-    "short": {"sections": ["targets", "correlation"], "seeds": 1, "correlations": (0.0, 0.9)},
+    "short": {"sections": ["targets"], "seeds": 1, "targets": TARGETS[:1], "rows": 1000},
     "quick": {
         "sections": ["targets"],
         "seeds": 1,

@@ -30,7 +30,7 @@ THRESHOLD = 0.3
 PEERS = ()
 SETTINGS = {
     "full": {"tables": TABLES, "splits": 20, "leaks": [0.0, 0.1, 0.2, 0.3], "seeds": 20},
-    "short": {"splits": 3, "seeds": 2},
+    "short": {"splits": 1, "leaks": [0.1], "seeds": 2},
     "quick": {"tables": ["thurstone"], "splits": 0, "leaks": [0.1], "seeds": 1},
 }
 

@@ -208,7 +208,7 @@ SECTIONS: dict[str, Callable[[Namespace], Table]] = {
 PEERS = ()
 SETTINGS = {
     "full": {"sections": list(SECTIONS), "seeds": None, "threads": 1, "costs": COSTS},
-    "short": {"seeds": 1, "costs": COSTS[:2]},
+    "short": {"sections": ["issue", "cost"], "seeds": 1, "costs": COSTS[:1]},
     "quick": {"sections": ["cost"], "costs": [{"n_tasks": 30, "n_samples": 300}]},
 }
 

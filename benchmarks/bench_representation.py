@@ -38,7 +38,7 @@ SETTINGS = {
         "fit": {},
         "rounds": 200,
     },
-    "short": {"seeds": 1},
+    "short": {"seeds": 1, "penalty": ["l1"], "rounds": 50},
     "quick": {
         "seeds": 1,
         "mixing": ["linear"],

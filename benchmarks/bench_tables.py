@@ -26,7 +26,7 @@ TABLES = ["wq", "oes97", "enb", "hepatic", "osales"]
 PEERS = ()
 SETTINGS = {
     "full": {"seeds": 2, "tables": TABLES, "only": None, "folds": 5, "ours": {}},
-    "short": {"seeds": 1, "tables": ["wq"]},
+    "short": {"seeds": 1, "tables": ["wq"], "folds": 2},
     "quick": {
         "seeds": 1,
         "tables": ["enb"],
