@@ -75,7 +75,7 @@ THIRD_PARTIES = {
     "nn": {"torch"},
     "tasks": {"torch", "numpy"},
     "adaptation": {"torch"},
-    "training": {"torch", "numpy", "skorch", "tqdm"},
+    "training": {"torch", "numpy", "sklearn", "skorch", "tqdm"},
     "callbacks": {"numpy", "sklearn"},
     "metrics": {"numpy", "scipy", "sklearn"},
     "datasets": {"numpy", "scipy", "sklearn", "PIL", "h5py", "matplotlib"},

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.callback import ScoringMonitor
 from sklearn.utils import check_array, check_consistent_length
 
 from sklearn_sparsedis.metrics import linear_recovery_score, mean_corrcoef_score
 from sklearn_sparsedis.metrics._protocols import HasHeads, Transformer
+from sklearn_sparsedis.training._callback_protocol import ScoringMonitor
 
 __all__ = ["DisentanglementMonitor", "SparsityMonitor"]
 

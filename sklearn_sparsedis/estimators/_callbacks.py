@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from sklearn.callback import CallbackContext
-
 from sklearn_sparsedis.estimators._base import StampedEstimator
 from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.training._callback_protocol import CallbackContext
 from sklearn_sparsedis.training._fit_tasks import FitTasks
 
 __all__ = ["end_fit", "fit_tasks", "new_attributes"]

@@ -13,7 +13,6 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -38,6 +37,7 @@ from sklearn_sparsedis.inputs._parameters import check_device
 from sklearn_sparsedis.inputs._tensors import check_magnitude
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._episode_heads import FewShotHead
+from sklearn_sparsedis.training._callback_protocol import CallbackSupportMixin, with_callbacks
 
 __all__ = ["GroupLassoSVMMetaClassifier"]
 

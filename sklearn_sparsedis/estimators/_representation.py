@@ -15,7 +15,6 @@ from sklearn.base import (
     RegressorMixin,
     TransformerMixin,
 )
-from sklearn.callback import CallbackContext, CallbackSupportMixin, with_callbacks
 from sklearn.utils import Bunch, Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -55,6 +54,11 @@ from sklearn_sparsedis.inputs._tensors import cast_finite, check_magnitude, to_t
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._generators import seeded
 from sklearn_sparsedis.penalties import Penalty
+from sklearn_sparsedis.training._callback_protocol import (
+    CallbackContext,
+    CallbackSupportMixin,
+    with_callbacks,
+)
 from sklearn_sparsedis.training._encode import encode
 
 __all__ = ["SparseDisentangledRepresentation"]
