@@ -64,11 +64,11 @@ def new_encoder(
 
 def check_started(started: Encoder | None, n_components: int) -> None:
     """Raise an error if the encoder to go on with has another number of components."""
-    if started is not None and len(started.mean) != n_components:
+    if started is not None and started.n_outputs != n_components:
         raise ValueError(
             f"n_components={n_components}, but the encoder with which warm_start=True and "
-            f"partial_fit go on has {len(started.mean)} components. Set "
-            f"n_components={len(started.mean)}, or start anew: fit with warm_start=False."
+            f"partial_fit go on has {started.n_outputs} components. Set "
+            f"n_components={started.n_outputs}, or start anew: fit with warm_start=False."
         )
 
 

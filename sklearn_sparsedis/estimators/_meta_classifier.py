@@ -111,6 +111,10 @@ class GroupLassoSVMMetaClassifier(
         Share of a query row's label that is spread over all classes.
     rotations : bool, default=False
         Whether images turned by 90, 180 and 270 degrees are further classes in training.
+    discriminants : bool, default=False
+        Whether, after training, features are turned to the directions along which the classes of y
+        differ, and scaled by what a single row says of its class, as under encoder="discriminant";
+        of ten classes or more. Heads of new classes are then better and need fewer features.
     max_iter : int or None, default=None
         Outer steps. None stands for as many as draw each row 60 times, within 100 and 1000.
     learning_rate : float, default=3e-3
@@ -234,6 +238,7 @@ class GroupLassoSVMMetaClassifier(
         episodes_per_batch: int = 4,
         label_smoothing: float = 0.1,
         rotations: bool = False,
+        discriminants: bool = False,
         max_iter: int | None = None,
         learning_rate: float = 3e-3,
         optimizer: str = "adamw",
@@ -263,6 +268,7 @@ class GroupLassoSVMMetaClassifier(
         self.episodes_per_batch = episodes_per_batch
         self.label_smoothing = label_smoothing
         self.rotations = rotations
+        self.discriminants = discriminants
         self.max_iter = max_iter
         self.learning_rate = learning_rate
         self.optimizer = optimizer

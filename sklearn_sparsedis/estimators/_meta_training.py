@@ -20,7 +20,7 @@ from sklearn_sparsedis.estimators._checkpoints import open_record
 from sklearn_sparsedis.estimators._encoders import check_started, not_applicable, users_network
 from sklearn_sparsedis.estimators._settings import EncoderSettings, EpisodeSettings
 from sklearn_sparsedis.exceptions import DivergenceError
-from sklearn_sparsedis.inputs._parameters import draw_seed
+from sklearn_sparsedis.inputs._parameters import check_device, draw_seed
 from sklearn_sparsedis.inputs._tensors import to_tensor
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._embeddings import EMBEDDING_ENCODERS, UnitLength
@@ -53,6 +53,8 @@ N_VALIDATION_EPISODES = 200
 # Number of evaluations on held-out classes during a full training.
 N_EVALUATIONS = 25
 PATIENCE = 10
+# Batches on which the scale of the scores is fitted after training.
+BATCHES_FOR_SCALE = 40
 # Classes that rotations make of one.
 N_TURNS = 4
 SHARED_SCALE = ("conv", "conv4", "resnet12")
@@ -106,7 +108,40 @@ def fit_meta_encoder(
     anneal = started is None and settings.head.kind in SPARSE_HEADS
     plan = settings.training.plan(PATIENCE, watching, record=record, anneal=anneal)
     runs = [_run(settings, rows, labels, episodes, started, plan, seed) for seed in seeds]
-    return min(runs, key=_final_loss)
+    best = min(runs, key=_final_loss)
+    return _turned(settings, best, X, y, seed) if settings.discriminants else best
+
+
+def _turned(
+    settings: EpisodeSettings,
+    fitted: FittedMetaEncoder,
+    X: NDArray[Any],
+    y: NDArray[np.int64],
+    seed: int,
+) -> FittedMetaEncoder:
+    """The encoder with its features turned to discriminants of all classes, and its new scale."""
+    features = encode_array(fitted.encoder, X, check_device(settings.training.device))
+    matrix = discriminants(features, y, features.shape[1], np.random.RandomState(seed))
+    n_way, n_shot, n_query = feasible_sizes(
+        np.bincount(y), settings.n_way, settings.n_shot, settings.n_query
+    )
+    batches = EpisodeBatches(
+        features @ matrix.T,
+        y,
+        n_way=n_way,
+        n_shot=n_shot,
+        n_query=n_query,
+        episodes_per_batch=settings.episodes_per_batch,
+        n_batches=BATCHES_FOR_SCALE,
+        n_total=BATCHES_FOR_SCALE,
+        seed=seed,
+    )
+    zero = features.new_zeros(len(matrix))
+    given = Encoder(nn.Identity(), zero, torch.ones_like(zero), len(matrix))
+    objective = EpisodeObjective(given, settings.head, float(settings.label_smoothing))
+    objective.fit_scale(batches)
+    encoder = fitted.encoder.in_basis(matrix).eval()
+    return replace(fitted, encoder=encoder, scale=float(objective.scale.detach()))
 
 
 def _final_loss(fitted: FittedMetaEncoder) -> float:
@@ -133,7 +168,7 @@ def _run(
         encoder = (
             _new_encoder(settings, rows, labels, seed)
             if started is None
-            else copy.deepcopy(started).to(rows.dtype)
+            else copy.deepcopy(started).in_basis(None).to(rows.dtype)
         )
         objective = EpisodeObjective(encoder, settings.head, float(settings.label_smoothing))
         batches = EpisodeBatches(

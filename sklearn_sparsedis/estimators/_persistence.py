@@ -45,7 +45,7 @@ ENCODED = {
     "encoder_.state.scale": "positive features",
     "encoder_.state.mean": "finite components",
     "encoder_.state.std": "positive components",
-    "encoder_.state.rotation": "finite? components components",
+    "encoder_.state.rotation": "finite? components outputs",
     "loss_curve_": "float steps",
     "validation_loss_curve_": "float evaluations",
     "n_iter_": "count",

@@ -338,6 +338,7 @@ class EpisodeSettings:
     episodes_per_batch: int
     label_smoothing: float
     rotations: bool
+    discriminants: bool
     own_budget: bool
 
     @classmethod

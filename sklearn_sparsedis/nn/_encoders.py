@@ -73,6 +73,22 @@ class Encoder(nn.Module):
         """Multiply the raw outputs by `matrix` from now on; call `calibrate` afterwards."""
         self.rotation = matrix.to(self.mean)
 
+    def in_basis(self, matrix: Tensor | None) -> "Encoder":
+        """Encoder on the same network whose raw outputs are multiplied by a matrix (r, m).
+
+        None gives those of the network itself.
+        """
+        n_components = self.n_outputs if matrix is None else len(matrix)
+        encoder = Encoder(self.network, self.center, self.scale, n_components)
+        if matrix is not None:
+            encoder.rotate(matrix)
+        return encoder
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs of the network."""
+        return len(self.mean) if self.rotation is None else self.rotation.shape[1]
+
     @torch.no_grad()
     def linear_map(self) -> tuple[Tensor, Tensor] | None:
         """Matrix (n_components, n_features) and offset of the map from rows to components.

@@ -99,8 +99,9 @@ def discriminants(
     n_large = int((np.bincount(y) >= 2).sum())
     if n_large < FEWEST_CLASSES:
         raise ValueError(
-            f'encoder="discriminant" needs {FEWEST_CLASSES} classes of at least two rows, to see '
-            f'along which directions classes differ; {n_large} have. Take encoder="identity".'
+            f"Discriminants need {FEWEST_CLASSES} classes of at least two rows, to see along which "
+            f'directions classes differ; {n_large} have. Take encoder="identity" instead of '
+            '"discriminant", or discriminants=False.'
         )
     X = X.double()
     X, back = _principal(X - X.mean(0))

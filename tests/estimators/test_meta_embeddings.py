@@ -97,6 +97,34 @@ def test_too_few_classes_for_discriminants():
         model("discriminant").fit(TRAIN[0][few], TRAIN[1][few])
 
 
+def trained(encoder="mlp", **parameters):
+    return model(encoder, n_components=16, max_iter=20, n_shot=2, n_query=2, **parameters)
+
+
+def test_features_of_a_trained_encoder_can_be_turned(tmp_path):
+    X, y = TRAIN
+    plain, turned = trained().fit(X, y), trained(discriminants=True).fit(X, y)
+    outputs = plain.transform(X)
+    matrix = turned.encoder_.rotation.numpy()
+    np.testing.assert_allclose(turned.transform(X), outputs @ matrix.T, atol=1e-10)
+    assert turned.coef_.shape[1] == len(matrix) <= 16
+    better = turned.score_episodes(*NEW, **TASKS).difference(plain.score_episodes(*NEW, **TASKS))
+    assert better.mean > better.ci95
+    save_model(turned, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(X), turned.predict(X))
+    # a training that goes on starts from the outputs of the network
+    again = loaded.set_params(warm_start=True, max_iter=0).fit(X, y)
+    np.testing.assert_allclose(again.coef_, turned.coef_)
+
+
+def test_turned_features_of_a_linear_encoder_are_linear():
+    X, y = TRAIN
+    fitted = trained("linear", discriminants=True, head="ridge").fit(X, y)
+    scores = X @ fitted.coef_features_.T + fitted.intercept_features_
+    np.testing.assert_allclose(scores, fitted.decision_function(X), atol=1e-8)
+
+
 class _Backbone(nn.Module):
     def __init__(self):
         super().__init__()

@@ -68,7 +68,7 @@ def test_more_columns_than_rows_and_than_principal_components():
 
 def test_too_few_classes():
     X, y, _ = draw(3, 1)
-    with pytest.raises(ValueError, match="needs 4 classes of at least two rows.*; 3 have"):
+    with pytest.raises(ValueError, match="need 4 classes of at least two rows.*; 3 have"):
         discriminants(X, y, 2, np.random.RandomState(0))
 
 
