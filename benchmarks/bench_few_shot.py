@@ -4,13 +4,14 @@ Meta-trains a Conv4 encoder on the 136 characters of Omniglot's small1 (quarter 
 of their own) through each head, with the same number of steps, and tests it on the 106 characters
 of small2 whose alphabets small1 does not have, or the other way round: the same 600 episodes for
 all. Then accuracy against the share of features used, over group_reg, with training at that
-group_reg and on the encoder that was trained through prototypes; raw pixels; easyfsl on the same
-encoder; the head's share of a step.
+group_reg and on encoders that were trained through other heads, with their features as they are
+and turned to discriminants; raw pixels; easyfsl on the same encoder; the head's share of a step.
 """
 
 import pickle
 import statistics
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from sklearn_sparsedis import GroupLassoSVMMetaClassifier
 from sklearn_sparsedis.datasets import load_omniglot
 from sklearn_sparsedis.model_selection import EpisodeScores, evaluate_episodes, sample_episodes
 from sklearn_sparsedis.nn import Conv4Network, Encoder
-from sklearn_sparsedis.nn._episode_heads import FewShotHead
+from sklearn_sparsedis.nn._episode_heads import SPARSE_HEADS, FewShotHead
 from sklearn_sparsedis.tasks._episodes import EpisodeBatch
 from sklearn_sparsedis.training._episodes import EpisodeObjective
 
@@ -84,7 +85,7 @@ def characters(folder, known="small1"):
 
 
 def label(head, group_reg):
-    return f"{head} {group_reg:g}" if head == "group_lasso_svm" else head
+    return f"{head} {group_reg:g}" if head in SPARSE_HEADS else head
 
 
 def fitted(head, group_reg, data, options):
@@ -143,14 +144,20 @@ def head_rows(options):
         reference = found if reference is None else reference
 
 
-def exchanged_rows(trained, options):
-    """Heads on an encoder trained through another; differences from prototype on its own."""
+def exchanged_rows(trained, options, *, turned=False):
+    """Heads on an encoder trained through another; differences from prototype on its own.
+
+    Where asked for, its features are turned to the discriminants of the training classes.
+    """
     train, test = characters(options.data, options.train)
     model, _ = fitted("prototype", 0.0, train, options)
     reference = scores(model, test, options.episodes, EPISODES[:2])
     model, _ = fitted(trained, 0.0, train, options)
+    if turned:
+        model.set_params(discriminants=True, warm_start=True, max_iter=0).fit(*train)
     kinds = [(head, 0.0) for head in ("prototype", "ridge", "svm", "logistic")]
     kinds += [("group_lasso_svm", group_reg) for group_reg in CURVE]
+    kinds += [("sparse_prototype", group_reg) for group_reg in (0.03, 0.1, 0.3)]
     for head, group_reg in kinds:
         model.set_params(head=head, group_reg=group_reg)
         found = scores(model, test, options.episodes, EPISODES[:2])
@@ -247,11 +254,10 @@ def tables(options):
             title = "Encoders trained through their own head (difference from prototype)"
             yield title, ("head", "seconds", "steps kept", *ways), head_rows(options)
         if "encoder" in parts:
-            for trained in ("prototype", "ridge"):
-                title = (
-                    f"Heads on the encoder trained through {trained} (difference from prototype)"
-                )
-                yield title, ("head", *ways[:2]), exchanged_rows(trained, options)
+            for trained, turned in product(("prototype", "ridge"), (False, True)):
+                where = f"the encoder trained through {trained}" + ", turned" * turned
+                title = f"Heads on {where} (difference from prototype)"
+                yield title, ("head", *ways[:2]), exchanged_rows(trained, options, turned=turned)
         if "easyfsl" in parts:
             header = ("episodes", "easyfsl's accuracy", "same prediction as ours", "queries")
             yield "Prototypes beside easyfsl", header, easyfsl_rows(options)
