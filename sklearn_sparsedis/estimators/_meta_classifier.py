@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -40,6 +41,9 @@ from sklearn_sparsedis.nn._episode_heads import FewShotHead
 from sklearn_sparsedis.training._callback_protocol import CallbackSupportMixin, with_callbacks
 
 __all__ = ["GroupLassoSVMMetaClassifier"]
+
+# Rows times classes above which a head is solved less exactly, and to which gap.
+LARGE_HEAD, LARGE_HEAD_TOL = 20_000, 1e-3
 
 
 class GroupLassoSVMMetaClassifier(
@@ -134,7 +138,9 @@ class GroupLassoSVMMetaClassifier(
     n_iter_no_change : int or None, default=None
         Evaluations, of 25 in all, without improvement before training stops; None stands for 10.
     tol : float, default=1e-6
-        Relative duality gap at which a head is solved; 1e-5 in single precision at best.
+        Relative duality gap at which a head is solved; 1e-5 in single precision at best. A head
+        whose rows times classes are above 20,000, as that of hundreds of classes after training, is
+        solved to 1e-3, because it takes minutes otherwise.
     warm_start : bool, default=False
         Whether `fit` goes on from the encoder of the last call.
     callbacks : sequence of skorch callbacks or None, default=None
@@ -372,13 +378,16 @@ class GroupLassoSVMMetaClassifier(
     def _set_head(self, X: NDArray[Any], index: NDArray[np.int64], classes: NDArray[Any]) -> None:
         features = encode_array(self.encoder_, X, check_device(self.device, fitted=True))
         check_features(features, self.encoder_.mean.dtype)
-        heads = self._head().fit(features, torch.from_numpy(index), len(classes))
+        head = self._head()
+        if len(index) * len(classes) > LARGE_HEAD:
+            head = replace(head, tol=max(head.tol, LARGE_HEAD_TOL))
+        heads = head.fit(features, torch.from_numpy(index), len(classes))
         self.classes_ = classes
         self.coef_, self.intercept_ = fold_center(heads)
         self.support_ = heads.used.numpy()
         self.dual_gap_ = float(heads.gap)
         self._n_features_out = features.shape[1]
-        self._warn(heads)
+        self._warn(heads, head.tol)
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Features of rows.

@@ -76,7 +76,7 @@ class EpisodesMixin:
             chosen = np.flatnonzero(n_classes == k)
             y = torch.from_numpy(np.stack([found[e][1] for e in chosen]))
             heads = self._head().fit(F[chosen], y, int(k))
-            self._warn(heads)
+            self._warn(heads, self.tol)
             best = heads.scores(Q[chosen]).argmax(-1).numpy()
             for e, row in zip(chosen, best, strict=True):
                 predicted[e] = found[e][0][row]
@@ -123,7 +123,8 @@ class EpisodesMixin:
         features = self._encode(self._check_X(X))
         parts = fit_episodes(self._head(), features, episodes)
         heads = [part for _, part, _ in parts]
-        self._warn(EpisodeHeads(*(torch.cat(x) for x in zip(*map(_fields, heads), strict=True))))
+        joined = EpisodeHeads(*(torch.cat(x) for x in zip(*map(_fields, heads), strict=True)))
+        self._warn(joined, self.tol)
         predicted = torch.cat([scores.argmax(-1) for _, _, scores in parts])
         used = torch.cat([part.used.double().mean(-1) for part in heads])
         return predicted.numpy(), used.numpy()
@@ -176,12 +177,12 @@ class EpisodesMixin:
         check_is_fitted(self)
         return check_features(self, X)
 
-    def _warn(self, heads: EpisodeHeads) -> None:
+    def _warn(self, heads: EpisodeHeads, tol: float) -> None:
         n_heads = heads.gap.numel()
-        late = int((heads.gap > self.tol).sum())
+        late = int((heads.gap > tol).sum())
         if late:
             warn_caller(
-                f"{late} of {n_heads} heads did not reach tol={self.tol:g}: the worst relative "
+                f"{late} of {n_heads} heads did not reach tol={tol:g}: the worst relative "
                 f"duality gap is {float(heads.gap.max()):.1e}. Raise l2_reg or tol.",
                 ConvergenceWarning,
             )

@@ -131,6 +131,13 @@ def test_many_rows_and_many_classes_have_a_head_too(head, table):
     assert model(head=head, n_components=20, max_iter=0).fit(X, y).score(X, y) > 0.9
 
 
+def test_heads_of_hundreds_of_classes_are_solved_less_exactly():
+    X, y = make_blobs(600, centers=100, n_features=20, center_box=(-9, 9), random_state=0)
+    fitted = model(n_components=20, max_iter=0).fit(X, y)
+    assert 1e-6 < fitted.dual_gap_ <= 1e-3
+    assert fitted.adapt(X[y < 20], y[y < 20]).dual_gap_ <= 1e-6
+
+
 def test_adapt_shares_the_encoder_and_changes_nothing(table):
     train, (X, y) = table
     fitted = model().fit(*train)
