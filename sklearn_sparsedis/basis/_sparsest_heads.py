@@ -27,7 +27,12 @@ _MOST_MOMENTS = 2**25
 
 
 def find_sparsest_basis(
-    Z: Tensor, table: TaskTable, *, device: torch.device, seed: int
+    Z: Tensor,
+    table: TaskTable,
+    *,
+    min_effect: float | None = None,
+    device: torch.device,
+    seed: int,
 ) -> Components:
     """Find the basis of components Z (n, m) in which the tasks' least-squares heads are sparsest.
 
@@ -37,12 +42,16 @@ def find_sparsest_basis(
         Outputs of an encoder, in their own dtype.
     table : TaskTable
         With standardised targets.
+    min_effect : float, optional
+        As in `find_components`.
     device : torch.device
         Where the search runs.
     seed : int
         Of its random starts.
     """
-    return find_components(*_moments(Z, table), Z.shape[1], device=device, seed=seed)
+    return find_components(
+        *_moments(Z, table), Z.shape[1], min_effect=min_effect, device=device, seed=seed
+    )
 
 
 def _moments(Z: Tensor, table: TaskTable) -> tuple[Moments, ReadMoments]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, overload
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.estimators._base import StampedEstimator, unchanged_on_failure
 from sklearn_sparsedis.estimators._callbacks import end_fit, fit_tasks, new_attributes
+from sklearn_sparsedis.estimators._encoder_training import FittedEncoder
 from sklearn_sparsedis.estimators._new_tasks import (
     AdaptedRows,
     adapt_heads,
@@ -31,19 +33,19 @@ from sklearn_sparsedis.estimators._new_tasks import (
 )
 from sklearn_sparsedis.estimators._old_tasks import learn_task_prior
 from sklearn_sparsedis.estimators._regressors import is_regressor
-from sklearn_sparsedis.estimators._representation_heads import FittedHeads, fit_heads, residual_std
+from sklearn_sparsedis.estimators._representation_heads import FittedHeads, fit_heads, residuals_of
 from sklearn_sparsedis.estimators._representation_training import (
-    FittedEncoder,
     fit_encoder,
     fit_regressor,
     open_training,
     ready_encoder,
 )
+from sklearn_sparsedis.estimators._residuals import factor_of
 from sklearn_sparsedis.estimators._settings import HeadSettings, RepresentationSettings
 from sklearn_sparsedis.estimators._task_predictions import TaskPredictions
 from sklearn_sparsedis.inputs._losses import respond
 from sklearn_sparsedis.inputs._observations import known_tasks
-from sklearn_sparsedis.inputs._parameters import check_choice, check_device
+from sklearn_sparsedis.inputs._parameters import check_choice, check_device, check_real
 from sklearn_sparsedis.inputs._rows import Rows, check_rows, read_or_stay
 from sklearn_sparsedis.inputs._targets import (
     Targets,
@@ -51,6 +53,7 @@ from sklearn_sparsedis.inputs._targets import (
     check_targets,
 )
 from sklearn_sparsedis.inputs._tensors import cast_finite, check_magnitude, to_tensor
+from sklearn_sparsedis.losses import Logistic
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._generators import seeded
 from sklearn_sparsedis.penalties import Penalty
@@ -161,7 +164,8 @@ class SparseDisentangledRepresentation(
         Share of a batch on which the heads are judged and not fitted; None judges on the same rows.
     max_iter : int or None, default=None
         Outer steps. None stands for 1500; where the encoder is a regressor, for 300, or none under
-        penalties that are the same in every basis.
+        penalties that are the same in every basis. 500 or more are taken only where held-out labels
+        say that 100 are not enough (`early_stopping`).
     batch_size : int, default=1024
         Rows a step; with `tasks_per_batch` and missing labels, rows a task of a step at most.
     tasks_per_batch : int or None, default=None
@@ -180,6 +184,10 @@ class SparseDisentangledRepresentation(
         Whether labels are held out to choose the best encoder; "auto" does from 100 rows if it is a
         network. Below 2000 rows the encoder is then trained again on all, for the number of steps
         found. Where no task can spare a label, a warning says so, and the last encoder is kept.
+        For "linear" and "mlp" with squared errors and a convex penalty other than "l0", held-out
+        labels say as well whether 100 steps are enough, whether they are better than ridge
+        regression, with which the training starts, and to what shares of labels and ridge
+        predictions heads are fitted.
     validation_fraction : float in (0, 1), default=0.1
         Share of the labelled rows whose labels are held out. A task keeps two labels, and of 0 and
         1 one of each kind; one with labels to spare gives at least one, from whatever row.
@@ -261,8 +269,11 @@ class SparseDisentangledRepresentation(
     residual_share_ : ndarray of shape (n_tasks,) or None
         Expected share of these in the variance of the signal, given the labels.
     residual_std_ : ndarray of shape (n_tasks,) or None
-        Where the encoder is a regressor: standard deviation of each target about its prediction, on
-        rows that the regressors have not seen. NaN for tasks without a squared error.
+        Standard deviation of each target about its prediction, on rows that the training has not
+        seen: held out ones, or where the encoder is a regressor those of all folds. NaN for tasks
+        without a squared error; None where no labels were held out.
+    residual_quantiles_ : ndarray or None
+        Quantiles of absolute residuals of such rows, in units of their task's deviation.
     confidence_ : Bunch or None
         With "l0" what the components rest on: `scores`, `chance`, `margin`, `stability` and
         `identified` of each component, `n_latents`, `n_found` and `n_starts`, as `SparseRotation`
@@ -273,7 +284,7 @@ class SparseDisentangledRepresentation(
     validation_loss_curve_ : ndarray
         Loss on held-out rows; empty when there are none.
     n_iter_ : int
-        Steps after which the encoder that was kept had been reached.
+        Steps after which the encoder that was kept had been reached; zero for ridge regression.
     n_features_in_ : int
         Number of features seen in fit.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -493,12 +504,13 @@ class SparseDisentangledRepresentation(
         )
         parts = (settings, inputs, fitted_to, started, seed, record)
         fitted = fit_encoder(*parts, one_epoch=one_epoch, watching=watching)
+        fitted_to = fitted.targets or fitted_to
         self._set_encoder(fitted, turned=settings.heads.penalty.turns_components)
         Z, common = self._encode(inputs), settings.heads.common_head
         heads = fit_heads(settings.heads, Z, fitted_to, fitted.basis)
         if settings.regressor is not None:  # no labels need be held out beside the folds
-            heads = replace(heads, residual_std=residual_std(heads, Z, targets))
-            fitted = replace(fitted, judged=None)
+            fitted = replace(fitted, judged=None, residuals=residuals_of(heads, Z, targets))
+        heads = heads.with_residuals(fitted.residuals, targets)
         self._set_heads(heads)
         self.prior_ = learn_task_prior(
             fitted, rows, Z, targets, heads, common=common, seed=self.n_iter_
@@ -572,6 +584,7 @@ class SparseDisentangledRepresentation(
         self.residual_share_ = heads.residual_share
         self.support_probability_ = heads.support_probability
         self.residual_std_ = heads.residual_std
+        self.residual_quantiles_ = heads.residual_quantiles
         self._labels: Bunch | None = None
         heads.warn(self.tol)
 
@@ -632,9 +645,9 @@ class SparseDisentangledRepresentation(
         task_id : array-like of shape (n_samples,), optional
             Task of each row; all tasks on all rows when None.
         return_std : bool, default=False
-            Whether to return standard deviations of the targets too: of tasks that `adapt` gave
-            heads with a prior, and, the same on all rows, of tasks with squared errors where the
-            encoder is a regressor.
+            Whether to return standard deviations of the targets too: of tasks with squared errors,
+            the same on all rows, where labels were held out in `fit` or the encoder is a regressor,
+            and of tasks that `adapt` gave heads with a prior.
 
         Returns
         -------
@@ -651,20 +664,65 @@ class SparseDisentangledRepresentation(
         std = self._deviations(rows, predicted, columns)
         return predicted, cast_finite(std, rows.dtype, "the standard deviations")
 
+    def predict_interval(
+        self, X: ArrayLike, *, confidence_level: float = 0.9, task_id: ArrayLike | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Targets of rows, and intervals in which they lie with a probability.
+
+        For tasks of `fit` these are conformal: the factor by which `residual_std_` is multiplied is
+        a quantile of residuals of rows that the training has not seen, whatever their distribution.
+        They hold in the mean over rows and tasks, and are as wide on each row. For tasks of `adapt`
+        targets are taken for normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        confidence_level : float in (0, 1), default=0.9
+            Probability.
+        task_id : array-like of shape (n_samples,), optional
+            Task of each row; all tasks on all rows when None.
+
+        Returns
+        -------
+        Y : ndarray of shape (n_samples,) or (n_samples, n_tasks)
+            As `predict` gives it.
+        intervals : ndarray of shape (n_samples, 2) or (n_samples, n_tasks, 2)
+            Lower and upper end of each.
+        """
+        check_real("confidence_level", confidence_level, 0, 1, closed="neither")
+        check_is_fitted(self)
+        labels = self.tasks_[self.losses_ == Logistic.name]
+        if len(labels):
+            raise ValueError(
+                f"Labels 0 and 1 have no interval, and task {labels[0]} has such labels: predict "
+                "gives the probability of 1."
+            )
+        rows = self._check_X(X)
+        predicted, columns = self._predictions(rows, task_id)
+        std = self._deviations(rows, predicted, columns)
+        if self.residual_quantiles_ is None:
+            half = ndtri((1 + confidence_level) / 2) * std
+        else:
+            half = factor_of(self.residual_quantiles_, confidence_level) * std
+        ends = predicted[..., None] + np.stack([-half, half], axis=-1)
+        return predicted, cast_finite(ends, rows.dtype, "the intervals")
+
     def _deviations(
         self, X: NDArray[Any] | Rows, predicted: NDArray[Any], columns: Tensor | None
     ) -> NDArray[np.float64]:
         """Standard deviations of targets, of all tasks or of one a row."""
         if self.residual_std_ is not None and np.isfinite(self.residual_std_).all():
             if columns is None:
-                return np.tile(self.residual_std_, (len(X), 1))
+                return np.broadcast_to(self.residual_std_, (len(X), len(self.tasks_))).reshape(
+                    predicted.shape
+                )
             return self.residual_std_[columns.numpy()]
         if self._labels is None:
             raise ValueError(
-                "return_std=True was given, but these heads have no distribution: where the encoder"
-                " is a regressor those of all squared errors have one, and "
-                'that adapt(X, Y, prior="learned") gives to tasks with squared errors have one, '
-                "from rows of X that hold up to 67 million numbers."
+                "Deviations were asked for, but these heads have no distribution: those of squared "
+                "errors have one where labels were held out in fit (early_stopping=True), where "
+                'the encoder is a regressor, and where adapt(X, Y, prior="learned") gave them from '
+                "rows of X that hold up to 67 million numbers."
             )
         Z = torch.from_numpy(self._transform(X).astype(np.float64))
         known = AdaptedRows.of_arrays(self.prior_, self._labels, self.losses_)

@@ -13,6 +13,7 @@ from torch import Tensor
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.basis._components import Components
 from sklearn_sparsedis.basis._sparsest_heads import solve_sparsest_heads
+from sklearn_sparsedis.estimators._residuals import HeldOutResiduals
 from sklearn_sparsedis.estimators._settings import HeadSettings
 from sklearn_sparsedis.inputs._losses import (
     calibrate_intercepts,
@@ -27,7 +28,7 @@ from sklearn_sparsedis.losses import SquaredError
 from sklearn_sparsedis.nn._common_head import CommonHead
 from sklearn_sparsedis.training._table_heads import settle_losses, solve_heads
 
-__all__ = ["FittedHeads", "fit_heads", "residual_std", "standardise"]
+__all__ = ["FittedHeads", "fit_heads", "residuals_of", "standardise"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ class FittedHeads:
     residual_share: NDArray[np.float64] | None = None
     support_probability: NDArray[np.float64] | None = None
     residual_std: NDArray[np.float64] | None = None
+    residual_quantiles: NDArray[np.float64] | None = None
+
+    def with_residuals(self, found: HeldOutResiduals | None, targets: Targets) -> "FittedHeads":
+        """Heads with what residuals in standard units say of targets."""
+        if found is None:
+            return self
+        std = found.std * standard_units(targets)[1]
+        return replace(self, residual_std=std, residual_quantiles=found.quantiles)
 
     def warn(self, tol: float) -> None:
         """Name tasks that cannot be learned, and heads that are not solved to a tolerance."""
@@ -142,17 +151,14 @@ def fit_heads(
     )
 
 
-def residual_std(heads: FittedHeads, Z: NDArray[Any], targets: Targets) -> NDArray[np.float64]:
-    """Standard deviation of targets about heads on components Z (n, m); NaN without squared errors.
-
-    It is that of a new label, whose mean is not known better than from the n labels of the task.
-    """
+def residuals_of(heads: FittedHeads, Z: NDArray[Any], targets: Targets) -> HeldOutResiduals | None:
+    """Residuals, in standard units, of targets about heads on components Z (n, m)."""
     predicted = targets.values.predictions(
         to_tensor(Z), to_tensor(heads.coef), to_tensor(heads.intercept)
     ).numpy()
-    n = targets.values.count.numpy()
-    variance = targets.mean((targets.array - predicted) ** 2) * (n + 1) / np.maximum(n - 1, 1)
-    return np.where(heads.losses == SquaredError.name, np.sqrt(variance), np.nan)
+    residual = (predicted - targets.array) / targets.at(standard_units(targets)[1])
+    squared = heads.losses == SquaredError.name
+    return HeldOutResiduals.of(to_tensor(residual), targets.values, squared)
 
 
 def _residual_units(

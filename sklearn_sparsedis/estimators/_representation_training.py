@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,89 +17,35 @@ from sklearn_sparsedis.basis._sparsest_heads import find_sparsest_basis, missing
 from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import Identity
 from sklearn_sparsedis.estimators._checkpoints import open_record
+from sklearn_sparsedis.estimators._encoder_training import FittedEncoder, train_encoder
 from sklearn_sparsedis.estimators._encoders import check_started, new_encoder, rows_of
 from sklearn_sparsedis.estimators._regressors import TaskRegressors, cross_fit
 from sklearn_sparsedis.estimators._representation_heads import standardise
 from sklearn_sparsedis.estimators._settings import RepresentationSettings, TrainingSettings
 from sklearn_sparsedis.estimators._stack import Stack
-from sklearn_sparsedis.inputs._losses import task_weights
 from sklearn_sparsedis.inputs._parameters import draw_seed
 from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._generators import seeded
-from sklearn_sparsedis.tasks._batches import TaskBatches
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._checkpoint import TrainingRecord
 from sklearn_sparsedis.training._encode import encode
-from sklearn_sparsedis.training._held_out import evaluation, hold_out
-from sklearn_sparsedis.training._objective import BilevelObjective
+from sklearn_sparsedis.training._held_out import hold_out
 from sklearn_sparsedis.training._state import TrainingRun
 from sklearn_sparsedis.training._table_heads import settle_losses
-from sklearn_sparsedis.training._train import TrainingPlan, train
+from sklearn_sparsedis.training._train import TrainingPlan
 
-__all__ = ["FittedEncoder", "fit_encoder", "fit_regressor", "open_training", "ready_encoder"]
+__all__ = ["fit_encoder", "fit_regressor", "open_training", "ready_encoder"]
 
 # with fewer rows than this, "auto" spends none of them on early stopping
 MIN_ROWS_TO_HOLD_OUT = 100
-# with fewer than this, the held-out labels are worth a second training on all rows
-MIN_ROWS_TO_SPARE = 2000
 # rows of a table in a file that show what components lack
 MAX_ROWS_READ = 20_000
 # share of the steps in which training goes on from a start near its end
 CONTINUED = 1 / 3
-# evaluations on held-out labels during a full training, and how many of them without improvement
-# stop it
-N_EVALUATIONS = 50
+# evaluations on held-out labels without improvement that stop a training
 PATIENCE = 15
-
-
-@dataclass(frozen=True)
-class JudgedEncoder:
-    """An encoder, and labels that its training did not see.
-
-    Attributes
-    ----------
-    encoder : Encoder
-        On the CPU, in evaluation mode.
-    table : TaskTable
-        Labels that were held out.
-    heads : Tensor of shape (T, m) or None
-        On its components for standard targets; None where it is the encoder that is kept.
-    """
-
-    encoder: Encoder
-    table: TaskTable
-    heads: Tensor | None
-
-
-@dataclass(frozen=True)
-class FittedEncoder:
-    """A trained encoder on the CPU, in evaluation mode, and how its training went."""
-
-    encoder: Encoder
-    run: TrainingRun
-    basis: Components | None = None
-    judged: JudgedEncoder | None = None
-
-    def warn(self, n_components: int, *, turned: bool, of_predictions: bool) -> None:
-        """Say what is wrong with a basis, or which components a linear encoder cannot have.
-
-        `of_predictions` is for an encoder of a regressor's predictions, and not of X.
-        """
-        if self.basis is not None and self.basis.basis.problems:
-            warn_caller(self.basis.basis.message)
-        constant = [] if turned else self.encoder.unreached()
-        if constant:
-            rank = n_components - len(constant)
-            said, remedy = "X", ', or encoder="mlp"'
-            if of_predictions:
-                said, remedy = "the encoder's predictions of the tasks", ""
-            warn_caller(
-                f"n_components={n_components} exceeds the rank of {said}, {rank}, and a linear "
-                f"map has no more independent components: components {constant} are constant "
-                f"zero. Set n_components={rank}{remedy}."
-            )
 
 
 def open_training(
@@ -167,7 +113,7 @@ def fit_encoder(
     The callbacks in `watching` are told of all trainings, beside those of the settings.
     """
     training, penalty = settings.training, settings.heads.penalty
-    standard, _ = standardise(targets, jointly=settings.heads.common_head)
+    standard, (mean, scale) = standardise(targets, jointly=settings.heads.common_head)
     x = rows_of(X)
     table = standard.table(x, x.dtype)
     seeds = np.random.RandomState(seed).randint(2**31 - 1, size=training.n_init)
@@ -186,13 +132,16 @@ def fit_encoder(
     parts = None if one_epoch else _held_out(training, table, int(seeds[0]))
     fitted: list[tuple[float, FittedEncoder]] = []
     for seed in seeds.tolist() if started is None else seeds[:1].tolist():
-        fitted.append(_run(settings, table, standard, started, plan, seed, parts))
+        fitted.append(train_encoder(settings, table, standard, started, plan, seed, parts))
     if not penalty.convex and started is None and not one_epoch:
         best = min(fitted, key=lambda pair: pair[0])[1]
         fitted.append(
             _from_sparsest_basis(settings, table, standard, best, plan, int(seeds[0]), parts)
         )
     best = min(fitted, key=lambda pair: pair[0])[1]
+    if best.values is not None:
+        array = best.values.value.double().numpy() * targets.at(scale) + targets.at(mean)
+        best = replace(best, targets=targets.with_array(array))
     if not penalty.turns_components:
         return best
     basis = _rotate(best.encoder, table, plan.device, int(seeds[0]), started)
@@ -226,7 +175,7 @@ def _from_sparsest_basis(
     turned = copy.deepcopy(before.encoder)
     _rotate(turned, table, plan.device, seed, None)
     plan = replace(plan, max_iter=round(CONTINUED * plan.max_iter), anneal=False)
-    loss, after = _run(settings, table, targets, turned, plan, seed, parts)
+    loss, after = train_encoder(settings, table, targets, turned, plan, seed, parts)
     run = TrainingRun(
         before.run.losses + after.run.losses,
         before.run.held_out_losses + after.run.held_out_losses,
@@ -271,48 +220,6 @@ def _missing(table: TaskTable, raw: Tensor) -> str | None:
     return missing_directions(table.rows(chosen), raw[chosen])
 
 
-def _run(
-    settings: RepresentationSettings,
-    table: TaskTable,
-    targets: Targets,
-    started: Encoder | None,
-    plan: TrainingPlan,
-    seed: int,
-    parts: tuple[TaskTable, TaskTable] | None,
-) -> tuple[float, FittedEncoder]:
-    """One training; its loss for the choice among several, and its outcome.
-
-    Its encoder is chosen on the second part of the table after a training on the first; without
-    parts it is the last one of a training on all.
-    """
-    part, held_out = parts or (table, None)
-    with seeded(seed):
-        objective, run = _train(settings, part, targets, started, plan, seed, held_out)
-        loss = min(run.held_out_losses, default=np.nan)
-        judged = None if held_out is None else JudgedEncoder(objective.encoder, held_out, None)
-        if judged is not None and len(table.X) < MIN_ROWS_TO_SPARE:
-            judged = replace(judged, heads=_final_heads(objective, part))
-            # callbacks have seen the training that chose the number of steps
-            plan = replace(plan, callbacks=(), title="again, on all labels")
-            n_steps = run.best_step
-            objective, _ = _train(settings, table, targets, started, plan, seed, n_steps=n_steps)
-        objective.eval()
-        if not settings.heads.penalty.convex:  # the objective tells local minima apart best
-            loss = float(objective.fit_heads(table).result.objective.mean())
-        elif np.isnan(loss) and settings.training.n_init > 1:
-            loss = float(objective.mean_loss(objective.fit_heads(table).loss))
-        else:
-            objective.calibrate(table)
-    return loss, FittedEncoder(objective.encoder, run, judged=judged)
-
-
-def _final_heads(objective: BilevelObjective, table: TaskTable) -> Tensor:
-    """Coefficients of the heads of an encoder that is not trained any further."""
-    objective.eval()
-    with torch.no_grad():
-        return objective.fit_heads(table).coef
-
-
 def ready_encoder(encoder: Encoder, X: NDArray[Any] | Rows, targets: Targets) -> Encoder:
     """Copy, on the CPU, of an encoder in training, normalised on all rows."""
     rows = targets.values.row_weights
@@ -339,56 +246,3 @@ def _held_out(
             "labels, or set early_stopping=False."
         )
     return parts
-
-
-def _train(
-    settings: RepresentationSettings,
-    table: TaskTable,
-    targets: Targets,
-    started: Encoder | None,
-    plan: TrainingPlan,
-    seed: int,
-    held_out: TaskTable | None = None,
-    n_steps: int | None = None,
-) -> tuple[BilevelObjective, TrainingRun]:
-    """One training on a table, and how it went; as `train`."""
-    objective = _objective(settings, table, targets, started, seed, more_rows=plan.constant_rate)
-    n_steps = plan.max_iter if n_steps is None else n_steps
-    n_batches, evaluate = max(n_steps, 1), None
-    table = table.to(plan.device)
-    if held_out is not None:
-        n_batches = max(1, plan.max_iter // N_EVALUATIONS)
-        evaluate = evaluation(table, held_out.to(plan.device), seed)
-    batches = TaskBatches(
-        table,
-        batch_size=settings.batch_size,
-        tasks_per_batch=settings.tasks_per_batch,
-        query_fraction=settings.query_fraction,
-        n_batches=n_batches,
-        n_total=n_steps,
-        seed=seed,
-        part=objective.ranks.part,
-    )
-    return objective, train(objective, batches, plan, evaluate, n_steps)
-
-
-def _objective(
-    settings: RepresentationSettings,
-    table: TaskTable,
-    targets: Targets,
-    started: Encoder | None,
-    seed: int,
-    *,
-    more_rows: bool,
-) -> BilevelObjective:
-    if started is None:
-        encoder = new_encoder(settings.encoder, table, seed, more_rows=more_rows)
-    else:
-        encoder = copy.deepcopy(started).to(table.X.dtype)
-    for parameter in encoder.parameters():
-        parameter.requires_grad_(True)
-    problem = settings.heads.problem(torch.ones((), dtype=torch.float64))
-    weight = task_weights(targets, balanced=problem.balanced)
-    return BilevelObjective(
-        encoder, problem, table.Y.shape[1], settings.encoder.n_components, weight
-    )

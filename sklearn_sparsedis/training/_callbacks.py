@@ -8,6 +8,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
+from sklearn_sparsedis.training._judge import LinearJudge
 from sklearn_sparsedis.training._net import StopTraining
 
 __all__ = ["EarlyStopping", "ProgressBar"]
@@ -65,11 +66,15 @@ class EarlyStopping(Callback):
         names = ("losses_", "best_step_", "best_loss_", "_best_index", "_best_state")
         state = {name: getattr(self, name) for name in names}
         best = self._best_state
-        return {**state, "_best_state": None if best is None else dict(best)}
+        judge = self.evaluate.state_dict() if isinstance(self.evaluate, LinearJudge) else None
+        return {**state, "_best_state": None if best is None else dict(best), "judge": judge}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
-        self.__dict__.update(state)
+        own = {name: value for name, value in state.items() if name != "judge"}
+        self.__dict__.update(own)
+        if isinstance(self.evaluate, LinearJudge):
+            self.evaluate.load_state_dict(state["judge"])
 
     def _evaluate(self, net: NeuralNet, step: int) -> float:
         loss = self.evaluate(net.module_)

@@ -1,5 +1,7 @@
 """Where the linear path of an encoder starts: the best linear prediction of all tasks."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from sklearn_sparsedis.nn import Encoder, LinearNetwork
 from sklearn_sparsedis.tasks._file_rows import FileRows
 from sklearn_sparsedis.tasks._tables import TaskTable
 
-__all__ = ["right_vectors", "start_linear_path"]
+__all__ = ["predict_linearly", "right_vectors", "start_linear_path"]
 
 # a start needs no more than this many rows, or tasks that each have rows of their own
 MAX_ROWS = 10_000
@@ -50,15 +52,8 @@ def start_linear_path(
     assert isinstance(layer, nn.Linear)  # for mypy
     random = np.random.RandomState(seed)
     table = _sample(table, random)
-    assert isinstance(table.X, Tensor)  # for mypy
-    X = _array((table.X - encoder.center) / encoder.scale)
-    coefs = []
-    for tasks, rows, values, row_weights in table.Y.same_rows():
-        if len(row_weights) >= 2:
-            losses = table.losses and tuple(table.losses[task] for task in tasks)
-            weight = _array(row_weights)
-            Y = _starting_targets(losses, _array(values), weight)
-            coefs.append(_ridge_gcv(X[rows], Y, weight))
+    X = _scaled(encoder, table)
+    coefs = [coef for _, coef, _ in _ridge_of_tasks(X, table)]
     B = np.concatenate(coefs, axis=1) if coefs else np.zeros((X.shape[1], 1))
     weights = table.row_weights
     weight = np.ones(len(X)) if weights is None else _array(weights)
@@ -71,6 +66,59 @@ def start_linear_path(
     A[:, :n_used] = A[:, :n_used] @ rotation.T
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(A.T))
+
+
+def predict_linearly(
+    encoder: Encoder, table: TaskTable, others: Sequence[TaskTable] = ()
+) -> list[TaskTable]:
+    """Put predictions of the ridge regression that the linear path starts with in place of targets.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Of which the scaling of the inputs is used.
+    table : TaskTable
+        What the regression is fitted to: rows in memory, and tasks with squared errors.
+    others : sequence of TaskTable
+        With the same tasks.
+
+    Returns
+    -------
+    predicted : list of TaskTable
+        The table, and the others, with predictions of the same labels.
+    """
+    X, T = _scaled(encoder, table), table.Y.shape[1]
+    coef, intercept = np.zeros((T, X.shape[1])), np.zeros(T)
+    for tasks, some, constant in _ridge_of_tasks(X, table):
+        coef[list(tasks)], intercept[list(tasks)] = some.T, constant
+    parts = [torch.from_numpy(part) for part in (coef, intercept)]
+    return [
+        one._replace(
+            Y=one.Y.with_value(
+                one.Y.predictions(torch.from_numpy(_scaled(encoder, one)), *parts).to(one.Y.value)
+            )
+        )
+        for one in (table, *others)
+    ]
+
+
+def _scaled(encoder: Encoder, table: TaskTable) -> NDArray[np.float64]:
+    """Rows as the network gets them."""
+    assert isinstance(table.X, Tensor)  # for mypy
+    return _array((table.X - encoder.center) / encoder.scale)
+
+
+def _ridge_of_tasks(
+    X: NDArray[np.float64], table: TaskTable
+) -> Iterator[tuple[Sequence[int], NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield tasks with the same rows, and their ridge coefficients (d, k) and intercepts (k,)."""
+    for tasks, rows, values, row_weights in table.Y.same_rows():
+        if len(row_weights) >= 2:
+            losses = table.losses and tuple(table.losses[task] for task in tasks)
+            weight = _array(row_weights)
+            Y = _starting_targets(losses, _array(values), weight)
+            coef, share = _ridge_gcv(X[rows], Y, weight), weight / weight.sum()
+            yield tasks, coef, share @ Y - share @ X[rows] @ coef
 
 
 def _array(tensor: Tensor) -> NDArray[np.float64]:

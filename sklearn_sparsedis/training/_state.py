@@ -10,6 +10,7 @@ from skorch.callbacks import LRScheduler
 from torch import nn
 
 from sklearn_sparsedis.nn._generators import current_generators
+from sklearn_sparsedis.training._judge import NOT_JUDGED
 
 __all__ = [
     "TrainingRun",
@@ -36,11 +37,14 @@ class TrainingRun:
         Loss on held-out rows before the first step and after each block of steps.
     best_step : int
         Steps after which the encoder that was kept had been reached.
+    judgement : dict
+        What a `LinearJudge` says.
     """
 
     losses: list[float]
     held_out_losses: list[float] = field(default_factory=list)
     best_step: int = 0
+    judgement: dict[str, Any] = field(default_factory=lambda: dict(NOT_JUDGED))
 
 
 def module_state(module: nn.Module) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Training from start to end: schedule, evaluations, early stopping."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from sklearn_sparsedis.tasks._episodes import EpisodeBatches
 from sklearn_sparsedis.training._callbacks import EarlyStopping, ProgressBar
 from sklearn_sparsedis.training._checkpoint import TrainingRecord
 from sklearn_sparsedis.training._episodes import EpisodeObjective
+from sklearn_sparsedis.training._judge import LinearJudge
 from sklearn_sparsedis.training._net import BilevelNet
 from sklearn_sparsedis.training._objective import BilevelObjective
 from sklearn_sparsedis.training._state import TrainingRun
@@ -112,6 +113,8 @@ def train(
     run = TrainingRun(losses, best_step=len(losses))
     if stopping is not None:
         run = TrainingRun(losses, stopping.losses_, stopping.best_step_)
+    if isinstance(evaluate, LinearJudge):
+        run = replace(run, judgement=evaluate.judgement())
     if checkpoint is not None:
         checkpoint.finish(objective, run)
     return run

@@ -170,9 +170,10 @@ def test_rows_that_are_looked_at_need_not_have_labels(monkeypatch):
 
 
 def test_heads_without_a_distribution_say_so(data, fitted):
-    for model in (fitted, fitted.adapt(data.X[:20], data.Y[:20, 20:], prior=None)):
+    model = fitted.adapt(data.X[:20], data.Y[:20, 20:], prior=None)
+    for predict in (lambda X: model.predict(X, return_std=True), model.predict_interval):
         with pytest.raises(ValueError, match="these heads have no distribution"):
-            model.predict(data.X, return_std=True)
+            predict(data.X)
     with pytest.raises(ValueError, match="prior must be"):
         fitted.adapt(data.X[:20], data.Y[:20, 20:], prior="flat")
 

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from sklearn_sparsedis import SparseDisentangledRepresentation
-from sklearn_sparsedis.estimators import _representation_training
+from sklearn_sparsedis.estimators import _encoder_training
 from sklearn_sparsedis.losses import Logistic, SquaredError
 from sklearn_sparsedis.tasks._dense import DenseTargets
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._held_out import hold_out
+from sklearn_sparsedis.training._judge import LinearJudge
 
 SEEDS = range(20)
 
@@ -178,12 +179,12 @@ def test_the_loss_is_the_mean_over_tasks_with_held_out_labels(few):
 def test_trainings_are_compared_on_the_same_labels(monkeypatch):
     judged = []
 
-    def evaluation(table, held_out, seed):
-        judged.append(held_out.X[:, 0].tolist())
-        return original(table, held_out, seed)
+    class Judge(LinearJudge):
+        def __init__(self, table, held_out, *args):
+            judged.append(held_out.X[:, 0].tolist())
+            super().__init__(table, held_out, *args)
 
-    original = _representation_training.evaluation
-    monkeypatch.setattr(_representation_training, "evaluation", evaluation)
+    monkeypatch.setattr(_encoder_training, "LinearJudge", Judge)
     random = np.random.default_rng(0)
     X = random.normal(size=(150, 4))
     model(n_init=3, max_iter=3).fit(X, X[:, :2])
