@@ -1,4 +1,4 @@
-"""Draw how well new targets are learned from few rows, from the table in docs/notes/new_tasks.md."""
+"""Draw how well new targets are learned from few rows, from docs/notes/new_tasks.md."""
 
 from pathlib import Path
 

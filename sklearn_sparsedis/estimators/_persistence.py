@@ -46,6 +46,7 @@ ENCODED = {
     "encoder_.state.mean": "finite components",
     "encoder_.state.std": "positive components",
     "encoder_.state.rotation": "finite? components outputs",
+    "encoder_.state.reach": "finite? lengths",
     "loss_curve_": "float steps",
     "validation_loss_curve_": "float evaluations",
     "n_iter_": "count",

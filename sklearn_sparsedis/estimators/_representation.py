@@ -506,7 +506,10 @@ class SparseDisentangledRepresentation(
         fitted = fit_encoder(*parts, one_epoch=one_epoch, watching=watching)
         fitted_to = fitted.targets or fitted_to
         self._set_encoder(fitted, turned=settings.heads.penalty.turns_components)
+        before, self.encoder_.reach = self.encoder_.reach, None
         Z, common = self._encode(inputs), settings.heads.common_head
+        weight = fitted_to.values.row_weights
+        self.encoder_.restrain(to_tensor(Z if weight is None else Z[weight.numpy() > 0]), before)
         heads = fit_heads(settings.heads, Z, fitted_to, fitted.basis)
         if settings.regressor is not None:  # no labels need be held out beside the folds
             fitted = replace(fitted, judged=None, residuals=residuals_of(heads, Z, targets))
@@ -590,6 +593,9 @@ class SparseDisentangledRepresentation(
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Components of rows, with mean zero and unit variance over the training rows.
+
+        Those of a network that is not linear are no longer, in Euclidean norm, than the longest of
+        the training rows: components of outlying rows are shortened to that.
 
         Parameters
         ----------

@@ -18,6 +18,8 @@ _DRAWING_NOTHING = frozenset(
     + (nn.Identity, nn.LayerNorm, nn.LeakyReLU, nn.Linear, nn.MaxPool2d, nn.ReLU, nn.Sequential)
     + (nn.Sigmoid, nn.SiLU, nn.Tanh, nn.Unflatten)
 )
+# rounding does not move rows of the fit
+_SLACK = 1.001
 
 
 def _draws_nothing(network: nn.Module) -> bool:
@@ -35,6 +37,7 @@ class Encoder(nn.Module):
     Components have mean zero and unit variance over the training rows. Otherwise the encoder could
     scale its outputs up, and the penalised heads would shrink at no cost. In training mode the
     mean and the variance are those of the batch, in evaluation mode those of the last `calibrate`.
+    In evaluation mode no row has longer components than those of the last `restrain`.
 
     Parameters
     ----------
@@ -51,6 +54,7 @@ class Encoder(nn.Module):
     mean: Tensor
     std: Tensor
     rotation: Tensor | None
+    reach: Tensor | None
 
     def __init__(self, network: nn.Module, center: Tensor, scale: Tensor, n_components: int):
         super().__init__()
@@ -60,6 +64,7 @@ class Encoder(nn.Module):
         self.register_buffer("mean", center.new_zeros(n_components))
         self.register_buffer("std", center.new_ones(n_components))
         self.register_buffer("rotation", None)
+        self.register_buffer("reach", None)
 
     def raw(self, x: Tensor) -> Tensor:
         """Compute the outputs before their normalisation."""
@@ -104,7 +109,11 @@ class Encoder(nn.Module):
         return matrix, -matrix @ self.center.double() - self.mean.double() / self.std.double()
 
     def forward(self, x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
-        return self.normalise(self.raw(x), sample_weight)
+        components = self.normalise(self.raw(x), sample_weight)
+        if self.training or self.reach is None:
+            return components
+        length = components.norm(dim=1, keepdim=True)
+        return torch.where(length > self.reach, components * (self.reach / length), components)
 
     def normalise(self, raw: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """Normalise raw outputs to components."""
@@ -118,6 +127,17 @@ class Encoder(nn.Module):
         weight = self.network.linear.weight.detach()
         weight = weight if self.rotation is None else self.rotation @ weight
         return (weight == 0).all(1).nonzero()[:, 0].tolist()
+
+    @torch.no_grad()
+    def restrain(self, components: Tensor, before: Tensor | None = None) -> None:
+        """Shorten components to the longest of these (n, n_components), or of those before.
+
+        What a network that is not linear makes of rows beyond its training rows is left to chance:
+        a few outlying rows would have components of fifty standard deviations.
+        """
+        if not isinstance(self.network, LinearNetwork):
+            reach = _SLACK * components.norm(dim=1).amax().reshape(1).to(self.mean)
+            self.reach = reach if before is None else reach.maximum(before)
 
     @torch.no_grad()
     def calibrate(self, raw: Tensor, sample_weight: Tensor | None = None) -> None:

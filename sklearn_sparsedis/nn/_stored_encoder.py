@@ -73,7 +73,7 @@ def put_together(
             network = build_network(networks, **recipe)
     network.to(state["mean"].dtype)
     encoder = Encoder(network, state["center"], state["scale"], n_components)
-    encoder.rotation = state.get("rotation")
+    encoder.rotation, encoder.reach = state.get("rotation"), state.get("reach")
     encoder.load_state_dict(state, assign=True)
     if any(tensor.is_meta for tensor in (*encoder.parameters(), *encoder.buffers())):
         raise ValueError("weights of its encoder are missing")
