@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis._distributed import Ranks
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.basis._components import Components
 from sklearn_sparsedis.basis._sparsest_heads import find_sparsest_basis
@@ -41,6 +40,8 @@ MIN_ROWS_TO_SPARE = 2000
 # ridge regression takes long
 MAX_JUDGED_ROWS = 10_000
 MAX_JUDGED_ROW_SETS = 200
+# numbers of these rows, which are held in memory
+MAX_JUDGED_NUMBERS = 2**24
 # steps of a first training where `max_iter` is at least FEW times as large
 SHORT, FEW = 100, 5
 # and evaluations in it
@@ -116,12 +117,12 @@ def train_encoder(
     Its encoder is chosen on the second part of the table after a training on the first; without
     parts it is the last one of a training on all.
     """
-    part, held_out = parts or (table, None)
+    table = _read_if_small(table)
+    part, held_out = map(_read_if_small, parts) if parts else (table, None)
     judged = residuals = None
     with seeded(seed):
         arguments = settings, part, targets, started
         objective, run, used = _train_as_long_as_it_pays(*arguments, plan, seed, held_out)
-        cut_short = used.max_iter < plan.max_iter
         loss, share = min(run.held_out_losses, default=np.nan), run.judgement["label_share"]
         # callbacks have seen the training that chose the number of steps
         plan = replace(used, callbacks=(), title="again, on all labels")
@@ -138,6 +139,7 @@ def train_encoder(
         objective.eval()
         goal = _mixed(objective.encoder, table, share)
         cut_short = run.judgement["hurts"] or not run.judgement["gains"]
+        cut_short = cut_short and table.Y.shape[1] > 1  # one head has no sparsest basis
         if cut_short and settings.heads.penalty.trained_through.sparse:
             _turn(
                 settings,
@@ -158,6 +160,14 @@ def train_encoder(
     return loss, FittedEncoder(
         objective.encoder, run, judged=judged, values=values, residuals=residuals
     )
+
+
+def _read_if_small(table: TaskTable) -> TaskTable:
+    """Rows of a file in memory where trainings on so few rows are judged."""
+    n, d = table.X.shape
+    if isinstance(table.X, Tensor) or n > MAX_JUDGED_ROWS or n * d > MAX_JUDGED_NUMBERS:
+        return table
+    return table._replace(X=encode(lambda rows: rows, table.X))
 
 
 def _residuals(encoder: Encoder, heads: Heads, table: TaskTable) -> HeldOutResiduals | None:
@@ -214,8 +224,8 @@ def _is_judged(
         and table.task_of_output is None
         and isinstance(table.X, Tensor)
         and len(table.X) <= MAX_JUDGED_ROWS
+        and table.X.numel() <= MAX_JUDGED_NUMBERS
         and table.Y.n_row_sets <= MAX_JUDGED_ROW_SETS
-        and Ranks.joined().size == 1
     )
 
 
