@@ -3,15 +3,16 @@
 import os
 import sys
 import warnings
-from importlib.metadata import version as version_of
 from pathlib import Path
+
+from sklearn_sparsedis import __version__
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
 project = "sklearn_sparsedis"
 author = "The sklearn_sparsedis developers"
-version = release = version_of("sklearn-sparsedis")
+version = release = __version__
 
 extensions = [
     "sphinx.ext.autodoc",

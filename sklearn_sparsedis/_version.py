@@ -1,4 +1,4 @@
-"""The version of this package, which pyproject.toml states as well, and of what it runs on."""
+"""The version of this package, which is stated here alone, and of what it runs on."""
 
 import os
 import platform
@@ -16,6 +16,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 def show_versions() -> None:
     """Print versions, devices and threads, for a bug report.
+
+    ``python -m sklearn_sparsedis`` does the same.
 
     See Also
     --------

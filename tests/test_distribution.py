@@ -3,9 +3,13 @@
 import re
 import runpy
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
+
+from sklearn_sparsedis import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -52,3 +56,55 @@ def test_the_description_has_no_dead_links_where_no_address_is_known(description
     assert all(target.startswith(("https://", "#")) for target in targets)
     assert "![" not in text
     assert "a guide" in text
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def _bounds(requirements):
+    found = (re.fullmatch(r"([\w-]+)>=([\d.]+)", entry) for entry in requirements)
+    return {match[1].lower(): match[2] for match in found if match}
+
+
+def _pins(name):
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+
+
+def test_the_version_stands_in_one_place():
+    assert "version" in PROJECT["dynamic"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {__version__}\n" in citation
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    heads = re.findall(r"^## \[(.*?)\](.*)$", changes, flags=re.MULTILINE)
+    assert heads[0] == ("Unreleased", "")
+    assert all(re.fullmatch(r" - \d{4}-\d\d-\d\d", date) for _, date in heads[1:])
+
+
+def test_the_conda_recipe_asks_for_what_the_project_does():
+    recipe = (ROOT / "conda" / "meta.yaml").read_text(encoding="utf-8")
+    run = recipe.partition("  run:\n")[2].partition("\n\n")[0]
+    needed = dict(re.findall(r"- ([\w-]+) >=([\d.]+)", run))
+    assert needed.pop("python") == PROJECT["requires-python"].removeprefix(">=")
+    needed["torch"] = needed.pop("pytorch")
+    assert needed == _bounds(PROJECT["dependencies"])
+
+
+def test_the_oldest_versions_are_the_lower_bounds():
+    optional = PROJECT["optional-dependencies"]
+    parts = [PROJECT["dependencies"], *(optional[n] for n in ("plot", "data", "dask", "test"))]
+    bounds = {name: bound for part in parts for name, bound in _bounds(part).items()}
+    oldest = _pins("constraints-oldest.txt")
+    # of tools that only look at the code any version does, and pyproject.toml says which torch is
+    # the oldest that was tested
+    for name in set(bounds) - {"mypy", "ruff", "torch"}:
+        assert (oldest[name] + ".").startswith(f"{bounds[name]}."), name
+
+
+def test_the_tested_versions_are_in_the_bounds():
+    pins = _pins("constraints.txt")
+    named = {entry for part in PROJECT["optional-dependencies"].values() for entry in part}
+    bounds = _bounds([*PROJECT["dependencies"], *named])
+    assert set(_bounds(PROJECT["dependencies"])) <= set(pins)
+    for name in set(pins) & set(bounds):
+        assert Version(pins[name]) >= Version(bounds[name]), name

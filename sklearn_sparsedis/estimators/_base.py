@@ -2,14 +2,16 @@
 
 import copy
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
+import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from sklearn_sparsedis._version import __version__
 from sklearn_sparsedis._warnings import warn_caller
@@ -54,13 +56,22 @@ class Identity:
 
 
 class StampedEstimator(BaseEstimator):
-    """Estimator whose pickles carry the version of this package.
+    """Estimator whose pickles carry the version of this package, and its encoder as arrays.
 
-    scikit-learn stores versions for its own modules only.
+    scikit-learn stores versions for its own modules only. Arrays and plain values are what formats
+    that execute no code can hold, such as that of skops.
     """
 
+    # what builds the networks of `encoder_` from their names
+    _networks: ClassVar[Mapping[str, Callable[..., nn.Module]]] = {}
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), STAMP: __version__}
+        state = {**super().__getstate__(), STAMP: __version__}
+        if "encoder_" in state:
+            from sklearn_sparsedis.nn._stored_encoder import to_plain
+
+            state["encoder_"] = to_plain(state["encoder_"])
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
@@ -68,7 +79,50 @@ class StampedEstimator(BaseEstimator):
         if stored != __version__:
             name = type(self).__name__
             warn_caller(VersionMismatchWarning(name, stored, __version__))
+        if isinstance(state.get("encoder_"), dict):
+            from sklearn_sparsedis.nn._stored_encoder import of_plain
+
+            state["encoder_"] = of_plain(state["encoder_"], self._networks)
         super().__setstate__(state)
+
+    def __copy__(self) -> Self:
+        """Copy that shares all attributes, where `__getstate__` would give it another encoder."""
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def to_module(self) -> nn.Module:
+        """Build a PyTorch module that predicts as this model does, with copies of all its numbers.
+
+        It holds the scaling of the inputs, the encoder, the heads on the components and on X, and
+        the responses of the losses. It can be trained further, exported (`torch.export`, ONNX) and
+        called on any device and on rows that require gradients.
+
+        Returns
+        -------
+        module : nn.Module
+            In evaluation mode, on the CPU. It maps rows (n, n_features) to the predictions of all
+            tasks, (n, n_tasks), in the dtype of the rows; for classifiers to a score for each
+            class, (n, n_classes), of which the largest is that of the predicted label in
+            `classes_`. Its attribute `encoder` maps rows to components, as `transform` does.
+        """
+        # only here, because predictions do not need it
+        from sklearn_sparsedis.nn._predictor import Predictor
+
+        check_is_fitted(self)
+        fitted: Any = self
+        beside = getattr(self, "coef_residual_", None)
+        return Predictor(
+            self._encoder_module(),
+            torch.tensor(fitted.coef_),
+            torch.tensor(fitted.intercept_),
+            None if beside is None else torch.tensor(beside),
+            getattr(self, "losses_", ()),
+        ).eval()
+
+    def _encoder_module(self) -> nn.Module:
+        """Copy of what `transform` computes."""
+        return nn.Identity()
 
     def _identity(self) -> Identity:
         """Facts by which a fit is recognised, in addition to its data."""

@@ -38,6 +38,7 @@ from sklearn_sparsedis.inputs._parameters import check_device
 from sklearn_sparsedis.inputs._tensors import check_magnitude
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._episode_heads import FewShotHead
+from sklearn_sparsedis.nn._image_encoders import EPISODE_ENCODERS
 from sklearn_sparsedis.training._callback_protocol import CallbackSupportMixin, with_callbacks
 
 __all__ = ["GroupLassoSVMMetaClassifier"]
@@ -227,6 +228,8 @@ class GroupLassoSVMMetaClassifier(
     True
     """
 
+    _networks = EPISODE_ENCODERS
+
     def __init__(
         self,
         n_components: int = 64,
@@ -403,6 +406,9 @@ class GroupLassoSVMMetaClassifier(
         """
         rows = self._check_X(X)
         return self._encode(rows).numpy().astype(rows.dtype, copy=False)
+
+    def _encoder_module(self) -> nn.Module:
+        return copy.deepcopy(self.encoder_)
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Scores of the classes.

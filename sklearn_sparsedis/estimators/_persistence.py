@@ -30,8 +30,6 @@ from sklearn_sparsedis.estimators._stored_models import (
 )
 from sklearn_sparsedis.losses import LOSSES
 from sklearn_sparsedis.nn._generators import seeded
-from sklearn_sparsedis.nn._image_encoders import EPISODE_ENCODERS
-from sklearn_sparsedis.nn._networks import ENCODERS
 from sklearn_sparsedis.nn._stored_encoder import put_together, take_apart
 from sklearn_sparsedis.penalties import Penalty
 from sklearn_sparsedis.storage._file import explained, read_file, write_file
@@ -138,15 +136,10 @@ MODELS = {
     model.estimator.__name__: model
     for model in (
         Model(GroupLassoSVC, ALL | SVC),
-        Model(
-            GroupLassoSVMMetaClassifier,
-            ALL | ENCODED | CLASSES | EPISODES,
-            EPISODE_ENCODERS,
-        ),
+        Model(GroupLassoSVMMetaClassifier, ALL | ENCODED | CLASSES | EPISODES),
         Model(
             SparseDisentangledRepresentation,
             ALL | ENCODED | TASKS | REPRESENTATION | DEVIATIONS | PRIOR,
-            ENCODERS,
         ),
         Model(SparseRotation, ALL | ROTATION | TASKS),
     )
@@ -307,7 +300,7 @@ def load_model(
         if stored is not None:
             with seeded(0):  # a callable draws weights, which those of the file replace
                 users = partial(users_network, encoder, input_shape=model.input_shape)
-                model.encoder_ = put_together(stored, kind.networks, users)
+                model.encoder_ = put_together(stored, kind.estimator._networks, users)
         try_out(model)
         if output is not None:  # set last, because it may need libraries that are not installed
             setattr(model, OUTPUT, output)

@@ -56,6 +56,7 @@ from sklearn_sparsedis.inputs._tensors import cast_finite, check_magnitude, to_t
 from sklearn_sparsedis.losses import Logistic
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._generators import seeded
+from sklearn_sparsedis.nn._networks import ENCODERS
 from sklearn_sparsedis.penalties import Penalty
 from sklearn_sparsedis.training._callback_protocol import (
     CallbackContext,
@@ -321,6 +322,8 @@ class SparseDisentangledRepresentation(
     >>> model.fit(data.X, data.Y).transform(data.X).shape
     (200, 6)
     """
+
+    _networks = ENCODERS
 
     def __init__(
         self,
@@ -614,6 +617,14 @@ class SparseDisentangledRepresentation(
 
     def _transform(self, X: NDArray[Any] | Rows) -> NDArray[Any]:
         return self._encode(X if self.regressor_ is None else self.regressor_.transform(X))
+
+    def _encoder_module(self) -> nn.Module:
+        if self.regressor_ is not None:
+            raise TypeError(
+                f"to_module needs an encoder that is a network: {type(self.encoder).__name__} is "
+                "no PyTorch module. Store this model with joblib, and predict with it."
+            )
+        return copy.deepcopy(self.encoder_)
 
     def _encode(self, inputs: NDArray[Any] | Rows) -> NDArray[Any]:
         """Components of what the network takes: rows, or predictions of a regressor."""

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from sklearn_sparsedis._distributed import Ranks
 from sklearn_sparsedis._warnings import warn_caller
@@ -539,6 +540,16 @@ class SparseRotation(
             In the dtype of F where it is float32 or float64.
         """
         return self._transform(self._check_X(F))
+
+    def _encoder_module(self) -> nn.Module:
+        # only here, because who rotates features needs no networks
+        from sklearn_sparsedis.nn import Encoder, LinearNetwork
+
+        matrix, center = torch.tensor(self.rotation_), torch.tensor(self.mean_)
+        with torch.device("meta"):  # without drawing weights
+            network = LinearNetwork(len(center), len(matrix))
+        network.linear.weight = nn.Parameter(matrix)
+        return Encoder(network, center, torch.ones_like(center), len(matrix))
 
     def _check_X(self, X: ArrayLike) -> Rows:
         check_is_fitted(self)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,6 @@ class Model:
 
     estimator: type[StampedEstimator]
     fitted: Mapping[str, str]
-    networks: Mapping[str, Callable[..., nn.Module]] = field(default_factory=dict)
 
 
 def check_names(kind: Model, params: Any, attributes: Any) -> None:
@@ -68,7 +67,8 @@ def check_values(kind: Model, params: Any, attributes: Any) -> None:
     if attributes.get(OUTPUT):
         check_arrays(attributes, {f"{OUTPUT}.transform": CONTAINERS})
     if "encoder_" in attributes:
-        check_stored_encoder(attributes["encoder_"], kind.networks, kind.estimator.__name__)
+        networks = kind.estimator._networks
+        check_stored_encoder(attributes["encoder_"], networks, kind.estimator.__name__)
 
 
 def check_encoder(param: object, stored: Any, given: UserEncoder | None) -> None:

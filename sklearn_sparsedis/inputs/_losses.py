@@ -97,7 +97,7 @@ def respond(names: NDArray[np.str_], scores: NDArray[np.float64]) -> None:
         response = LOSSES[name].response
         if response is not None:
             chosen = names == name
-            scores[..., chosen] = response(scores[..., chosen])
+            scores[..., chosen] = response(torch.from_numpy(scores[..., chosen])).numpy()
 
 
 def one_kind(targets: Targets) -> NDArray[np.bool_]:

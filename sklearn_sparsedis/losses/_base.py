@@ -58,7 +58,7 @@ class Loss:
         Values that targets may have and the advice for other values, for messages; empty if all
         values are allowed.
     response : callable or None
-        Function from scores to predictions on NumPy arrays; None if they are equal.
+        Function from scores to predictions, elementwise; None if they are equal.
     """
 
     name = ""
@@ -66,7 +66,7 @@ class Loss:
     classes = False
     domain = ""
     remedy = ""
-    response: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
+    response: Callable[[Tensor], Tensor] | None = None
 
     @classmethod
     def join(cls, losses: Sequence["Loss"], device: torch.device | str = "cpu") -> Self:

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit
 from torch import Tensor
 
 from sklearn_sparsedis.functional import logistic_loss
@@ -21,7 +20,7 @@ class Logistic(Loss):
     classes = True
     domain = "labels 0 and 1"
     remedy = "Encode its labels as 0 and 1"
-    response = staticmethod(expit)
+    response = staticmethod(torch.sigmoid)
     smooth = LogisticLoss()
     bounds = 0.5, 0.25  # the standard deviation of labels 0 and 1 is one half at most
 

@@ -36,7 +36,7 @@ class ImageInput(nn.Module):
         self.channels_first = channels_first
 
     def forward(self, x: Tensor) -> Tensor:
-        images = x.reshape(len(x), *self.input_shape)
+        images = x.reshape(x.shape[0], *self.input_shape)
         if self.channels_first:
             images = images.reshape(*images.shape[:3], -1).permute(0, 3, 1, 2).contiguous()
         return self.network(images)

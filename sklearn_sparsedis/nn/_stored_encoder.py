@@ -9,13 +9,27 @@ from torch import nn
 from sklearn_sparsedis.nn._encoders import Encoder
 from sklearn_sparsedis.nn._networks import build_network
 
-__all__ = ["check_stored_encoder", "put_together", "take_apart"]
+__all__ = ["check_stored_encoder", "of_plain", "put_together", "take_apart", "to_plain"]
 
 
 def take_apart(encoder: Encoder) -> dict[str, Any]:
     """Return the weights of an encoder, and the recipe of its network if the package built it."""
     state = dict(encoder.state_dict())
     return {"recipe": getattr(encoder.network, "recipe", None), "state": state}
+
+
+def to_plain(encoder: Encoder) -> Any:
+    """Return an encoder as plain values and arrays if the package built its network."""
+    stored = take_apart(encoder)
+    if stored["recipe"] is None:
+        return encoder
+    return {**stored, "state": {key: value.cpu().numpy() for key, value in stored["state"].items()}}
+
+
+def of_plain(stored: Any, networks: Mapping[str, Callable[..., nn.Module]]) -> Encoder:
+    """Build the encoder that `to_plain` made plain, with its own memory."""
+    state = {key: torch.tensor(value) for key, value in stored["state"].items()}
+    return put_together({**stored, "state": state}, networks)
 
 
 def check_stored_encoder(
@@ -50,7 +64,7 @@ def check_stored_encoder(
 def put_together(
     stored: Any,
     networks: Mapping[str, Callable[..., nn.Module]],
-    users: Callable[[int, int], nn.Module],
+    users: Callable[[int, int], nn.Module] | None = None,
 ) -> Encoder:
     """Build the encoder that `take_apart` took apart, on the CPU.
 
@@ -60,12 +74,13 @@ def put_together(
         Values that passed `check_stored_encoder`.
     networks : mapping
         ENCODERS or EPISODE_ENCODERS.
-    users : callable
-        Makes the user's own network from the numbers of features and components.
+    users : callable, optional
+        Makes the user's own network from the numbers of features and components; needed without a
+        recipe.
     """
     state, recipe = stored["state"], stored["recipe"]
     n_features, n_components = len(state["center"]), len(state["mean"])
-    if recipe is None:
+    if recipe is None and users is not None:
         network = users(n_features, n_components)
     else:
         # Without memory: sizes in the recipe are trusted only if the weights have them.

@@ -488,6 +488,31 @@ def test_copies_are_the_same_model(fitted, way, name):
         assert_equal_models(model, way(model), rows)
 
 
+def _plain(value):
+    if isinstance(value, dict | list | tuple):
+        return all(map(_plain, value.values() if isinstance(value, dict) else value))
+    return value is None or isinstance(value, str | int | float | np.ndarray | np.generic)
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv", "l0", "classifier", "resnet12"])
+def test_pickles_hold_encoders_as_arrays(fitted, name):
+    model, rows = fitted[name]
+    state = model.__getstate__()
+    assert _plain(state["encoder_"])
+    assert copy.copy(model).encoder_ is model.encoder_
+    mapped = copy.copy(model)
+    for array in state["encoder_"]["state"].values():
+        array.flags.writeable = False
+    mapped.__setstate__(state)
+    assert_equal_models(model, mapped, rows)
+
+
+def test_an_encoder_of_the_users_stays_a_module_in_pickles():
+    model = Representation(3, encoder=nn.Linear(9, 3), **SMALL).fit(X, Y)
+    assert model.__getstate__()["encoder_"] is model.encoder_
+    assert (pickle.loads(pickle.dumps(model)).predict(X) == model.predict(X)).all()
+
+
 def test_models_in_mapped_memory_are_stored(fitted, path):
     model, rows = fitted["svc"]
     joblib.dump(model, path.with_suffix(".joblib"))
