@@ -5,7 +5,6 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.callback import FitCallback, ProgressBar, ScoringMonitor
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -19,6 +18,10 @@ from sklearn_sparsedis.callbacks import (
     SparsityMonitor,
 )
 from sklearn_sparsedis.datasets import make_sparse_multitask
+
+protocol = pytest.importorskip("sklearn.callback", reason="scikit-learn has it from 1.9 on")
+FitCallback, ProgressBar = protocol.FitCallback, protocol.ProgressBar
+ScoringMonitor = protocol.ScoringMonitor
 
 
 @pytest.fixture(scope="module")
