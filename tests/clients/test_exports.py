@@ -12,6 +12,9 @@ from sklearn_sparsedis import (
 )
 from sklearn_sparsedis.datasets import make_sparse_multitask
 
+pytest.importorskip("onnxscript")
+onnxruntime = pytest.importorskip("onnxruntime")
+
 DATA = make_sparse_multitask(120, 12, n_latents=3, n_features=9, random_state=0)
 X, Y = DATA.X, DATA.Y.copy()
 Y[:, 0] = Y[:, 0] > 0
@@ -38,7 +41,6 @@ def model(request):
 
 
 def test_torch_exports_the_path_for_any_number_of_rows(model):
-    pytest.importorskip("onnx")  # with the others of this kind, because it takes seconds
     fitted, expected = model
     rows = {0: torch.export.Dim("rows")}
     program = torch.export.export(
@@ -49,8 +51,6 @@ def test_torch_exports_the_path_for_any_number_of_rows(model):
 
 
 def test_onnx_runs_the_path(model, tmp_path):
-    pytest.importorskip("onnxscript")
-    onnxruntime = pytest.importorskip("onnxruntime")
     fitted, expected = model
     # onnxruntime has no layers of networks in double precision
     dtype = np.float32 if hasattr(fitted, "encoder_") else np.float64
