@@ -40,7 +40,6 @@ HEADS = (
 )
 # lambda_2 with one row a class, in units of the mean squared norm of the centred features
 L2_REG = 0.15
-CURVE = (0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7)
 PARTS = ("step", "heads", "encoder", "easyfsl", "pixels")
 PEERS = ("easyfsl",)
 SETTINGS = {
@@ -56,6 +55,9 @@ SETTINGS = {
         "part": None,
         "step_heads": HEADS[:6],
         "step_repeats": 15,
+        "curve": (0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7),
+        "prototype_curve": (0.03, 0.1, 0.3),
+        "trained_through": ("prototype", "ridge"),
     },
     "short": {
         "steps": 10,
@@ -63,6 +65,9 @@ SETTINGS = {
         "episodes": 10,
         "step_heads": HEADS[:2],
         "step_repeats": 3,
+        "curve": (0.1,),
+        "prototype_curve": (0.1,),
+        "trained_through": ("prototype",),
     },
     "quick": {"part": "step", "step_heads": HEADS[:1], "step_repeats": 1},
 }
@@ -156,8 +161,8 @@ def exchanged_rows(trained, options, *, turned=False):
     if turned:
         model.set_params(discriminants=True, warm_start=True, max_iter=0).fit(*train)
     kinds = [(head, 0.0) for head in ("prototype", "ridge", "svm", "logistic")]
-    kinds += [("group_lasso_svm", group_reg) for group_reg in CURVE]
-    kinds += [("sparse_prototype", group_reg) for group_reg in (0.03, 0.1, 0.3)]
+    kinds += [("group_lasso_svm", group_reg) for group_reg in options.curve]
+    kinds += [("sparse_prototype", group_reg) for group_reg in options.prototype_curve]
     for head, group_reg in kinds:
         model.set_params(head=head, group_reg=group_reg)
         found = scores(model, test, options.episodes, EPISODES[:2])
@@ -254,7 +259,7 @@ def tables(options):
             title = "Encoders trained through their own head (difference from prototype)"
             yield title, ("head", "seconds", "steps kept", *ways), head_rows(options)
         if "encoder" in parts:
-            for trained, turned in product(("prototype", "ridge"), (False, True)):
+            for trained, turned in product(options.trained_through, (False, True)):
                 where = f"the encoder trained through {trained}" + ", turned" * turned
                 title = f"Heads on {where} (difference from prototype)"
                 yield title, ("head", *ways[:2]), exchanged_rows(trained, options, turned=turned)
