@@ -80,9 +80,6 @@ def exchange_gains(
 ) -> Tensor:
     """Gain in the joint score when row i of D gives way to direction k of the pool.
 
-    The determinant changes by the factor ``(pool D^-1)_ki``, so that one linear system prices all
-    exchanges.
-
     Parameters
     ----------
     D : Tensor of shape (B, m, m)
@@ -95,9 +92,30 @@ def exchange_gains(
     -------
     Tensor of shape (B, m, K)
     """
-    ratio = torch.linalg.solve(D.transpose(1, 2), pool.T.expand(len(D), -1, -1)).abs()
-    ratio = ratio.clamp_min(torch.finfo(D.dtype).tiny)
+    ratio = _determinant_ratios(D, pool).clamp_min_(torch.finfo(D.dtype).tiny)
     return pool_scores.unsqueeze(-2) - scores.unsqueeze(-1) + n_tasks * ratio.log()
+
+
+def _determinant_ratios(D: Tensor, pool: Tensor) -> Tensor:
+    """Factor (B, m, K) by which the determinant changes: one product prices all exchanges."""
+    ratios = torch.linalg.inv(D).mT.flatten(0, 1) @ pool.T
+    return ratios.abs_().view(*D.shape[:2], len(pool))
+
+
+def _best_exchange(
+    D: Tensor, scores: Tensor, pool: Tensor, pool_scores: Tensor, weight: Tensor, n_tasks: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Largest of the gains of each basis, its row and its direction, shape (B,) each.
+
+    The ratios of determinants are multiplied by the weights ``exp(pool_scores / T)``, so that no
+    logarithm of all of them is needed to compare them.
+    """
+    direction = (_determinant_ratios(D, pool) * weight.unsqueeze(-2)).argmax(2)
+    incoming = pool[direction]
+    ratio = (torch.linalg.inv(D).mT * incoming).sum(2).abs()
+    ratio = ratio.clamp_min(torch.finfo(D.dtype).tiny)
+    gain, row = (pool_scores.gather(1, direction) - scores + n_tasks * ratio.log()).max(1)
+    return gain, row, direction.gather(1, row.unsqueeze(1)).squeeze(1)
 
 
 def exchange(
@@ -107,21 +125,23 @@ def exchange(
 
     Shapes as in `exchange_gains`. Returns the directions and their scores (B, m).
     """
-    n_starts, m, _ = D.shape
-    rows = torch.arange(m, device=D.device)
-    pool_scores = pool_scores.expand(n_starts, -1)
+    D, scores = D.clone(), scores.clone()
+    rows = torch.arange(D.shape[1], device=D.device)
+    active = torch.arange(len(D), device=D.device)
+    weight = ((pool_scores - pool_scores.amax(-1, keepdim=True)) / n_tasks).exp()
+    weight, pool_scores = (x.expand(len(D), -1) for x in (weight, pool_scores))
     for _ in range(4):
-        for _ in range(m):
-            gains = exchange_gains(D, scores, pool, pool_scores, n_tasks).flatten(1)
-            gain, best = gains.max(1)
-            row, new = best // len(pool), best % len(pool)
+        some, own, worth, priced = D[active], scores[active], weight[active], pool_scores[active]
+        for _ in range(D.shape[1]):
+            gain, row, new = _best_exchange(some, own, pool, priced, worth, n_tasks)
             accept = gain > 1e-6
             here = (rows == row.unsqueeze(1)) & accept.unsqueeze(1)
-            incoming = pool.index_select(0, new).unsqueeze(1)
-            D = torch.where(here.unsqueeze(2), incoming, D)
-            scores = torch.where(here, pool_scores.gather(1, new.unsqueeze(1)), scores)
+            some = torch.where(here.unsqueeze(2), pool[new].unsqueeze(1), some)
+            own = torch.where(here, priced.gather(1, new.unsqueeze(1)), own)
+        D[active], scores[active] = some, own
         if not any_true(accept):
             break
+        active = active[accept.nonzero()[:, 0]]  # the others have nothing more to gain
     return D, scores
 
 
