@@ -141,15 +141,7 @@ def train_encoder(
         cut_short = run.judgement["hurts"] or not run.judgement["gains"]
         cut_short = cut_short and table.Y.shape[1] > 1  # one head has no sparsest basis
         if cut_short and settings.heads.penalty.trained_through.sparse:
-            _turn(
-                settings,
-                objective,
-                goal,
-                targets,
-                plan,
-                seed,
-                None if run.judgement["hurts"] else table,
-            )
+            _turn(settings, objective, goal, targets, plan, seed)
         if not settings.heads.penalty.convex:  # the objective tells local minima apart best
             loss = float(objective.fit_heads(table).result.objective.mean())
         elif np.isnan(loss) and settings.training.n_init > 1:
@@ -236,34 +228,34 @@ def _turn(
     targets: Targets,
     plan: TrainingPlan,
     seed: int,
-    labels: TaskTable | None,
 ) -> None:
-    """Turn components to a basis of sparse heads, within the span of those that were kept.
+    """Turn components to a basis of sparser heads, within the span of those that were kept.
 
-    With `labels` the training starts in the basis in which least-squares heads are sparsest.
+    A training starts in the basis in which least-squares heads have most zeros. What it finds is
+    taken where heads have more zeros than in the basis that there was.
     """
     encoder, m = objective.encoder, settings.encoder.n_components
     with torch.no_grad():
         raw = encode(encoder.raw, table.X)
     center, scale = column_moments(raw, table.row_weights)
-    start = torch.eye(m, dtype=raw.dtype)
-    if labels is not None:
-        # no zero is rounded: that is what the penalty is for
-        found = find_sparsest_basis(raw, labels, min_effect=0.0, device=plan.device, seed=seed)
-        start = torch.from_numpy(found.matrix).to(raw) * scale
+    # no zero is rounded: that is what the penalty is for
+    found = find_sparsest_basis(raw, table, min_effect=0.0, device=plan.device, seed=seed)
     with diverted_draws():
         network = LinearNetwork(m, m)
-    network.linear.weight.data = start
+    network.linear.weight.data = torch.from_numpy(found.matrix).to(raw) * scale
     trained, _ = _train(
         settings,
         table._replace(X=raw),
         targets,
         Encoder(network, center, scale, m),
-        replace(plan, max_iter=min(plan.max_iter, SHORT), anneal=labels is None, title="the basis"),
+        replace(plan, max_iter=min(plan.max_iter, SHORT), anneal=False, title="the basis"),
         seed,
     )
+    n_zeros = (_final_heads(objective, table).coef == 0).sum()
     (weight,) = trained.encoder.network.parameters()
     encoder.rotate(weight.detach() / scale)
+    if (_final_heads(objective, table).coef == 0).sum() <= n_zeros:
+        encoder.rotation = None
 
 
 def _mixed(encoder: Encoder, table: TaskTable, label_share: float) -> TaskTable:
