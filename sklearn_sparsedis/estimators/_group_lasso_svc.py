@@ -190,9 +190,7 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
                 f"weight; the data contain {len(classes)} class(es): {classes.tolist()}"
             )
         if self.class_weight is not None:
-            of_class = compute_class_weight(
-                self.class_weight, classes=classes, y=labels[counts], sample_weight=weight[counts]
-            )
+            of_class = self._class_weights(classes, index, weight[counts])
             weight[counts] *= of_class[index].astype(weight.dtype)
         rows = data if counts.all() else data[counts]
         problem = MarginProblem(
@@ -221,6 +219,16 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
         check_real("l2_reg", self.l2_reg, 0, np.inf, closed="neither")
         check_real("tol", self.tol, 0, np.inf, closed="neither")
         check_integer("max_iter", self.max_iter, 1)
+
+    def _class_weights(
+        self, classes: NDArray[Any], index: NDArray[np.intp], weight: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Weights of the classes, as scikit-learn from 1.7 on makes them with weights of rows."""
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            total = np.bincount(index, weights=weight).astype(np.float64)
+            balanced: NDArray[np.float64] = total.sum() / (len(classes) * total)
+            return balanced
+        return compute_class_weight(self.class_weight, classes=classes, y=classes[index])
 
     def _choose(self, problem: MarginProblem, limits: tuple[float, float, int]) -> dict[str, Any]:
         """Fitted attributes of lambda_1 and of how it was chosen."""
