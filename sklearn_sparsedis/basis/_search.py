@@ -12,11 +12,12 @@ from scipy.sparse.csgraph import connected_components
 
 from sklearn_sparsedis.basis._heads import HeadEstimates
 from sklearn_sparsedis.solvers import SparseBasisResult, solve_sparse_basis
+from sklearn_sparsedis.solvers.sparse_basis import STRONG
 
 # singular values of a matrix of errors exceed sqrt(T) + sqrt(r) by a few units at most
 _EDGE_MARGIN = 3.0
 _RELATIVE_NOISE_FLOOR = 1e-6
-_STABLE = 0.8  # share of bootstrap samples that must keep an identified component
+_STABLE = 0.8  # least probability that an identified component stays what it is
 # tasks that use one component and not another, over what independence of the two would give: at
 # most 0.35 in blocks of two, at least 0.6 in other pairs (60 and 100 tasks)
 _ALONE = 0.45
@@ -203,7 +204,9 @@ def _with_result(
         values = getattr(basis, "scores" if name == "evidence" else name)
         values[kept] = getattr(result, name).numpy()[order]
     identified = basis.identified
-    identified[kept] = (basis.scores > basis.chance)[kept] & (basis.stability[kept] >= _STABLE)
+    # a component depends on the directions of all others: it needs evidence for the basis
+    beyond = float((result.evidence - result.chance + STRONG).sum())
+    identified[kept] = (basis.stability[kept] >= _STABLE) & (beyond > STRONG)
     problems = _doubts(identified[kept])
     blocks = find_blocks(basis.support[known, kept])
     if blocks:

@@ -125,10 +125,11 @@ class SparseRotation(
     margin_ : ndarray of shape (n_components,)
         Log-likelihood (nats) lost when the component gives way to its best rival.
     stability_ : ndarray of shape (n_components,)
-        Share of bootstrap samples of the tasks that keep the component.
+        Probability that the component stays what it is, with a correlation of more than .95: over
+        bootstrap samples of the tasks, and the errors of the directions that each of them chooses.
     identified_ : ndarray of bool, shape (n_components,)
-        Whether the data determine the component: more evidence than chance, and stable in at
-        least four fifths of the bootstrap samples.
+        Whether the data determine the component: all components together have more evidence than
+        chance, and this one has a stability of .8 or more.
     n_latents_ : int
         How many independent directions of the features the heads use beyond their errors.
     n_directions_ : int

@@ -61,7 +61,9 @@ class SparseBasisResult:
         Log-likelihood (nats) lost when the direction gives way to its best rival, which is more
         than 25 degrees away in coordinates that make the heads spherical.
     stability : Tensor of shape (m,)
-        Share of bootstrap samples of the tasks that still choose the direction among its rivals.
+        Probability that the component, row j of the inverse of `directions.T`, keeps a correlation
+        of more than .95 with itself, on features of unit covariance: over bootstrap samples of the
+        tasks, which choose each direction among its rivals, and over the errors of the directions.
     n_found : Tensor of shape ()
         Random starts that led to this basis.
     n_starts : Tensor of shape ()
@@ -257,7 +259,7 @@ def _result(
         evidence=evidence(likeliest, D),
         chance=chance_evidence(likeliest, D, generator),
         margin=margins(heads, D, found),
-        stability=stability(heads, D, found, _N_BOOTSTRAP, generator),
+        stability=stability(heads, D, found, to_sphere, _N_BOOTSTRAP, generator),
         n_found=n_found,
         n_starts=torch.full_like(n_found, len(found.ends)),
     )

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.solvers.sparse_basis._exchange import SAME, Candidates, cosines, exchange
-from sklearn_sparsedis.solvers.sparse_basis._model import fit_columns
+from sklearn_sparsedis.solvers.sparse_basis._exchange import Candidates, cosines, exchange
+from sklearn_sparsedis.solvers.sparse_basis._model import fit_columns, unused_probability
 from sklearn_sparsedis.solvers.sparse_basis._sample import (
     RIVALS,
     rival_gains,
@@ -16,7 +16,9 @@ from sklearn_sparsedis.solvers.sparse_basis._sample import (
 from sklearn_sparsedis.solvers.sparse_basis._search import ANNEALING, Heads, ascend
 
 _N_FOLDS, _N_SWEEPS, _EM_STEPS = 10, 1, 10
-_STRONG = 3.0  # nats: odds of twenty to one
+STRONG = 3.0  # nats: odds of twenty to one
+_RIGHT = 0.95  # correlation above which two components count as one
+_FREE = 1e4  # variance of a tilt that nothing limits
 
 
 def evidence(heads: Heads, D: Tensor) -> Tensor:
@@ -44,7 +46,7 @@ def chance_evidence(heads: Heads, D: Tensor, generator: torch.Generator | None) 
         found = ascend(rest, D.unsqueeze(0), ANNEALING, _N_SWEEPS).squeeze(0)
         same = found.index_select(0, cosines(D, found).argmax(1))
         held_out = held_out + _zero_gains(rest, some.part(left), same).sum(-1)
-    return evidence(some, D) - held_out + _STRONG
+    return evidence(some, D) - held_out + STRONG
 
 
 def _zero_gains(fitted: Heads, judged: Heads, D: Tensor) -> Tensor:
@@ -86,9 +88,19 @@ def margins(heads: Heads, D: Tensor, found: Candidates) -> Tensor:
 
 
 def stability(
-    heads: Heads, D: Tensor, found: Candidates, n_samples: int, generator: torch.Generator | None
+    heads: Heads,
+    D: Tensor,
+    found: Candidates,
+    to_sphere: Tensor,
+    n_samples: int,
+    generator: torch.Generator | None,
 ) -> Tensor:
-    """Share (m,) of bootstrap samples of the tasks that keep each row of D (m, m)."""
+    """Probability (m,) that the component of each row of D (m, m) stays what it is.
+
+    A component is a row of the inverse: it depends on the directions of all others. So each
+    bootstrap sample of the tasks chooses a basis among D and its rivals, which is then tilted at
+    random by the errors of its directions; `to_sphere` maps features to the coordinates of heads.
+    """
     n_tasks, m = heads.points.shape
     gains = rival_gains(heads, D, found)
     rivals = gains.topk(min(RIVALS, gains.shape[1]), dim=1).indices.flatten()
@@ -100,5 +112,28 @@ def stability(
     for tasks, terms in score_terms(heads, pool):
         scores += counts[:, tasks] @ terms.T
     chosen, _ = exchange(D.expand(n_samples, m, m), scores.narrow(1, 0, m), pool, scores, n_tasks)
-    kept = cosines(chosen, D.expand(n_samples, m, m)).amax(dim=1) > SAME
+    drawn = torch.randn(n_samples, m, m, generator=generator, dtype=D.dtype).to(D.device)
+    tilts = drawn * tilt_variances(heads, D).sqrt()
+    components = torch.linalg.inv((chosen @ to_sphere.T).mT)
+    components = components - tilts.mT @ components
+    kept = cosines(torch.linalg.inv((D @ to_sphere.T).T), components).amax(dim=-1) > _RIGHT
     return kept.to(D.dtype).mean(dim=0)
+
+
+def tilt_variances(heads: Heads, D: Tensor) -> Tensor:
+    """Variances (m, m) with which each row of D (m, m) is known along each other one.
+
+    Entry (k, j) is that of e in d_k + e d_j. Laplace's approximation for each pair of rows, with
+    the curvature of the bound that the search climbs and that of the determinant, which sets the
+    tilts of a pair against each other: where no zeros tell the two apart, it leaves them free.
+    """
+    n_tasks, m = heads.points.shape
+    c, noise = heads.coefficients(D), heads.noise_along(D)
+    fit = fit_columns(c, noise)
+    unused = unused_probability(c, noise, fit["share"], fit["slab"])
+    weight = unused / noise + (1 - unused) / (noise + fit["slab"])
+    curvature = weight @ c.square().T
+    both = curvature * curvature.T - n_tasks**2
+    known = both > n_tasks**2 / _FREE
+    variance = torch.where(known, curvature.T / both.where(known, 1.0), _FREE).clamp_max(_FREE)
+    return variance * (1 - torch.eye(m, dtype=D.dtype, device=D.device))
