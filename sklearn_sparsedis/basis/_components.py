@@ -17,8 +17,8 @@ from sklearn_sparsedis.basis._heads import (
     least_squares_heads,
     refit,
 )
-from sklearn_sparsedis.basis._moments import Moments, ReadMoments
-from sklearn_sparsedis.basis._search import HeadBasis, find_head_basis
+from sklearn_sparsedis.basis._moments import Moments, ReadMoments, ReadRows
+from sklearn_sparsedis.basis._search import HeadBasis, find_head_basis, say_what_is_open
 from sklearn_sparsedis.basis._subspace import whiten_for_heads
 
 
@@ -57,9 +57,9 @@ class Components:
 
     def confidence(self) -> Bunch:
         """Return what the components rest on, for users."""
-        left_out = {"rotation", "unused", "spectrum"}
+        left_out = {"rotation", "unused", "spectrum", "blocks"}
         told = {k: v for k, v in vars(self.basis).items() if k not in left_out}
-        return Bunch(**told, dense_coef=self.heads.coef)
+        return Bunch(**told, identified=self.basis.identified, dense_coef=self.heads.coef)
 
 
 def find_components(
@@ -72,6 +72,7 @@ def find_components(
     n_labels: float = np.inf,
     device: str | torch.device,
     seed: int,
+    read_rows: ReadRows | None = None,
 ) -> Components:
     """Find the components in which the heads of many tasks are sparsest.
 
@@ -94,6 +95,9 @@ def find_components(
         Where the search runs.
     seed : int
         Of the random starts.
+    read_rows : callable, optional
+        Returns rows of a linear map of the features, whose laws count where sparsity leaves
+        components open.
     """
     white = whiten_for_heads(moments, read, n_labels, n_components)
     heads = least_squares_heads(read(white.forward, white.mean))
@@ -106,6 +110,7 @@ def find_components(
         min_effect=min_effect,
         device=device,
         seed=seed,
+        read_rows=read_rows,
     )
 
 
@@ -120,6 +125,7 @@ def components_of(
     least_effect: float = 0.0,
     device: str | torch.device,
     seed: int,
+    read_rows: ReadRows | None = None,
 ) -> Components:
     """Find the components in which heads on whitened features are sparsest.
 
@@ -130,7 +136,7 @@ def components_of(
     heads : HeadEstimates
     read : callable
         As for `find_components`; called once.
-    n_components, n_init, min_effect, device, seed
+    n_components, n_init, min_effect, device, seed, read_rows
         As for `find_components`.
     least_effect : float
         The least share that is chosen by default.
@@ -143,6 +149,15 @@ def components_of(
         device=device,
         seed=seed,
     )
+    if read_rows is not None and not basis.identified.all():
+        # only here, because it is seldom needed
+        from sklearn_sparsedis.basis._independence import turn_by_laws
+
+        def along(directions: NDArray[np.float64]) -> NDArray[np.float64]:
+            return read_rows(white.forward @ directions.T, white.mean)
+
+        basis = turn_by_laws(basis, heads, along)
+    basis = say_what_is_open(basis, heads)
     matrix = basis.rotation @ white.forward.T
     moments = read(matrix.T, white.mean)
     coef, intercept, support = refit(moments, basis.support, basis.found)

@@ -14,6 +14,9 @@ from sklearn_sparsedis.functional._support import cached_parts, gram_matvec
 from sklearn_sparsedis.solvers import least_squares_on, select_support
 
 _EPS = float(np.finfo(np.float64).eps)
+# singular values of a matrix of errors exceed sqrt(T) + sqrt(r) by a few units at most
+_EDGE_MARGIN = 3.0
+_RELATIVE_NOISE_FLOOR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,42 @@ class HeadEstimates:
         covariance = np.linalg.inv(weighted @ directions.T)
         coef = covariance @ (weighted @ self.coef[tasks][..., None])
         return coef[..., 0], (covariance + covariance.transpose(0, 2, 1)) / 2
+
+
+def head_spectrum(
+    coef: NDArray[Any], stderr: NDArray[Any], metric: NDArray[Any] | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Singular values of heads (T, r) over what their errors alone would give, and directions.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (T, r)
+    stderr : ndarray of shape (T,)
+    metric : ndarray of shape (r, r), optional
+        Mean covariance of the errors in units of `stderr`; the identity by default.
+
+    Returns
+    -------
+    spectrum : ndarray of shape (min(T, r),)
+        Decreasing significance: values above one belong to directions that the heads use.
+    directions : ndarray of shape (r, r)
+        Right singular vectors as rows, a complete orthonormal basis. With a metric, the first k
+        span what the first k of the heads in units of their errors span.
+    """
+    n_tasks, r = coef.shape
+    norm = np.linalg.norm(coef, axis=1)
+    error = np.maximum(stderr, _RELATIVE_NOISE_FLOOR * norm)
+    scaled: NDArray[Any] = coef / np.where(error > 0, error, 1.0)[:, None]
+    if metric is not None:
+        factor = np.linalg.cholesky(metric)
+        scaled = np.linalg.solve(factor, scaled.T).T
+    # a full basis of the features is wanted, never one of the tasks
+    _, values, directions = np.linalg.svd(scaled, full_matrices=n_tasks < r)
+    if metric is not None:
+        directions = np.linalg.qr(factor @ directions.T)[0].T
+    k = np.arange(len(values))
+    edge = np.sqrt(n_tasks - k) + np.sqrt(r - k) + _EDGE_MARGIN
+    return values / edge, directions
 
 
 def least_squares_heads(passes: Iterable[tuple[slice, Moments]]) -> HeadEstimates:

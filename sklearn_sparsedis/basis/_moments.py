@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # a rotation has no table of targets
 
 # numbers in the moments of the tasks that are treated in one pass: 128 MB
 _HELD = 16_777_216
+# rows that tell the laws of components
+_DRAWN = 50_000
 _ARRAYS = ("count", "z_mean", "y_mean", "gram", "corr", "y_sq")
 _Index = slice | EllipsisType | NDArray[np.int64]
 
@@ -178,6 +180,29 @@ class Moments:
 
 # from a matrix and an origin to the moments of ``(F - origin) @ matrix``, in passes over the tasks
 ReadMoments = Callable[[NDArray[np.float64], NDArray[np.float64]], Iterable[tuple[slice, Moments]]]
+
+
+# from a matrix and an origin to rows of ``(F - origin) @ matrix``
+ReadRows = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+
+
+def some_rows(
+    F: Rows,
+    matrix: NDArray[np.float64],
+    origin: NDArray[np.float64],
+    weight: NDArray[np.float64] | None = None,
+    ranks: Ranks = ALONE,
+) -> NDArray[np.float64]:
+    """Rows of ``(F - origin) @ matrix`` that count, evenly spread over them if there are many.
+
+    Weights are those of rows, shape (n,), or of labels, (n, T). Rows of any weight come once: a row
+    that came twice would make columns look dependent.
+    """
+    index = np.arange(len(F))
+    if weight is not None:
+        index = np.flatnonzero(weight if weight.ndim == 1 else weight.any(axis=1))
+    index = index[:: -(-len(index) // _DRAWN)]
+    return ranks.each(lambda: (F.take(index).astype(np.float64) - origin) @ matrix)
 
 
 def shared_moments(

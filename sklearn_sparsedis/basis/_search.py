@@ -10,18 +10,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from sklearn_sparsedis.basis._heads import HeadEstimates
+from sklearn_sparsedis.basis._heads import HeadEstimates, head_spectrum
 from sklearn_sparsedis.solvers import SparseBasisResult, solve_sparse_basis
 from sklearn_sparsedis.solvers.sparse_basis import STRONG
 
-# singular values of a matrix of errors exceed sqrt(T) + sqrt(r) by a few units at most
-_EDGE_MARGIN = 3.0
-_RELATIVE_NOISE_FLOOR = 1e-6
 _STABLE = 0.8  # least probability that an identified component stays what it is
 # tasks that use one component and not another, over what independence of the two would give: at
 # most 0.35 in blocks of two, at least 0.6 in other pairs (60 and 100 tasks)
 _ALONE = 0.45
-_TRUST = ("evidence", "chance", "margin", "stability")
+SPARSITY, NON_GAUSSIANITY, NOTHING = "sparsity", "non-Gaussianity", "nothing"
+TRUST = ("evidence", "chance", "margin", "stability")
 
 
 @dataclass(frozen=True)
@@ -37,13 +35,16 @@ class HeadBasis:
         Probability that a task does not use a component; 0.5 where nothing is known.
     scores, chance, margin, stability : ndarray of shape (n_components,)
         See `solvers.SparseBasisResult`; zero where nothing is known.
-    identified : ndarray of bool, shape (n_components,)
+    identified_by : ndarray of str, shape (n_components,)
+        What a component is known by: zeros of heads, laws of components, or nothing.
     n_latents : int
     min_effect : float
         Share of a head's norm below which coefficients count as zero, beside their errors.
     n_found, n_starts : int
         Random starts that led to the basis, and of all; zero where there was nothing to search.
     spectrum : ndarray of shape (min(n_tasks, r),)
+    blocks : tuple of ndarray of int
+        Components that are used by all but the same tasks.
     problems : tuple of str
         What the data do not determine, in words.
     """
@@ -54,18 +55,24 @@ class HeadBasis:
     chance: NDArray[Any]
     margin: NDArray[Any]
     stability: NDArray[Any]
-    identified: NDArray[Any]
+    identified_by: NDArray[Any]
     n_latents: int
     min_effect: float
     n_found: int
     n_starts: int
     spectrum: NDArray[Any]
+    blocks: tuple[NDArray[Any], ...]
     problems: tuple[str, ...]
 
     @property
     def support(self) -> NDArray[np.bool_]:
         """Which task uses which component, shape (n_tasks, n_components)."""
         return self.unused < 0.5
+
+    @property
+    def identified(self) -> NDArray[np.bool_]:
+        """Whether the data determine a component, shape (n_components,)."""
+        return self.identified_by != NOTHING
 
     @property
     def found(self) -> NDArray[np.bool_]:
@@ -79,42 +86,6 @@ class HeadBasis:
         return f"Not every component is determined by the data: {'; '.join(self.problems)}. " + (
             f"Components {trusted} can be trusted." if trusted else "Trust no component."
         )
-
-
-def head_spectrum(
-    coef: NDArray[Any], stderr: NDArray[Any], metric: NDArray[Any] | None = None
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Singular values of heads (T, r) over what their errors alone would give, and directions.
-
-    Parameters
-    ----------
-    coef : ndarray of shape (T, r)
-    stderr : ndarray of shape (T,)
-    metric : ndarray of shape (r, r), optional
-        Mean covariance of the errors in units of `stderr`; the identity by default.
-
-    Returns
-    -------
-    spectrum : ndarray of shape (min(T, r),)
-        Decreasing significance: values above one belong to directions that the heads use.
-    directions : ndarray of shape (r, r)
-        Right singular vectors as rows, a complete orthonormal basis. With a metric, the first k
-        span what the first k of the heads in units of their errors span.
-    """
-    n_tasks, r = coef.shape
-    norm = np.linalg.norm(coef, axis=1)
-    error = np.maximum(stderr, _RELATIVE_NOISE_FLOOR * norm)
-    scaled: NDArray[Any] = coef / np.where(error > 0, error, 1.0)[:, None]
-    if metric is not None:
-        factor = np.linalg.cholesky(metric)
-        scaled = np.linalg.solve(factor, scaled.T).T
-    # a full basis of the features is wanted, never one of the tasks
-    _, values, directions = np.linalg.svd(scaled, full_matrices=n_tasks < r)
-    if metric is not None:
-        directions = np.linalg.qr(factor @ directions.T)[0].T
-    k = np.arange(len(values))
-    edge = np.sqrt(n_tasks - k) + np.sqrt(r - k) + _EDGE_MARGIN
-    return values / edge, directions
 
 
 def find_head_basis(
@@ -131,6 +102,8 @@ def find_head_basis(
     Directions beyond those that the heads use are filled from the complement, those beyond r are
     zero, and both are reported as not identified; heads with infinite standard errors are left out.
     `effects` are the `min_effect` and `least_effect` of `solvers.solve_sparse_basis`.
+    Components that are searched for and not identified are among the problems only after
+    `say_what_is_open`.
     """
     coef, stderr = heads.coef, heads.error
     known = np.isfinite(stderr)
@@ -143,21 +116,33 @@ def find_head_basis(
         *_missing_latents(n_latents, coef.shape[1], n_total),
     ]
     basis = _unsearched(len(coef), directions, n_total, n_latents, spectrum)
-    if n_latents == 1 and known.sum() > 1:
-        basis.identified[0] = True
-    elif 1 < n_latents < known.sum():
+    n_known, kept = int(known.sum()), min(n_latents, n_total)
+    blocks: list[NDArray[Any]] = []
+    if n_latents == 1 and n_known > 1:
+        basis.identified_by[0] = SPARSITY
+    elif 1 < n_latents < n_known:
         used = directions[:n_latents]
         turned, errors = heads.along(used, known)
         result = _search(turned, errors, device, seed, n_starts=n_init, **effects)
-        basis, more = _with_result(basis, result, known, used)
-        problems += more
-    elif n_latents:
-        problems.append(
-            f"{known.sum()} tasks cannot determine a basis of {n_latents} directions: with no more "
-            "tasks than directions every basis that contains the heads is equally sparse (add "
-            "tasks, several times as many as directions, or leave out features)"
-        )
-    return replace(basis, problems=tuple(problems))
+        basis = _with_result(basis, result, known, used)
+        blocks = find_blocks(basis.support[known, :kept])
+        for block in blocks:
+            basis.identified_by[block] = NOTHING
+    return replace(basis, blocks=tuple(blocks), problems=tuple(problems))
+
+
+def say_what_is_open(basis: HeadBasis, heads: HeadEstimates) -> HeadBasis:
+    """The basis, whose problems say which of the components that heads use are not determined."""
+    kept = min(basis.n_latents, len(basis.rotation))
+    unknown = np.flatnonzero(~basis.identified[:kept])
+    if basis.n_starts:
+        blocks = [block for block in basis.blocks if np.isin(block, unknown).any()]
+        alone = np.setdiff1d(unknown, np.concatenate(blocks)) if blocks else unknown
+        problems = [*_doubts(alone), *_in_blocks(blocks), *_dropped(basis.n_latents, kept)]
+    else:
+        n_known = int(np.isfinite(heads.error).sum())
+        problems = [_too_few_tasks(n_known, basis.n_latents)] if unknown.size else []
+    return replace(basis, problems=(*basis.problems, *problems))
 
 
 def _unsearched(
@@ -179,47 +164,36 @@ def _unsearched(
         chance=chance,
         margin=margin,
         stability=stability,
-        identified=np.zeros(n_total, dtype=bool),
+        identified_by=np.full(n_total, NOTHING, dtype="<U15"),
         n_latents=n_latents,
         min_effect=0.0,
         n_found=0,
         n_starts=0,
         spectrum=spectrum,
+        blocks=(),
         problems=(),
     )
 
 
 def _with_result(
     basis: HeadBasis, result: SparseBasisResult, known: NDArray[Any], used: NDArray[Any]
-) -> tuple[HeadBasis, list[str]]:
-    """The basis with the components that a search along some directions found, and its problems."""
+) -> HeadBasis:
+    """The basis with the components that a search along some directions found."""
     A = np.linalg.inv(result.directions.numpy().T)
     A /= np.linalg.norm(A, axis=1, keepdims=True)
-    n_total, n_latents = len(basis.rotation), len(used)
-    order = np.argsort(result.unused.numpy().sum(axis=0), kind="stable")[:n_total]
+    order = np.argsort(result.unused.numpy().sum(axis=0), kind="stable")[: len(basis.rotation)]
     kept = slice(0, len(order))
     basis.rotation[kept] = A[order] @ used
     basis.unused[known, kept] = result.unused.numpy()[:, order]
-    for name in _TRUST:
+    for name in TRUST:
         values = getattr(basis, "scores" if name == "evidence" else name)
         values[kept] = getattr(result, name).numpy()[order]
-    identified = basis.identified
     # a component depends on the directions of all others: it needs evidence for the basis
-    beyond = float((result.evidence - result.chance + STRONG).sum())
-    identified[kept] = (basis.stability[kept] >= _STABLE) & (beyond > STRONG)
-    problems = _doubts(identified[kept])
-    blocks = find_blocks(basis.support[known, kept])
-    if blocks:
-        identified[np.concatenate(blocks)] = False
-        problems.append(_in_blocks(blocks))
-    if n_total < n_latents:
-        problems.append(
-            f"the heads use {n_latents} directions of the features, only the {n_total} "
-            f"components with most users are kept (set n_components={n_latents} for all)"
-        )
+    beyond = (result.evidence - result.chance + STRONG).sum()
+    if float(beyond) > STRONG:
+        basis.identified_by[kept][basis.stability[kept] >= _STABLE] = SPARSITY
     n_found, n_starts = int(result.n_found), int(result.n_starts)
-    found = replace(basis, min_effect=float(result.misfit), n_found=n_found, n_starts=n_starts)
-    return found, problems
+    return replace(basis, min_effect=float(result.misfit), n_found=n_found, n_starts=n_starts)
 
 
 def _left_out(known: NDArray[Any], r: int) -> list[str]:
@@ -244,9 +218,8 @@ def _missing_latents(n_latents: int, r: int, n_total: int) -> list[str]:
     ]
 
 
-def _doubts(identified: NDArray[Any]) -> list[str]:
+def _doubts(doubtful: NDArray[np.intp]) -> list[str]:
     """Say which components that were searched for are not identified."""
-    doubtful = np.flatnonzero(~identified)
     if not doubtful.size:
         return []
     return [
@@ -256,14 +229,16 @@ def _doubts(identified: NDArray[Any]) -> list[str]:
     ]
 
 
-def _in_blocks(blocks: list[NDArray[Any]]) -> str:
+def _in_blocks(blocks: list[NDArray[Any]]) -> list[str]:
     """Say which components are known as blocks only."""
+    if not blocks:
+        return []
     named = " and ".join(str(block.tolist()) for block in blocks)
-    return (
+    return [
         f"components {named} are used by all but the same tasks: only the space that such "
         "a block spans is determined, not its components (add tasks that use some of a "
         "block without the others)"
-    )
+    ]
 
 
 def _filled(n_latents: int, r: int, n_total: int) -> str:
@@ -273,6 +248,25 @@ def _filled(n_latents: int, r: int, n_total: int) -> str:
     if constant:
         said.append(f"components {constant} are constant zero, as the features have rank {r}")
     return " and ".join(said)
+
+
+def _too_few_tasks(n_tasks: int, n_latents: int) -> str:
+    """Say that there are no more tasks than directions that they use."""
+    return (
+        f"{n_tasks} tasks cannot determine a basis of {n_latents} directions: with no more "
+        "tasks than directions every basis that contains the heads is equally sparse (add "
+        "tasks, several times as many as directions, or leave out features)"
+    )
+
+
+def _dropped(n_latents: int, kept: int) -> list[str]:
+    """Say that there are more directions than components."""
+    if kept == n_latents:
+        return []
+    return [
+        f"the heads use {n_latents} directions of the features, only the {kept} "
+        f"components with most users are kept (set n_components={n_latents} for all)"
+    ]
 
 
 def find_blocks(support: NDArray[Any]) -> list[NDArray[Any]]:

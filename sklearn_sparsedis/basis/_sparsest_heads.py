@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklearn_sparsedis.basis._components import Components, find_components
-from sklearn_sparsedis.basis._heads import least_squares_heads, whiten
+from sklearn_sparsedis.basis._heads import head_spectrum, least_squares_heads, whiten
 from sklearn_sparsedis.basis._moments import Moments, ReadMoments
-from sklearn_sparsedis.basis._search import head_spectrum
 from sklearn_sparsedis.functional._gram import without_constants
 from sklearn_sparsedis.nn._head_parts import Heads
 from sklearn_sparsedis.solvers import SolveResult, least_squares_on, select_support

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from sklearn_sparsedis.basis._heads import Whitening, least_squares_heads, whiten
+from sklearn_sparsedis.basis._heads import Whitening, head_spectrum, least_squares_heads, whiten
 from sklearn_sparsedis.basis._moments import Moments, ReadMoments
-from sklearn_sparsedis.basis._search import head_spectrum
 
 __all__ = ["whiten_for_heads"]
 

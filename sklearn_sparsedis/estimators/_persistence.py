@@ -121,6 +121,7 @@ ROTATION = {
     "rotation_": "finite components features",
     "mixing_": "finite components features",
     "identified_": "flag components",
+    "identified_by_": "non-Gaussianity|nothing|sparsity? components",
     "support_probability_": "finite tasks components",
     "min_effect_": "finite",
     "_n_features_out": "size components",

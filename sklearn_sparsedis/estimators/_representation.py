@@ -264,9 +264,9 @@ class SparseDisentangledRepresentation(
     residual_quantiles_ : ndarray or None
         Quantiles of absolute residuals of such rows, in units of their task's deviation.
     confidence_ : Bunch or None
-        With "l0" what the components rest on: `scores`, `chance`, `margin`, `stability` and
-        `identified` of each component, `n_latents`, `n_found` and `n_starts`, as `SparseRotation`
-        explains them;
+        With "l0" what the components rest on: `scores`, `chance`, `margin`, `stability`,
+        `identified` and `identified_by` of each component, `n_latents`, `n_found` and `n_starts`,
+        as `SparseRotation` explains them;
         `problems`, in words; `dense_coef`, the heads before the components were turned.
     loss_curve_ : ndarray
         Outer loss of each step.

@@ -22,7 +22,9 @@ from sklearn_sparsedis.basis._given_heads import components_of_heads
 from sklearn_sparsedis.basis._moments import (
     Moments,
     ReadMoments,
+    ReadRows,
     shared_moments,
+    some_rows,
     task_moments,
 )
 from sklearn_sparsedis.estimators._agreement import agree
@@ -118,7 +120,8 @@ class SparseRotation(
         zero where the zeros are exact as far as the errors can tell.
     scores_ : ndarray of shape (n_components,)
         Evidence for each component's hyperplane: gain in log-likelihood (nats) of its heads'
-        coefficients over heads without zeros. Zero for components that were not searched for.
+        coefficients over heads without zeros. Zero for components that were not searched for, or
+        that laws turned.
     chance_ : ndarray of shape (n_components,)
         Evidence that the component owes to having been chosen for these heads, found by
         cross-validation over the tasks, and three nats more.
@@ -128,8 +131,13 @@ class SparseRotation(
         Probability that the component stays what it is, with a correlation of more than .95: over
         bootstrap samples of the tasks, and the errors of the directions that each of them chooses.
     identified_ : ndarray of bool, shape (n_components,)
-        Whether the data determine the component: all components together have more evidence than
-        chance, and this one has a stability of .8 or more.
+        Whether the data determine the component: `identified_by_` is not "nothing".
+    identified_by_ : ndarray of str, shape (n_components,)
+        What the component rests on. "sparsity": zeros of the heads, of which all components
+        together have more evidence than chance, and which give this one a stability of .8 or more.
+        "non-Gaussianity": laws of components where sparsity left some open, if these are
+        independent and not normal; see Notes.
+        "nothing": other axes fit the data as well.
     n_latents_ : int
         How many independent directions of the features the heads use beyond their errors.
     n_directions_ : int
@@ -167,6 +175,15 @@ class SparseRotation(
     such as outputs of a large pretrained network, heads are fitted on leading principal components,
     whose number is chosen by Akaike's criterion for heads that share a few directions.
 
+    Components that sparsity leaves open, such as those of dense heads or of latents that all tasks
+    use together, are turned to independent components (FastICA with log cosh) of the space that
+    they span, if that raises the log-likelihood of heads and rows together, if neither the rows nor
+    the components that sparsity determines refute their independence, and if one or more of them
+    are known by their laws, with an expected correlation of .95 or more with a latent [3]_. Normal
+    latents are never turned. It is done on the rows of `fit` (50,000 of them at most, and those of
+    any weight count alike), if there are no fewer components than `n_latents_`. `partial_fit`,
+    `fit_heads` and `fit_correlation` have no rows, and leave such components as they are.
+
     Tasks with labels 0 and 1 need no other heads: on normal features those of least squares have
     the directions of those of the log-odds [2]_, and nearly so on others. Heads of any other model,
     such as one of counts, and their error matrices can be given to `fit_heads`.
@@ -181,6 +198,9 @@ class SparseRotation(
        Identifiability in Multi-Task Learning", ICML 2023.
     .. [2] Brillinger, "A generalized linear model with 'Gaussian' regressor variables", in "A
        Festschrift for Erich L. Lehmann", Wadsworth, 1983.
+    .. [3] Tichavsky, Koldovsky, Oja, "Performance analysis of the FastICA algorithm and
+       Cramer-Rao bounds for linear independent component analysis", IEEE Transactions on Signal
+       Processing, 2006.
 
     Examples
     --------
@@ -270,7 +290,8 @@ class SparseRotation(
                 float(moments.count) * observed.before[-1] / (len(rows) * len(observed.tasks))
             )
             self._layout = observed.layout
-            self._find(moments, read, n_labels, observed.tasks, seed)
+            laws = partial(some_rows, rows, weight=weight, ranks=ranks)
+            self._find(moments, read, n_labels, observed.tasks, seed, laws)
             return self
 
     def partial_fit(self, F: ArrayLike, Y: ArrayLike) -> "SparseRotation":
@@ -450,9 +471,10 @@ class SparseRotation(
         n_labels: float,
         tasks: NDArray[Any],
         seed: int,
+        read_rows: ReadRows | None = None,
     ) -> None:
         """Find the components and set the fitted attributes."""
-        options = self._search_options(seed)
+        options = {**self._search_options(seed), "read_rows": read_rows}
         found = find_components(moments, read, self._n_wanted(), n_labels=n_labels, **options)
         covariance = found.matrix @ moments.gram @ found.matrix.T
         self._set(found, moments.z_mean, np.sqrt(moments.gram.diagonal()), covariance, tasks)
@@ -490,8 +512,9 @@ class SparseRotation(
         self.component_covariance_, self.structure_ = covariance, found.coef @ covariance
         self.support_ = found.support
         self.support_probability_ = 1 - basis.unused
-        for name in ("scores", "chance", "margin", "stability", "identified", "min_effect"):
+        for name in ("scores", "chance", "margin", "stability", "min_effect"):
             setattr(self, f"{name}_", getattr(basis, name))
+        self.identified_by_, self.identified_ = basis.identified_by, basis.identified
         self.n_latents_, self.n_directions_ = basis.n_latents, found.n_directions
         self.n_found_, self.n_starts_ = basis.n_found, basis.n_starts
         self.head_spectrum_ = basis.spectrum

@@ -253,6 +253,64 @@ def test_latents_that_occur_together_are_named_as_blocks(n_tasks):
     assert rotation.identified_.sum() == 0
 
 
+@pytest.mark.parametrize("law", ["uniform", "laplace", "normal"])
+def test_dense_heads_are_resolved_by_laws_that_are_not_normal(law):
+    data = make_sparse_multitask(
+        2000, 60, 4, 8, support_prob=0.8, latent_distribution=law, random_state=0
+    )
+    rotation = _fit(data.X, data.Y)
+    known = rotation.identified_by_ == "non-Gaussianity"
+    assert (rotation.identified_ == (rotation.identified_by_ != "nothing")).all()
+    if law == "normal":
+        assert not known.any()
+        return
+    assert rotation.identified_.all()
+    assert match(data.Z, rotation.transform(data.X))[0] > 0.99
+    assert (rotation.scores_[known] == 0).all()
+    assert (rotation.support_.mean(axis=0)[:-1] >= rotation.support_.mean(axis=0)[1:] - 0.1).all()
+
+
+def test_a_block_is_resolved_within_its_space_and_leaves_the_others_alone():
+    data = make_sparse_multitask(
+        2000,
+        100,
+        4,
+        support=[[1, 1, 0, 0], [0, 0, 1, 0], [1, 1, 0, 1], [0, 0, 1, 1]],
+        latent_distribution="uniform",
+        random_state=0,
+    )
+    rotation = _fit(data.X, data.Y)
+    score, columns = match(data.Z, rotation.transform(data.X))
+    assert score > 0.99
+    by = rotation.identified_by_[columns].tolist()
+    assert by == ["non-Gaussianity"] * 2 + ["sparsity"] * 2
+
+
+def test_laws_change_nothing_that_sparsity_determines():
+    data = make_sparse_multitask(
+        1000, 60, 4, 8, latent_distribution="laplace", correlation=0.5, random_state=0
+    )
+    rotation = _fit(data.X, data.Y)
+    assert (rotation.identified_by_ == "sparsity").all()
+    # partial_fit has no rows, and so no laws
+    without = SparseRotation(n_init=8, random_state=0).partial_fit(data.X, data.Y)
+    assert (rotation.rotation_ == without.rotation_).all()
+
+
+def test_rows_without_weight_have_no_part_in_laws():
+    data = make_sparse_multitask(
+        1500, 60, 4, 8, support_prob=0.8, latent_distribution="uniform", random_state=0
+    )
+    some = np.arange(1500) % 3 > 0
+    spoilt = np.where(some[:, None], data.X, 10 * data.X**2)
+    weighted = SparseRotation(n_init=8, random_state=0)
+    weighted.fit(spoilt, data.Y, sample_weight=some.astype(float))
+    alone = _fit(data.X[some], data.Y[some])
+    assert (weighted.identified_by_ == "non-Gaussianity").any()
+    assert (weighted.identified_by_ == alone.identified_by_).all()
+    assert match(weighted.transform(data.X), alone.transform(data.X))[0] > 0.9999
+
+
 @pytest.mark.parametrize("support_prob", [0.2, 0.8])
 def test_latents_that_occur_apart_are_no_blocks(support_prob):
     data = make_sparse_multitask(1000, 100, support_prob=support_prob, random_state=0)

@@ -98,6 +98,42 @@ def _spherical(H: Tensor, stderr: Tensor, errors: Tensor | None) -> tuple[Heads,
     return Heads(points, noise, metric, errors, _RELATIVE_NOISE_FLOOR**2), to_sphere
 
 
+def _with_matrices(stderr: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Standard errors (T,) of heads, and the matrices that they were given as."""
+    if stderr.ndim == 1:
+        return stderr, None
+    return stderr.diagonal(dim1=1, dim2=2).mean(1).sqrt(), stderr
+
+
+def judge_directions(
+    H: Tensor, stderr: Tensor, directions: Tensor, misfit: float
+) -> tuple[Tensor, Tensor]:
+    """Joint log-likelihood of heads along given directions (m, m), and which ones are unused.
+
+    Parameters
+    ----------
+    H, stderr : Tensor
+        As in `solve_sparse_basis`.
+    directions : Tensor of shape (m, m)
+        Rows are directions, of any length.
+    misfit : float
+        As in its result.
+
+    Returns
+    -------
+    score : Tensor of shape ()
+    unused : Tensor of shape (T, m)
+        As in its result.
+    """
+    heads, to_sphere = _spherical(H, *_with_matrices(stderr))
+    heads = heads.with_misfit(misfit)
+    D = heads.scaled(torch.linalg.solve(to_sphere, directions.T).T)
+    c, noise = heads.coefficients(D), heads.noise_along(D)
+    fit = fit_columns(c, noise)
+    unused = unused_probability(c, noise, fit["share"], fit["slab"])
+    return joint_score(heads, D.unsqueeze(0)).squeeze(), unused.T
+
+
 def default_n_starts(n_tasks: int, m: int) -> int:
     """Starts that a fixed budget of arithmetic a sweep allows, between 8 and 64."""
     # m^2 for the moments of a direction, 300 for its likelihood, which needs exponentials
@@ -192,9 +228,7 @@ def solve_sparse_basis(
             f"got {tuple(H.shape)} and {tuple(stderr.shape)}."
         )
     n_tasks, m = H.shape
-    errors = stderr if stderr.ndim == 3 else None
-    if errors is not None:
-        stderr = (errors.diagonal(dim1=1, dim2=2).sum(1) / m).sqrt()
+    stderr, errors = _with_matrices(stderr)
     if n_tasks <= m:
         raise ValueError(
             f"A basis of {m} directions needs more than {m} heads, got {n_tasks}: "
