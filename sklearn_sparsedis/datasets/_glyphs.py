@@ -91,8 +91,8 @@ def _typefaces(size: int) -> dict[str, _Typeface]:
         path = folder / f"{name}.ttf"
         if not path.is_file():
             raise FileNotFoundError(
-                f"{path} is missing: matplotlib was installed without its typefaces. Install it "
-                "from the Python package index."
+                f"{path} is missing: matplotlib was installed without its typefaces, or is older "
+                "than 3.11. Install a newer one from the Python package index."
             )
         found[name] = _Typeface(path, size, name in _TEX)
     return found
@@ -209,7 +209,7 @@ def make_glyphs(
     ImportError
         If matplotlib is not installed.
     FileNotFoundError
-        If matplotlib was installed without its typefaces.
+        If matplotlib was installed without its typefaces, or is older than 3.11.
 
     Notes
     -----

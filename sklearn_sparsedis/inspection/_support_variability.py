@@ -114,7 +114,7 @@ def support_variability(support: ArrayLike) -> SupportVariability:
     active = np.flatnonzero(n_users)
     _, label = np.unique(used[:, active], axis=1, return_inverse=True)
     for value in range(label.max(initial=-1) + 1):
-        members = active[label == value]
+        members = active[label.reshape(-1) == value]  # numpy 2.0.0 gives it two dimensions
         if len(members) > 1:
             blocks.append(members)
     blocks.sort(key=lambda members: members[0])

@@ -8,6 +8,8 @@ import pytest
 
 from sklearn_sparsedis.datasets import make_glyphs
 
+pytest.importorskip("matplotlib", minversion="3.11", reason="which has all typefaces first")
+
 
 def test_classes_alphabets_and_typefaces_agree():
     data = make_glyphs(["Lao", "Greek"], n_per_character=3, random_state=0)

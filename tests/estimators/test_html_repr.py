@@ -3,6 +3,8 @@
 import re
 
 import pytest
+import sklearn
+from packaging.version import Version
 from sklearn.utils import estimator_html_repr
 
 from sklearn_sparsedis.estimators._persistence import MODELS
@@ -12,5 +14,6 @@ from sklearn_sparsedis.estimators._persistence import MODELS
 def test_parameters_are_shown_and_no_link_leads_nowhere(name):
     estimator = MODELS[name].estimator()
     shown = estimator_html_repr(estimator)
-    assert all(f">{parameter}<" in shown for parameter in estimator.get_params())
+    if Version(sklearn.__version__) >= Version("1.7"):  # which shows parameters first
+        assert all(f">{parameter}<" in shown for parameter in estimator.get_params())
     assert not re.findall(r'href="[^"]*"', shown)
