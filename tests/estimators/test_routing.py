@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import sklearn
+from packaging.version import Version
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
@@ -108,6 +110,10 @@ def test_grid_search_over_the_long_layout(long):
     assert "mean_test_task 3" in search.cv_results_
 
 
+@pytest.mark.skipif(
+    Version(sklearn.__version__) < Version("1.7"),
+    reason="the pipelines of scikit-learn 1.6 route no weights to their scores",
+)
 def test_weights_of_single_labels_are_routed():
     data = make_sparse_multitask(90, 4, n_latents=3, n_features=6, random_state=1)
     random = np.random.default_rng(1)
