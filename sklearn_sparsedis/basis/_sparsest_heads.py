@@ -29,6 +29,7 @@ def find_sparsest_basis(
     Z: Tensor,
     table: TaskTable,
     *,
+    n_init: int | None = None,
     min_effect: float | None = None,
     device: torch.device,
     seed: int,
@@ -41,7 +42,7 @@ def find_sparsest_basis(
         Outputs of an encoder, in their own dtype.
     table : TaskTable
         With standardised targets.
-    min_effect : float, optional
+    n_init, min_effect
         As in `find_components`.
     device : torch.device
         Where the search runs.
@@ -49,7 +50,12 @@ def find_sparsest_basis(
         Of its random starts.
     """
     return find_components(
-        *_moments(Z, table), Z.shape[1], min_effect=min_effect, device=device, seed=seed
+        *_moments(Z, table),
+        Z.shape[1],
+        n_init=n_init,
+        min_effect=min_effect,
+        device=device,
+        seed=seed,
     )
 
 

@@ -46,6 +46,9 @@ MAX_JUDGED_NUMBERS = 2**24
 SHORT, FEW = 100, 5
 # and evaluations in it
 N_SHORT_EVALUATIONS = 10
+# random starts of the search for the basis in which that of components starts, which more starts
+# did not make any better
+N_STARTS = 32
 # evaluations on held-out labels during a full training
 N_EVALUATIONS = 50
 
@@ -239,7 +242,9 @@ def _turn(
         raw = encode(encoder.raw, table.X)
     center, scale = column_moments(raw, table.row_weights)
     # no zero is rounded: that is what the penalty is for
-    found = find_sparsest_basis(raw, table, min_effect=0.0, device=plan.device, seed=seed)
+    found = find_sparsest_basis(
+        raw, table, n_init=N_STARTS, min_effect=0.0, device=plan.device, seed=seed
+    )
     with diverted_draws():
         network = LinearNetwork(m, m)
     network.linear.weight.data = torch.from_numpy(found.matrix).to(raw) * scale
