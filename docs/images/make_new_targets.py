@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 HERE = Path(__file__).parent
-ROWS = (10, 20, 50)
+ROWS = (10, 20, 50, 100)
 TITLES = {"wq": "river water", "oes97": "employment", "hepatic": "assays", "osales": "sales"}
 
 
