@@ -235,7 +235,7 @@ def _turn(
     """Turn components to a basis of sparser heads, within the span of those that were kept.
 
     A training starts in the basis in which least-squares heads have most zeros. What it finds is
-    taken where heads have more zeros than in the basis that there was.
+    taken where the inner problems reach lower objectives there than in the basis that there was.
     """
     encoder, m = objective.encoder, settings.encoder.n_components
     with torch.no_grad():
@@ -256,10 +256,10 @@ def _turn(
         replace(plan, max_iter=min(plan.max_iter, SHORT), anneal=False, title="the basis"),
         seed,
     )
-    n_zeros = (_final_heads(objective, table).coef == 0).sum()
+    before = _final_heads(objective, table).result.objective.mean()
     (weight,) = trained.encoder.network.parameters()
     encoder.rotate(weight.detach() / scale)
-    if (_final_heads(objective, table).coef == 0).sum() <= n_zeros:
+    if _final_heads(objective, table).result.objective.mean() >= before:
         encoder.rotation = None
 
 
