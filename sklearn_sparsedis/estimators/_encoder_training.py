@@ -32,7 +32,7 @@ from sklearn_sparsedis.training._start import predict_linearly
 from sklearn_sparsedis.training._state import TrainingRun
 from sklearn_sparsedis.training._train import TrainingPlan, train
 
-__all__ = ["FittedEncoder", "JudgedEncoder", "train_encoder"]
+__all__ = ["FittedEncoder", "JudgedEncoder", "is_judged", "train_encoder"]
 
 # with fewer than this, the held-out labels are worth a second training on all rows
 MIN_ROWS_TO_SPARE = 2000
@@ -159,10 +159,14 @@ def train_encoder(
 
 def _read_if_small(table: TaskTable) -> TaskTable:
     """Rows of a file in memory where trainings on so few rows are judged."""
-    n, d = table.X.shape
-    if isinstance(table.X, Tensor) or n > MAX_JUDGED_ROWS or n * d > MAX_JUDGED_NUMBERS:
+    if isinstance(table.X, Tensor) or not _is_small(table):
         return table
     return table._replace(X=encode(lambda rows: rows, table.X))
+
+
+def _is_small(table: TaskTable) -> bool:
+    n, d = table.X.shape
+    return n <= MAX_JUDGED_ROWS and n * d <= MAX_JUDGED_NUMBERS
 
 
 def _residuals(encoder: Encoder, heads: Heads, table: TaskTable) -> HeldOutResiduals | None:
@@ -187,7 +191,8 @@ def _train_as_long_as_it_pays(
     Where training is not better than its start, that is what is kept.
     """
     arguments, run = (settings, table, targets, started), None
-    if _is_judged(settings, table, started, held_out) and plan.max_iter >= FEW * SHORT:
+    judged = held_out is not None and is_judged(settings, table, started)
+    if judged and plan.max_iter >= FEW * SHORT:
         short = replace(plan, max_iter=SHORT)
         objective, run = _train(
             *arguments, short, seed, held_out, n_evaluations=N_SHORT_EVALUATIONS
@@ -201,25 +206,17 @@ def _train_as_long_as_it_pays(
     return objective, run, plan
 
 
-def _is_judged(
-    settings: RepresentationSettings,
-    table: TaskTable,
-    started: Encoder | None,
-    held_out: TaskTable | None,
-) -> bool:
+def is_judged(settings: RepresentationSettings, table: TaskTable, started: Encoder | None) -> bool:
     """Whether held-out labels compare a training with ridge regression, which it starts with."""
     return (
-        held_out is not None
-        and started is None
+        started is None
         and settings.regressor is None
         and settings.encoder.encoder in ("linear", "mlp")
         and settings.heads.penalty.convex
         and settings.heads.of_stacked_predictions
         and table.losses is None
         and table.task_of_output is None
-        and isinstance(table.X, Tensor)
-        and len(table.X) <= MAX_JUDGED_ROWS
-        and table.X.numel() <= MAX_JUDGED_NUMBERS
+        and _is_small(table)
         and table.Y.n_row_sets <= MAX_JUDGED_ROW_SETS
     )
 
@@ -297,7 +294,7 @@ def _train(
     evaluate: Callable[[BilevelObjective], float] | None = None
     if held_out is not None:
         n_batches = max(1, plan.max_iter // n_evaluations)
-        if _is_judged(settings, table, started, held_out):
+        if is_judged(settings, table, started):
             linear, beside = predict_linearly(objective.encoder, table, [held_out])
             evaluate = LinearJudge(table, held_out, linear, beside, plan.device)
         else:

@@ -17,7 +17,7 @@ from sklearn_sparsedis.basis._sparsest_heads import find_sparsest_basis, missing
 from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import Identity
 from sklearn_sparsedis.estimators._checkpoints import open_record
-from sklearn_sparsedis.estimators._encoder_training import FittedEncoder, train_encoder
+from sklearn_sparsedis.estimators._encoder_training import FittedEncoder, is_judged, train_encoder
 from sklearn_sparsedis.estimators._encoders import check_started, new_encoder, rows_of
 from sklearn_sparsedis.estimators._regressors import TaskRegressors, cross_fit
 from sklearn_sparsedis.estimators._representation_heads import standardise
@@ -38,8 +38,10 @@ from sklearn_sparsedis.training._train import TrainingPlan
 
 __all__ = ["fit_encoder", "fit_regressor", "open_training", "ready_encoder"]
 
-# with fewer rows than this, "auto" spends none of them on early stopping
+# with fewer rows than this, "auto" spends none of them on early stopping; where they also say
+# whether to train at all, a few are better than none
 MIN_ROWS_TO_HOLD_OUT = 100
+MIN_ROWS_TO_JUDGE = 20
 # rows of a table in a file that show what components lack
 MAX_ROWS_READ = 20_000
 # share of the steps in which training goes on from a start near its end
@@ -129,7 +131,8 @@ def fit_encoder(
         record=record,
     )
     # the same labels for all trainings, which are compared on them
-    parts = None if one_epoch else _held_out(training, table, int(seeds[0]))
+    spares = training.max_iter > 0 and _spares_labels(settings, table, started)
+    parts = _held_out(training, table, int(seeds[0])) if spares and not one_epoch else None
     fitted: list[tuple[float, FittedEncoder]] = []
     for seed in seeds.tolist() if started is None else seeds[:1].tolist():
         fitted.append(train_encoder(settings, table, standard, started, plan, seed, parts))
@@ -229,15 +232,23 @@ def ready_encoder(encoder: Encoder, X: NDArray[Any] | Rows, targets: Targets) ->
     return ready
 
 
+def _spares_labels(
+    settings: RepresentationSettings, table: TaskTable, started: Encoder | None
+) -> bool:
+    """Whether labels are wanted to be held out; of a row and its copies none can be."""
+    wanted, n = settings.training.early_stopping, len(table.X)
+    if wanted != "auto" or n >= MIN_ROWS_TO_HOLD_OUT:
+        return bool(wanted)
+    if n < MIN_ROWS_TO_JUDGE or not is_judged(settings, table, started):
+        return False
+    X = table.X if isinstance(table.X, Tensor) else encode(lambda rows: rows, table.X)
+    return len(X.unique(dim=0)) >= MIN_ROWS_TO_JUDGE
+
+
 def _held_out(
     settings: TrainingSettings, table: TaskTable, seed: int
 ) -> tuple[TaskTable, TaskTable] | None:
     """The table without the labels that are held out, and these; warns where there are none."""
-    wanted = settings.early_stopping
-    if wanted == "auto":
-        wanted = len(table.X) >= MIN_ROWS_TO_HOLD_OUT
-    if not wanted or settings.max_iter == 0:
-        return None
     parts = hold_out(table, settings.validation_fraction, seed)
     if parts is None:
         warn_caller(

@@ -1,5 +1,7 @@
 """What held-out labels say of a training, beside ridge regression."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
 
 from sklearn_sparsedis import SparseDisentangledRepresentation
+from sklearn_sparsedis.datasets import make_sparse_multitask
 from sklearn_sparsedis.estimators import _encoder_training
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._networks import ENCODERS
@@ -76,9 +79,11 @@ def test_the_path_ends_at_the_loss_of_heads_of_labels(judged, missing):
         assert loss == pytest.approx(own, rel=1e-6)
 
 
-@pytest.mark.parametrize("encoder", ["linear", "mlp"])
-def test_where_training_fits_noise_predictions_are_those_of_ridge_regression(encoder):
-    X, Y, X_new, Y_new = few_rows()
+@pytest.mark.parametrize(
+    ("encoder", "n", "d"), [("linear", 150, 80), ("mlp", 150, 80), ("mlp", 40, 8)]
+)
+def test_where_training_fits_noise_predictions_are_those_of_ridge_regression(encoder, n, d):
+    X, Y, X_new, Y_new = few_rows(n, d)
     model = SparseDisentangledRepresentation(
         encoder=encoder, hidden_layer_sizes=(20,), random_state=0
     )
@@ -103,3 +108,24 @@ def test_a_rise_within_its_error_is_none():
     rows = torch.from_numpy(normal(100)).square()
     assert not _judge._exceeds(rows.flip(0), rows)
     assert _judge._exceeds(rows + 0.5, rows)
+
+
+def test_copies_of_rows_are_no_rows_to_hold_out():
+    X, Y, *_ = few_rows(15, 4, noise=0.1)
+    model = SparseDisentangledRepresentation(2, encoder="linear", max_iter=3, random_state=0)
+    assert len(model.fit(np.tile(X, (4, 1)), np.tile(Y, (4, 1))).validation_loss_curve_) == 0
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_basis_is_taken_only_where_its_heads_have_a_lower_objective(monkeypatch, dense):
+    data = make_sparse_multitask(300, 40, n_latents=3, n_features=6, random_state=0)
+    find = _encoder_training.find_sparsest_basis
+    mix = np.array([[1.0, 1.0, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0, -1.0]])
+
+    def found(*args, **options):
+        basis = find(*args, **options)
+        return replace(basis, matrix=mix @ basis.matrix) if dense else basis
+
+    monkeypatch.setattr(_encoder_training, "find_sparsest_basis", found)
+    model = SparseDisentangledRepresentation(3, encoder="linear", max_iter=3, random_state=0)
+    assert (model.fit(data.X, data.Y).encoder_.rotation is None) == dense
