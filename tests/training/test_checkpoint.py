@@ -92,6 +92,7 @@ def undisturbed(name):
     return clone(MODELS[name]).fit(DATA.X, targets(MODELS[name]))
 
 
+@pytest.mark.filterwarnings("ignore:Not every component:UserWarning")
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("moments", [(3, 8, 25), (41, 60)])
 def test_interrupted_fits_end_as_undisturbed_ones(path, name, moments):
