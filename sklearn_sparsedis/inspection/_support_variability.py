@@ -21,8 +21,8 @@ class SupportVariability:
     holds : bool
         Whether the assumption holds: every latent is separated from every other.
     inseparable : ndarray of bool, shape (m, m)
-        Entry (j, k) is True if no task uses k without j, so that the supports do not exclude that j
-        is a mixture of itself and k. The diagonal is False.
+        Entry (j, k) is True if no task uses k without j, so that the supports do not exclude that
+        component k is a mixture of the latents k and j. The diagonal is False.
     counts : ndarray of int64, shape (m, m)
         Number of tasks that use k and not j; where it is small, the assumption rests on few tasks.
     n_users : ndarray of int64, shape (m,)
