@@ -141,7 +141,8 @@ def exchange(
         D[active], scores[active] = some, own
         if not any_true(accept):
             break
-        active = active[accept.nonzero()[:, 0]]  # the others have nothing more to gain
+        if D.is_cpu:  # elsewhere to know how many are left would cost more than it saves
+            active = active[accept.nonzero()[:, 0]]  # the others have nothing more to gain
     return D, scores
 
 
