@@ -171,12 +171,13 @@ class SparseDisentangledRepresentation(
         with the lowest objective.
     early_stopping : bool or "auto", default="auto"
         Whether labels are held out to choose the best encoder; "auto" does for a network from 100
-        rows, and from 20 where they say whether to train at all (below). With fewer than 2000 rows
-        the encoder is then trained again on all, for the number of steps found. Where no task can
-        spare a label, a warning says so, and the last encoder is kept. For "linear" and "mlp" with
-        squared errors and a convex penalty other than "l0", held-out labels say as well whether 100
-        steps are enough, whether they are better than ridge regression, with which the training
-        starts, and to what shares of labels and ridge predictions heads are fitted.
+        rows, and from 20 that differ where they say whether to train at all (below). With fewer
+        than 2000 rows the encoder is then trained again on all, for the number of steps found.
+        Where no task can spare a label, a warning says so, and the last encoder is kept. For
+        "linear" and "mlp" with squared errors and a convex penalty other than "l0", held-out labels
+        say as well whether 100 steps are enough, whether they are better than ridge regression,
+        with which the training starts, and to what shares of labels and ridge predictions heads are
+        fitted.
     validation_fraction : float in (0, 1), default=0.1
         Share of the labelled rows whose labels are held out. A task keeps two labels, and of 0 and
         1 one of each kind; one with labels to spare gives at least one, from whatever row.
