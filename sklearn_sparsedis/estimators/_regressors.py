@@ -1,4 +1,4 @@
-"""Regressors as encoders: what they predict of all tasks on rows that they were not fitted on."""
+"""Regressors and classifiers as encoders: predictions of rows that they were not fitted on."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,17 +9,21 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.model_selection import GroupKFold, KFold, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.validation import has_fit_parameter
 from torch import nn
 
+from sklearn_sparsedis._warnings import warn_caller
+from sklearn_sparsedis.estimators._log_odds import ConstantOdds, gives_log_odds, log_odds
 from sklearn_sparsedis.estimators._stack import Stack
+from sklearn_sparsedis.inputs._losses import loss_names, one_kind
 from sklearn_sparsedis.inputs._parameters import check_integer
 from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.inputs._targets import Targets
+from sklearn_sparsedis.losses import Logistic
 
 __all__ = ["RegressorSettings", "TaskRegressors", "cross_fit", "is_regressor"]
 
@@ -37,7 +41,9 @@ def is_regressor(encoder: Any) -> bool:
 
 @dataclass(frozen=True)
 class RegressorSettings:
-    """A regressor whose predictions are encoded, and how rows are split; fields as parameters.
+    """A regressor or classifier whose predictions are encoded, and how rows are split.
+
+    Fields as parameters.
 
     Attributes
     ----------
@@ -81,12 +87,28 @@ class RegressorSettings:
                 f"encoder={encoder!r} has no predict: give a regressor, or a pipeline that ends in "
                 "one. Components of features that are fixed are for SparseRotation."
             )
+        if is_classifier(encoder) and not gives_log_odds(encoder):
+            raise TypeError(
+                f"encoder={encoder!r} has neither decision_function nor predict_proba, and its "
+                "labels alone say little: give a classifier with one of them."
+            )
         if params["warm_start"]:
             raise ValueError(
                 f"warm_start=True is for networks, which can be trained on, and encoder={encoder!r}"
                 " is fitted anew each time: set warm_start=False."
             )
         return cls(encoder, cv, None if isinstance(m, str) and m == "auto" else m)
+
+    def check_losses(self, targets: Targets) -> None:
+        """Raise for a classifier where tasks have no classes."""
+        others = targets.tasks[loss_names(targets) != Logistic.name]
+        if is_classifier(self.encoder) and len(others):
+            raise ValueError(
+                f"encoder={type(self.encoder).__name__} is a classifier, and {len(others)} of "
+                f"{len(targets.tasks)} tasks do not have the loss 'logistic' "
+                f"({', '.join(map(str, others[:5]))}{', ...' if len(others) > 5 else ''}): set "
+                'loss="logistic" for labels 0 and 1, or give a regressor.'
+            )
 
 
 @dataclass(frozen=True)
@@ -134,7 +156,8 @@ def cross_fit(
     Parameters
     ----------
     settings : RegressorSettings
-        The regressor is cloned for each fit.
+        The regressor is cloned for each fit. Of a classifier log-odds are predicted, the same for
+        all rows where a task has labels of one kind.
     X : ndarray or Rows of shape (n, d)
         Rows in a file are read as a whole.
     targets : Targets
@@ -153,6 +176,7 @@ def cross_fit(
     folds : tuple of parts
         Regressors of each fold.
     """
+    settings.check_losses(targets)
     rows, regressor = X[:] if isinstance(X, Rows) else X, settings.encoder
     random = np.random.RandomState(seed)
     fold = _folds(settings.cv, targets, groups, seed)
@@ -169,6 +193,7 @@ def cross_fit(
             raise ValueError(
                 f"encoder={name} failed {where}: {type(error).__name__}: {error}"
             ) from error
+    _warn_of_one_kind(folds, targets)
     return predicted, fold, tuple(folds)
 
 
@@ -210,6 +235,21 @@ def _require_labels(targets: Targets, kept: NDArray[np.bool_], where: str) -> No
         )
 
 
+def _warn_of_one_kind(folds: Iterable[Parts], targets: Targets) -> None:
+    """Name tasks with labels of both kinds that have one kind outside of a fold."""
+    alike = np.zeros(len(targets.tasks), dtype=bool)
+    for parts in folds:
+        for tasks, model in parts:
+            alike[tasks] |= isinstance(model, ConstantOdds)
+    names = targets.tasks[alike & ~one_kind(targets)]
+    if len(names):
+        warn_caller(
+            f"{len(names)} of {len(alike)} tasks have labels of one kind only outside of a fold "
+            f"({', '.join(map(str, names[:5]))}{', ...' if len(names) > 5 else ''}): in it their "
+            "share is predicted for all rows. Give cv= splits that share both kinds out."
+        )
+
+
 def _fit(
     regressor: Any,
     X: NDArray[Any],
@@ -219,14 +259,17 @@ def _fit(
 ) -> Parts:
     """Fit regressors of all tasks on their labels on some rows."""
     together = get_tags(regressor).target_tags.multi_output
-    parts = []
+    classes = is_classifier(regressor)
+    parts: list[tuple[NDArray[np.intp], Any]] = []
     for tasks, own, values, weights in targets.values.of_rows(torch.from_numpy(rows)).same_rows():
         x, Y, weight = X[rows[own]], values.numpy(), weights.numpy()
-        for columns in [slice(None)] if together else range(len(tasks)):
-            some = np.atleast_1d(np.asarray(tasks)[columns])
-            y = Y[:, columns]
-            y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-            parts.append((some, _fit_one(regressor, x, y, weight, random)))
+        Y = Y.astype(np.int64) if classes else Y
+        alike = (Y[0] == Y).all(axis=0) if classes else np.zeros(len(tasks), dtype=bool)
+        parts += [(np.asarray(tasks)[[k]], ConstantOdds.of(Y[:, k])) for k in np.flatnonzero(alike)]
+        varied = np.flatnonzero(~alike)
+        for columns in [varied] if together and len(varied) else varied[:, None]:
+            y = Y[:, columns[0]] if len(columns) == 1 else Y[:, columns]
+            parts.append((np.asarray(tasks)[columns], _fit_one(regressor, x, y, weight, random)))
     return tuple(parts)
 
 
@@ -274,7 +317,10 @@ def _predict_all(parts: Parts, X: NDArray[Any]) -> NDArray[np.float64]:
 
 def _predict(regressor: Any, X: NDArray[Any], n_tasks: int) -> NDArray[np.float64]:
     """Predictions of some tasks, shape (n, n_tasks), which must be finite."""
-    predicted = np.asarray(regressor.predict(X), dtype=np.float64)
+    if isinstance(regressor, ConstantOdds) or is_classifier(regressor):
+        predicted = log_odds(regressor, X)
+    else:
+        predicted = np.asarray(regressor.predict(X), dtype=np.float64)
     if predicted.size != len(X) * n_tasks or len(predicted) != len(X):
         raise ValueError(
             f"predict gave an array of shape {predicted.shape} for {len(X)} rows and {n_tasks} "

@@ -95,6 +95,8 @@ class SparseDisentangledRepresentation(
         combinations of its predictions of all tasks: heads, and the basis in which these are
         sparse, are fitted to predictions of each row by regressors that have not seen it (`cv`),
         and new rows get the mean of what these predict. Components are at most as many as tasks.
+        A classifier is for tasks of labels 0 and 1 with the loss "logistic": its log-odds, from
+        `decision_function` or else `predict_proba`, take the place of predictions.
     hidden_layer_sizes : sequence of int, default=(100, 100)
         Widths of "mlp", which has a linear path beside it.
     input_shape : tuple of int or None, default=None

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
+from sklearn_sparsedis.estimators._log_odds import calibrate
+from sklearn_sparsedis.inputs._losses import loss_names, one_kind, task_weights
 from sklearn_sparsedis.inputs._targets import Targets
-from sklearn_sparsedis.losses import SquaredError
-from sklearn_sparsedis.losses._groups import tasks_where
+from sklearn_sparsedis.losses import Logistic, SquaredError
 from sklearn_sparsedis.training._start import right_vectors
 
 __all__ = ["Stack"]
@@ -21,6 +23,10 @@ ALPHAS = np.append(np.logspace(-3, 3, 13), np.inf)
 MOST_DIRECTIONS = 100
 # products that corrections may take: of many tasks with rows of their own they would take hours
 MOST_PRODUCTS = 1e11
+# losses of tasks whose predictions take the place of labels
+STACKED = (SquaredError.name, Logistic.name)
+# variance of a label that is all but certain
+LEAST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,14 @@ class Stack:
     mean : ndarray of shape (T,)
         Of the predictions.
     coef : ndarray of shape (T, T)
-        ``(P - mean) @ coef + intercept`` are the stacked predictions.
+        ``(P - mean) @ coef + intercept`` are the stacked predictions, of logistic tasks their
+        log-odds.
     intercept : ndarray of shape (T,)
     directions : ndarray of shape (T, m)
         Right singular vectors of the stacked predictions.
     loss_of_rank : ndarray of shape (r,)
-        Mean squared error of predictions along 1, 2, ..., r directions, in standard units.
+        Mean squared error of predictions along 1, 2, ..., r directions, in standard units; of
+        logistic tasks the log-loss, in units of that of the best constant.
 
     Notes
     -----
@@ -45,6 +53,10 @@ class Stack:
     Y - P on the predictions [1]_. The folds choose its penalty, by how well corrections that were
     fitted without a fold predict the errors in it. Mostly they choose none: then predictions stay
     as they are, which a ridge regression of Y on P would shrink to zero.
+
+    Predictions of logistic tasks are calibrated: P are log-odds that a logistic regression of the
+    labels on the predictions of the task gives. D is ridge regression of working errors
+    (y - p) / (p (1 - p)), weighed by p (1 - p), which is a step of Newton's method from P.
 
     References
     ----------
@@ -74,7 +86,7 @@ class Stack:
         fold : ndarray of int, shape (n,)
             Fold of each row.
         targets : Targets
-            In the units of the predictions. Tasks without a squared error are not corrected.
+            In the units of the predictions. Tasks with Huber's loss are not corrected.
         n_components : int or None
             Most directions; there are no more than the rank of the stacked predictions. None takes
             as few as predict the labels as well as the best number, up to a standard error.
@@ -87,13 +99,11 @@ class Stack:
         centred = P - mean
         scale = np.sqrt(share @ centred**2)
         scale = np.where(scale > 0, scale, 1.0)
-        coef, intercept, held_out = np.eye(P.shape[1]), mean.copy(), centred.copy()
-        chosen = np.flatnonzero(squared(targets))
-        values = targets.values.of_tasks(torch.from_numpy(chosen))
-        few = values.n_row_sets * P.shape[1] ** 3 * (fold.max() + 2) < MOST_PRODUCTS
-        for own, rows, labels, weight in values.same_rows() if few and len(chosen) else ():
-            tasks = chosen[np.asarray(own)]
-            error, w = labels.double().numpy() - P[rows][:, tasks], weight.double().numpy()
+        slope, intercept = _calibration(P, mean, targets)
+        coef, held_out = np.diag(slope), centred * slope
+        few = targets.values.n_row_sets * P.shape[1] ** 3 * (fold.max() + 2) < MOST_PRODUCTS
+        stacked = held_out + intercept
+        for tasks, rows, error, w in _errors(stacked, targets) if few else ():
             correction, shift, unseen = _correct(centred[rows] / scale, error, w, fold[rows])
             coef[:, tasks] += correction / scale[:, None]
             intercept[tasks] += shift
@@ -138,9 +148,60 @@ class Stack:
         stacked = targets.values.predictions(
             P, torch.from_numpy(self.coef.T.copy()), torch.from_numpy(self.intercept)
         ).numpy()
+        names = loss_names(standard)
+        logistic = targets.at(names == Logistic.name)
+        stacked = np.where(logistic, expit(stacked), stacked)
         stacked = stacked * targets.at(scale) + targets.at(mean)
-        labelled = targets.at(~squared(standard))
+        labelled = targets.at(~np.isin(names, STACKED) | one_kind(targets))
         return targets.with_array(np.where(labelled, targets.array, stacked))
+
+
+def _calibration(
+    P: NDArray[np.float64], mean: NDArray[np.float64], targets: Targets
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Factors of predictions about their means, and intercepts, (T,) each.
+
+    Those of logistic tasks make log-odds of the predictions.
+    """
+    slope, intercept = np.ones(P.shape[1]), mean.copy()
+    for t in np.flatnonzero(loss_names(targets) == Logistic.name):
+        one = targets.values.of_tasks(torch.tensor([t]))
+        for _, rows, labels, weight in one.same_rows():
+            score, y = P[rows, t], labels[:, 0].double().numpy()
+            slope[t], constant = calibrate(score, y, weight.double().numpy())
+            intercept[t] = slope[t] * mean[t] + constant
+    return slope, intercept
+
+
+def _errors(
+    stacked: NDArray[np.float64], targets: Targets
+) -> Iterator[
+    tuple[
+        NDArray[np.intp],
+        slice | NDArray[np.int64],
+        NDArray[np.float64],
+        NDArray[np.float64],
+    ]
+]:
+    """Tasks with the same rows, these, errors (n, k) of predictions and weights (n,) of them.
+
+    Logistic tasks, whose weights depend on predictions, come one by one.
+    """
+    names = loss_names(targets)
+    chosen = [np.flatnonzero(names == SquaredError.name)]
+    chosen += [np.array([t]) for t in np.flatnonzero(names == Logistic.name)]
+    for some in chosen:
+        values = targets.values.of_tasks(torch.from_numpy(some))
+        for own, rows, labels, weight in values.same_rows() if len(some) else ():
+            tasks = some[np.asarray(own)]
+            predicted, w = stacked[rows][:, tasks], weight.double().numpy()
+            error = labels.double().numpy()
+            if names[tasks[0]] == Logistic.name:
+                p = expit(predicted)
+                variance = np.maximum(p * (1 - p), LEAST_VARIANCE)
+                yield tasks, rows, (error - p) / variance, w * variance[:, 0]
+            else:
+                yield tasks, rows, error - predicted, w
 
 
 def _losses(
@@ -149,16 +210,23 @@ def _losses(
     intercept: NDArray[np.float64],
     targets: Targets,
 ) -> NDArray[np.float64]:
-    """Squared errors of predictions along the first 1, 2, ..., r directions, (r, n): of each row.
+    """Losses of predictions along the first 1, 2, ..., r directions, (r, n): of each row.
 
-    Their means over rows are means over tasks of the mean squared error.
+    Their means over rows are means over tasks of the mean squared error, or of the log-loss in
+    units of that of the best constant.
     """
-    left, losses = targets.array - targets.at(intercept), []
+    predicted, losses = np.broadcast_to(targets.at(intercept), targets.array.shape), []
     columns = [torch.from_numpy(x.copy()) for x in (scores, directions)]
+    unit = task_weights(targets, balanced=False)
+    logistic = targets.at(loss_names(targets) == Logistic.name)
     for score, direction in zip(*(x.T[..., None] for x in columns), strict=True):
         part = targets.values.predictions(score, direction, torch.zeros(len(direction)))
-        left = left - part.numpy()
-        errors = targets.with_array(left**2).values.observed()
+        predicted = predicted + part.numpy()
+        each = (targets.array - predicted) ** 2
+        if unit is not None:
+            of_labels = np.logaddexp(0, predicted) - targets.array * predicted
+            each = np.where(logistic, 2 * targets.at(unit.numpy()) * of_labels, each)
+        errors = targets.with_array(each).values.observed()
         share = errors.weight / errors.total(errors.weight).repeat_interleave(errors.count)
         n, T = errors.shape
         losses.append(np.bincount(errors.row, share * errors.value * n / T, n))
@@ -212,10 +280,3 @@ def _ridge_path(
     for alpha in ALPHAS:
         coef = vectors @ (projected / (values.clip(0) + alpha)[:, None])
         yield coef, y_mean - x_mean @ coef
-
-
-def squared(targets: Targets) -> NDArray[np.bool_]:
-    """Mark tasks with squared errors."""
-    return tasks_where(
-        targets.losses, targets.shape[1], lambda loss: isinstance(loss, SquaredError)
-    )

@@ -101,8 +101,8 @@ def respond(names: NDArray[np.str_], scores: NDArray[np.float64]) -> None:
 
 
 def one_kind(targets: Targets) -> NDArray[np.bool_]:
-    """Mark tasks that have labels of one kind only."""
-    ones, zeros = targets.any(targets.array == 1), targets.any(targets.array == 0)
+    """Mark tasks that have labels of one kind only; probabilities are of both."""
+    ones, zeros = targets.any(targets.array > 0), targets.any(targets.array < 1)
     return _have_classes(targets) & ~(ones & zeros)
 
 
