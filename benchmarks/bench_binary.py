@@ -2,8 +2,9 @@
 
 Landmine (29 tasks with rows of their own, 9 features, 6 % positive): mean over tasks of the AUC
 on a quarter of each task's rows, the rest for training, classes kept in proportion; share of
-zero weights and seconds a fit beside it. "New tasks": the encoder is trained on 19 tasks, and heads
-of the 10 others on 20 of their rows each, of which at least two are positive.
+zero weights and seconds a fit beside it; with the peer as encoder components are made of its
+log-odds. "New tasks": the encoder is trained on 19 tasks, and heads of the 10 others on 20 of
+their rows each, of which at least two are positive.
 
 Tox21 (``--only tox21``, needs rdkit): 12 tasks with missing labels on Morgan fingerprints (radius
 2, 1024 bits), one random split of the molecules.
@@ -93,9 +94,8 @@ def landmine_models(seed, options):
 
     def ours(parameters):
         def run(X, y, t, X_test, t_test):
-            model = SparseDisentangledRepresentation(
-                max_iter=options.max_iter, random_state=seed, device="cpu", **parameters
-            )
+            settings = {"max_iter": options.max_iter, **parameters}
+            model = SparseDisentangledRepresentation(random_state=seed, device="cpu", **settings)
             model.fit(X, y, task_id=t)
             return model.predict(X_test, task_id=t_test), 1 - model.support_.mean()
 
@@ -117,6 +117,9 @@ def landmine_models(seed, options):
 
     return {
         **{f"ours: {name}": ours(parameters) for name, parameters in options.ours.items()},
+        "ours: logistic, encoder LogisticRegressionCV": ours(
+            {"loss": "logistic", "encoder": baseline(), "max_iter": None}
+        ),
         "LogisticRegressionCV, one a task": each,
         "LogisticRegressionCV, pooled": pooled,
         "random forest, pooled": forest,
@@ -210,27 +213,31 @@ def tox21_rows(seed, options):
             ]
         )
 
-    def each(make):
+    def each(peer):
         columns = [
-            make().fit(X[train & m], Y[train & m, t]).predict_proba(X[~train])[:, 1]
+            peer.fit(X[train & m], Y[train & m, t]).predict_proba(X[~train])[:, 1]
             for t, m in enumerate(there.T)
         ]
         return np.stack(columns, 1), 0.0
 
     def ours(parameters):
-        model = SparseDisentangledRepresentation(
-            30, max_iter=options.max_iter, random_state=seed, device="cpu", **parameters
-        ).fit(X[train], Y[train])
+        parameters = {"n_components": 30, "max_iter": options.max_iter, **parameters}
+        model = SparseDisentangledRepresentation(random_state=seed, device="cpu", **parameters)
+        model.fit(X[train], Y[train])
         return model.predict(X[~train]), 1 - model.support_.mean()
 
+    forest = RandomForestClassifier(100, random_state=seed)
+    regression = LogisticRegression(C=0.1, max_iter=1000)
+    encoded = {"loss": "logistic", "n_components": 10, "max_iter": None}
+    settings = {
+        **{name: parameters for name, parameters in options.ours.items() if "l1" in name},
+        "logistic, encoder LogisticRegression": {**encoded, "encoder": regression},
+        "logistic, encoder random forest": {**encoded, "encoder": forest},
+    }
     runs = {
-        **{f"ours: {n}": lambda p=p: ours(p) for n, p in options.ours.items() if "l1" in n},
-        "LogisticRegression(C=0.1), one a task": lambda: each(
-            lambda: LogisticRegression(C=0.1, max_iter=1000)
-        ),
-        "random forest, one a task": lambda: each(
-            lambda: RandomForestClassifier(200, random_state=seed)
-        ),
+        **{f"ours: {name}": lambda p=p: ours(p) for name, p in settings.items()},
+        "LogisticRegression(C=0.1), one a task": lambda: each(regression),
+        "random forest, one a task": lambda: each(forest),
     }
     for name, run in runs.items():
         start = time.perf_counter()
