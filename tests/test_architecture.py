@@ -70,7 +70,7 @@ THIRD_PARTIES = {
     "__main__": set(),
     "storage": {"torch", "numpy", "safetensors", "sklearn"},
     "functional": {"torch"},
-    "solvers": {"torch"},
+    "solvers": {"torch", "numpy", "scipy"},
     "implicit": {"torch"},
     "penalties": {"torch"},
     "losses": {"torch", "numpy"},

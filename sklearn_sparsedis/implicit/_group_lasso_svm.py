@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sklearn_sparsedis.solvers._result import SolveResult
+from sklearn_sparsedis.solvers.group_lasso_svm._arrays import Array, in_numpy, to_torch, where
 from sklearn_sparsedis.solvers.group_lasso_svm._features import is_sparse
 from sklearn_sparsedis.solvers.group_lasso_svm._problem import Point, Problem
 from sklearn_sparsedis.solvers.group_lasso_svm._scaling import Problems, scale_problem
@@ -145,22 +146,30 @@ def _pull_back(
     problem: Problem, solution: Face, coef_grad: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients in F (b, n, m), c (b, n, 1) and tau (b, m) from that in the coefficients."""
+    small = problem.small
+    with in_numpy(problem, small) as problem, in_numpy(solution, small) as solution:
+        grads = _adjoint(problem, solution, coef_grad.numpy() if small else coef_grad)
+    F_grad, c_grad, tau_grad = map(to_torch, grads)
+    return F_grad, c_grad, tau_grad
+
+
+def _adjoint(problem: Problem, solution: Face, coef_grad: Array) -> tuple[Array, Array, Array]:
     solution, answer = settle(problem, solution)
     point, dual, coef = solution.point(problem), solution.dual, solution.coef
     # The adjoint is the move of Lambda by which it responds to a gradient.
     adjoint = answer(problem.F @ _shrinkage_vjp(problem, point, coef_grad))
     V_grad = coef_grad + problem.image(adjoint)
     F_grad = (problem.Y - dual) @ _shrinkage_vjp(problem, point, V_grad).mT + adjoint @ coef.mT
-    c_grad = -(adjoint * problem.Y).sum(-1, keepdim=True)
+    c_grad = -(adjoint * problem.Y).sum(-1)[..., None]
     used = point.shrink > 0
-    along = (point.V * V_grad).sum(-1) / torch.where(used, point.norm, 1)
-    return F_grad, c_grad, torch.where(used, -along, 0)
+    along = (point.V * V_grad).sum(-1) / where(used, point.norm, 1)
+    return F_grad, c_grad, where(used, -along, 0)
 
 
-def _shrinkage_vjp(problem: Problem, point: Point, coef_grad: Tensor) -> Tensor:
+def _shrinkage_vjp(problem: Problem, point: Point, coef_grad: Array) -> Array:
     """Gradient in V (b, m, k) of the block soft-thresholding, from that in its value."""
     used = point.shrink > 0
-    norm = torch.where(used, point.norm, 1)
+    norm = where(used, point.norm, 1)
     along = (point.V * coef_grad).sum(-1)
-    radial = torch.where(used, problem.tau * along / norm**3, 0).unsqueeze(-1)
-    return point.shrink.unsqueeze(-1) * coef_grad + radial * point.V
+    radial = where(used, problem.tau * along / norm**3, 0)[..., None]
+    return point.shrink[..., None] * coef_grad + radial * point.V

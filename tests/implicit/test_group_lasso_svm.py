@@ -11,6 +11,7 @@ from sklearn_sparsedis.implicit import (
     group_lasso_svm,
     group_lasso_svm_result,
 )
+from sklearn_sparsedis.solvers.group_lasso_svm import _problem
 from sklearn_sparsedis.solvers.group_lasso_svm._scaling import scale_problem
 from sklearn_sparsedis.solvers.group_lasso_svm._settle import Face, settle
 from sklearn_sparsedis.solvers.group_lasso_svm._solver import solve_scaled
@@ -148,6 +149,18 @@ def test_a_batch_in_chunks_gives_the_same_gradient(monkeypatch):
         grads.append(data.grad)
         monkeypatch.setattr(_group_lasso_svm, "chunk_size", lambda problem: 1)
     torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("group_reg", [0.0, 1.0])
+def test_small_problems_get_in_numpy_the_gradient_they_would_get_in_torch(monkeypatch, group_reg):
+    F, y = make_task()
+    grads = []
+    for _ in range(2):
+        data = F.clone().requires_grad_()
+        group_lasso_svm(data, y, group_reg, 0.5).square().sum().backward()
+        grads.append(data.grad)
+        monkeypatch.setattr(_problem, "SMALL", 0)
+    torch.testing.assert_close(*grads, rtol=1e-8, atol=1e-9)
 
 
 def test_it_cannot_be_differentiated_twice():

@@ -16,7 +16,7 @@ from sklearn_sparsedis.solvers import (
     group_lasso_svm_path,
     solve_group_lasso_svm,
 )
-from sklearn_sparsedis.solvers.group_lasso_svm import _conic, _interior, _solver
+from sklearn_sparsedis.solvers.group_lasso_svm import _conic, _interior, _problem, _solver
 
 CASES = ["W_zero", "bin_k2", "dup_features", "k5_n25_m64", "l1zero_svm", "zero_feature"]
 
@@ -116,6 +116,17 @@ def test_nearly_hard_margins_are_certified():
         result = solve_group_lasso_svm(F * scales, y, group_reg, 1.0, tol=1e-9)
         assert result.converged.all()
         assert (relative_gap(result, F * scales, y, group_reg, 1.0) <= 1.01e-9).all()
+
+
+@pytest.mark.parametrize("group_reg", [0.0, 0.05, 1.0])
+def test_small_problems_are_solved_in_numpy_as_they_would_be_in_torch(monkeypatch, group_reg):
+    F, y = make_task(n=12, m=24, seed=3)
+    in_numpy = solve_group_lasso_svm(F, y, group_reg, 0.3, tol=1e-10)
+    monkeypatch.setattr(_problem, "SMALL", 0)
+    in_torch = solve_group_lasso_svm(F, y, group_reg, 0.3, tol=1e-10)
+    assert in_torch.converged.all()
+    torch.testing.assert_close(in_numpy.coef, in_torch.coef, rtol=0, atol=1e-9)
+    torch.testing.assert_close(in_numpy.objective, in_torch.objective, rtol=1e-10, atol=0)
 
 
 def test_a_batch_gives_what_its_problems_give_alone(monkeypatch):

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional._sync import any_true
+from sklearn_sparsedis.solvers.group_lasso_svm._arrays import lengths
 from sklearn_sparsedis.solvers.group_lasso_svm._interior import (
     BLOCK_OF_ITERATIONS,
     State,
@@ -25,7 +26,7 @@ from sklearn_sparsedis.solvers.group_lasso_svm._interior import (
     gap_of_rows,
     longest,
 )
-from sklearn_sparsedis.solvers.group_lasso_svm._problem import Problem, lengths, relative
+from sklearn_sparsedis.solvers.group_lasso_svm._problem import Problem, relative
 from sklearn_sparsedis.solvers.group_lasso_svm._system import (
     PivotBasis,
     PivotSolver,

@@ -1,10 +1,18 @@
 """Newton's method on the face of the group-Lasso SVM's dual where Lambda is nonzero."""
 
-import torch
-from torch import Tensor
-
 from sklearn_sparsedis.functional._sync import any_true
-from sklearn_sparsedis.solvers.group_lasso_svm._interior import State, longest
+from sklearn_sparsedis.solvers.group_lasso_svm._arrays import (
+    Array,
+    at_least,
+    diagonal,
+    gather,
+    is_finite,
+    largest,
+    on_host,
+    scattered,
+    where,
+)
+from sklearn_sparsedis.solvers.group_lasso_svm._interior import State
 from sklearn_sparsedis.solvers.group_lasso_svm._problem import GramProblem, Point, Problem
 from sklearn_sparsedis.solvers.group_lasso_svm._system import (
     Factor,
@@ -15,8 +23,8 @@ from sklearn_sparsedis.solvers.group_lasso_svm._system import (
 
 _RIDGE = 1e-12
 # Steps end this far below the gap asked for, or where one more would only move rounding errors
-_BEYOND = 1e-3
-_EXACT = 1e-13
+BEYOND = 1e-3
+EXACT = 1e-13
 # Where a step ends at the boundary, rounding leaves this much of the blocking entry
 ZERO = 1e-14
 
@@ -30,7 +38,7 @@ class FaceSolver:
         Where.
     basis : PivotBasis
         Coordinates; pivots are free.
-    free : Tensor of bool, shape (b, n, k)
+    free : Array of bool, shape (b, n, k)
         Free entries.
 
     Notes
@@ -40,47 +48,47 @@ class FaceSolver:
     """
 
     def __init__(
-        self, problem: Problem | GramProblem, point: Point, basis: PivotBasis, free: Tensor
+        self, problem: Problem | GramProblem, point: Point, basis: PivotBasis, free: Array
     ):
         self.basis = basis
-        self.mask = free.gather(-1, basis.others).flatten(1)
+        self.mask = gather(free, basis.others).reshape(len(free), -1)
         self.index = chosen_coordinates(self.mask)
-        mask = self.mask if self.index is None else self.mask.gather(1, self.index)
+        mask = self.mask if self.index is None else gather(self.mask, self.index)
         matrix = problem.hessian(point, basis, self.index)
-        matrix = torch.where(mask.unsqueeze(1) & mask.unsqueeze(2), matrix, 0)
-        diagonal = matrix.diagonal(dim1=-1, dim2=-2)
-        diagonal.copy_(torch.where(mask & (diagonal > 0), diagonal, 1))
+        matrix = where(mask[:, None] & mask[:, :, None], matrix, 0)
+        entries = diagonal(matrix)
+        entries[...] = where(mask & (entries > 0), entries, 1)
         self.factor = Factor(matrix, _RIDGE)
 
-    def __call__(self, gradient: Tensor) -> Tensor:
+    def __call__(self, gradient: Array) -> Array:
         """Return the move of Lambda (b, n, k) that answers a gradient (b, n, k)."""
-        right = torch.where(self.mask, -self.basis.reduce(gradient), 0)
+        right = where(self.mask, -self.basis.reduce(gradient), 0)
         if self.index is None:
             return self.basis.expand(self.factor.solve(right))
-        part = self.factor.solve(right.gather(1, self.index))
-        return self.basis.expand(torch.zeros_like(right).scatter_(1, self.index, part))
+        part = self.factor.solve(gather(right, self.index))
+        return self.basis.expand(scattered(0 * right, self.index, part))
 
 
-def face_solver(problem: Problem, point: Point, dual: Tensor, free: Tensor) -> Solver:
+def face_solver(problem: Problem, point: Point, dual: Array, free: Array) -> Solver:
     """Newton system on a face without the samples at a vertex, which do not move.
 
     Parameters
     ----------
     problem, point
         Where.
-    dual, free : Tensor of shape (b, n, k)
+    dual, free : Array of shape (b, n, k)
         Dual point and its free entries, the largest of each row among them.
     """
     moving = (free.sum(-1) > 1).any(0)
-    if free.device.type != "cpu" or bool(moving.all()):
+    if not on_host(free) or bool(moving.all()):
         return FaceSolver(problem, point, PivotBasis(dual), free)
     inner = None
     if bool(moving.any()):
         F, Y, c, dual, free = (x[:, moving] for x in (problem.F, problem.Y, problem.c, dual, free))
         inner = FaceSolver(Problem(F, Y, c, problem.tau), point, PivotBasis(dual), free)
 
-    def solve(gradient: Tensor) -> Tensor:
-        move = torch.zeros_like(gradient)
+    def solve(gradient: Array) -> Array:
+        move = 0 * gradient
         if inner is not None:
             move[:, moving] = inner(gradient[:, moving])
         return move
@@ -88,33 +96,41 @@ def face_solver(problem: Problem, point: Point, dual: Tensor, free: Tensor) -> S
     return solve
 
 
-def finish_on_face(problem: Problem | GramProblem, state: State, tol: float, n_steps: int) -> None:
-    """Newton steps on the face of entries whose Lambda exceeds its slack, kept where they help.
+def finish_on_face(
+    problem: Problem | GramProblem, state: State, enough: float, n_steps: int
+) -> None:
+    """Newton steps on the face of entries whose Lambda exceeds its slack, until all gaps are low.
 
-    The exact zeros that this gives to Lambda are what the derivative of the solution rests on.
+    After a step all entries that it made negative leave the face, and all whose slack it made
+    negative enter. The exact zeros that this gives to Lambda are what the derivative of the
+    solution rests on.
     """
     dual, free = state.best, state.free
-    last = torch.full_like(state.gap, torch.inf)
     for _ in range(n_steps):
         basis = PivotBasis(dual)
-        free = free.scatter(-1, basis.pivot, True)
-        dual = torch.where(free, dual, 0)
-        dual = dual / dual.sum(-1, keepdim=True)
+        free = scattered(free, basis.pivot, True)
+        dual = where(free, dual, 0)
+        dual = dual / dual.sum(-1, keepdims=True)
         point = problem.evaluate(dual)
         state.record(dual, point.gap, free)
-        falls = (point.gap < last) & (state.gap > max(_EXACT, _BEYOND * tol))
-        last = point.gap
-        if dual.device.type == "cpu" and not any_true(falls):
+        if on_host(dual) and not any_true(state.gap > enough):
             return
         move = FaceSolver(problem, point, basis, free)(point.grad)
-        move = torch.where(free & torch.isfinite(move), move, 0)
-        dual = (dual + longest(dual, move, 1.0) * move).clamp_min(0)
-        free = free & (dual > ZERO)
-    dual = dual / dual.sum(-1, keepdim=True)
+        move = where(free & is_finite(move), move, 0)
+        slack = centred(problem.evaluate(dual + move).grad, free)
+        left = largest(where(free, abs(slack), 0), (-1, -2), keepdims=True)
+        free = (free & (dual + move > ZERO)) | (~free & (slack < -left))
+        dual = at_least(dual + move, 0)
+    dual = dual / dual.sum(-1, keepdims=True)
     state.record(dual, problem.evaluate(dual).gap, dual > 0)
 
 
-def coefficients_on_face(problem: Problem, state: State) -> Tensor:
+def centred(grad: Array, free: Array) -> Array:
+    """Gradient (b, n, k) less its mean over the free entries of each row."""
+    return grad - where(free, grad, 0).sum(-1, keepdims=True) / free.sum(-1, keepdims=True)
+
+
+def coefficients_on_face(problem: Problem, state: State) -> Array:
     """Coefficients (b, m, k) after one more Newton step, by their linearisation.
 
     Where the threshold is stiff, W changes by more than its tolerance when V is rounded: a step
@@ -123,15 +139,15 @@ def coefficients_on_face(problem: Problem, state: State) -> Tensor:
     dual = state.best
     point = problem.evaluate(dual)
     basis = PivotBasis(dual)
-    free = state.free.scatter(-1, basis.pivot, True)
+    free = scattered(state.free, basis.pivot, True)
     V_move = -problem.image(FaceSolver(problem, point, basis, free)(point.grad))
     return linearised(problem, point, V_move)
 
 
-def linearised(problem: Problem, point: Point, V_move: Tensor) -> Tensor:
+def linearised(problem: Problem, point: Point, V_move: Array) -> Array:
     """Coefficients (b, m, k) of a point after a small move of V (b, m, k)."""
     used = point.shrink > 0
-    norm = torch.where(used, point.norm, 1)
+    norm = where(used, point.norm, 1)
     radial = problem.tau * (point.V * V_move).sum(-1) / norm**3
-    coef = point.shrink.unsqueeze(-1) * (point.V + V_move) + radial.unsqueeze(-1) * point.V
-    return torch.where(used.unsqueeze(-1), coef, 0)
+    coef = point.shrink[..., None] * (point.V + V_move) + radial[..., None] * point.V
+    return where(used[..., None], coef, 0)

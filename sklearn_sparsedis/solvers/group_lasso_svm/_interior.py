@@ -1,11 +1,21 @@
 """Interior-point method in Lambda alone, for the group-Lasso SVM's dual."""
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from math import inf
 
 from sklearn_sparsedis.functional._sync import any_true
+from sklearn_sparsedis.solvers.group_lasso_svm._arrays import (
+    Array,
+    at_least,
+    at_most,
+    full,
+    integers,
+    is_finite,
+    maximum,
+    on_host,
+    smallest,
+    where,
+)
 from sklearn_sparsedis.solvers.group_lasso_svm._problem import (
     GramProblem,
     Point,
@@ -25,77 +35,78 @@ class State:
 
     Attributes
     ----------
-    dual, slack : Tensor of shape (b, n, k)
+    dual, slack : Array of shape (b, n, k)
         Lambda and the multipliers of Lambda >= 0, both positive.
-    best : Tensor of shape (b, n, k)
+    best : Array of shape (b, n, k)
         Dual point of the smallest gap.
-    free : Tensor of bool, shape (b, n, k)
+    free : Array of bool, shape (b, n, k)
         Its entries that count as nonzero.
-    gap : Tensor of shape (b,)
+    gap : Array of shape (b,)
         Its relative gap.
-    n_iter : Tensor of int64, shape (b,)
+    n_iter : Array of int64, shape (b,)
         Iterations taken.
     """
 
-    dual: Tensor
-    slack: Tensor
-    best: Tensor
-    free: Tensor
-    gap: Tensor
-    n_iter: Tensor
+    dual: Array
+    slack: Array
+    best: Array
+    free: Array
+    gap: Array
+    n_iter: Array
 
-    def record(self, dual: Tensor, gap: Tensor, free: Tensor) -> None:
+    def record(self, dual: Array, gap: Array, free: Array) -> None:
         """Keep `dual` where its gap is the smallest so far."""
         better = gap < self.gap
-        self.best = torch.where(better[:, None, None], dual, self.best)
-        self.free = torch.where(better[:, None, None], free, self.free)
-        self.gap = torch.where(better, gap, self.gap)
+        self.best = where(better[:, None, None], dual, self.best)
+        self.free = where(better[:, None, None], free, self.free)
+        self.gap = where(better, gap, self.gap)
 
 
-def start_on_segment(problem: Problem | GramProblem) -> Tensor:
+def start_on_segment(problem: Problem | GramProblem) -> Array:
     """Best dual point between the labels and the uniform spread over the wrong classes."""
     Y = problem.Y
     k = Y.shape[-1]
     spread = (1 - Y) / (k - 1)
     norm, tau = problem.block_norms(Y - spread)
-    total = problem.c.sum((-1, -2)).unsqueeze(-1)
-    low = torch.zeros_like(total)
-    high = torch.full_like(total, 1 - 1 / k)
+    total = problem.c.sum((-1, -2))[:, None]
+    low = full(total, total.shape, 0.0)
+    high = full(total, total.shape, 1 - 1 / k)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        slope = ((middle * norm - tau).clamp_min(0) * norm).sum(-1, keepdim=True)
+        slope = (at_least(middle * norm - tau, 0) * norm).sum(-1, keepdims=True)
         descends = slope < total
-        low, high = torch.where(descends, middle, low), torch.where(descends, high, middle)
-    share = low.clamp_min(1e-8).unsqueeze(-1)
+        low, high = where(descends, middle, low), where(descends, high, middle)
+    share = at_least(low, 1e-8)[..., None]
     return (1 - share) * Y + share * spread
 
 
-def initial_state(problem: Problem | GramProblem, dual: Tensor) -> State:
+def initial_state(problem: Problem | GramProblem, dual: Array) -> State:
     """Slacks near the central path of the barrier whose strength the gap at `dual` suggests."""
     point = problem.evaluate(dual)
-    mu = (gap_of_rows(point.grad, dual) / dual[0].numel()).clamp_min(1e-12)[:, None, None]
+    mu = gap_of_rows(point.grad, dual) / (dual.shape[1] * dual.shape[2])
+    mu = at_least(mu, 1e-12)[:, None, None]
     b = dual.shape[0]
     state = State(
         dual=dual,
         slack=central_slack(point, dual, mu),
         best=dual,
         free=dual > 0,
-        gap=torch.full((b,), torch.inf, dtype=dual.dtype, device=dual.device),
-        n_iter=torch.zeros(b, dtype=torch.int64, device=dual.device),
+        gap=full(dual, (b,), inf),
+        n_iter=0 * integers(dual, b),
     )
     state.record(dual, point.gap, dual > 0)
     return state
 
 
-def gap_of_rows(grad: Tensor, dual: Tensor) -> Tensor:
+def gap_of_rows(grad: Array, dual: Array) -> Array:
     """Duality gap (b,) of a dual point of known gradient, not divided by the objective."""
-    return ((grad - grad.amin(-1, keepdim=True)) * dual).sum((-1, -2))
+    return ((grad - smallest(grad, -1, keepdims=True)) * dual).sum((-1, -2))
 
 
-def central_slack(point: Point, dual: Tensor, mu: Tensor) -> Tensor:
+def central_slack(point: Point, dual: Array, mu: Array) -> Array:
     """Slack of Lambda >= 0 near the central path at barrier strength `mu` (b, 1, 1)."""
-    multiplier = (dual * point.grad).sum(-1, keepdim=True) - dual.shape[-1] * mu
-    return torch.maximum(point.grad - multiplier, 0.1 * mu / dual)
+    multiplier = (dual * point.grad).sum(-1, keepdims=True) - dual.shape[-1] * mu
+    return maximum(point.grad - multiplier, 0.1 * mu / dual)
 
 
 def interior_point(
@@ -113,7 +124,7 @@ def interior_point(
     `coarse` steps take the features' curvature in single precision, and everything else in double:
     far from the solution the directions are as good, at half the cost.
     """
-    on_cpu = problem.F.device.type == "cpu"
+    on_cpu = on_host(problem.F)
     V = None
     for iteration in range(max_iter):
         point = problem.evaluate(state.dual, V)
@@ -127,68 +138,68 @@ def interior_point(
 
 
 def _advance(
-    problem: Problem | GramProblem, point: Point, state: State, running: Tensor, coarse: bool
-) -> Tensor:
+    problem: Problem | GramProblem, point: Point, state: State, running: Array, coarse: bool
+) -> Array:
     """One iteration; returns V at the new dual point."""
     dual, slack = state.dual, state.slack
-    mu = (dual * slack).mean((-1, -2), keepdim=True)
+    mu = (dual * slack).mean((-1, -2), keepdims=True)
     curvature = slack / dual
     solve = problem.barrier_solver(point, dual, curvature, coarse=coarse)
 
-    def newton(target: Tensor) -> tuple[Tensor, Tensor]:
+    def newton(target: Array) -> tuple[Array, Array]:
         centre = target / dual
         move = solve(point.grad - centre)
         return move, centre - slack - curvature * move
 
-    move, slack_move = newton(torch.zeros_like(mu))
+    move, slack_move = newton(0 * mu)
     along, across = longest(dual, move, 1.0), longest(slack, slack_move, 1.0)
     predicted = (dual + along * move) * (slack + across * slack_move)
-    centring = (predicted.mean((-1, -2), keepdim=True) / mu).pow(3).clamp(1e-4, 1.0)
+    centring = (predicted.mean((-1, -2), keepdims=True) / mu) ** 3
+    centring = at_most(at_least(centring, 1e-4), 1.0)
     move, slack_move = newton(centring * mu - along * across * move * slack_move)
     along = longest(dual, move, _TO_BOUNDARY)
     across = longest(slack, slack_move, _TO_BOUNDARY)
     V_move = -problem.image(move)
     along = _cut_back(problem, point, dual, (move, V_move), centring * mu, along)
 
-    finite = torch.isfinite(move.sum((-1, -2))) & torch.isfinite(slack_move.sum((-1, -2)))
+    finite = is_finite(move.sum((-1, -2))) & is_finite(slack_move.sum((-1, -2)))
     moves = (running & finite)[:, None, None]
-    state.dual = torch.where(moves, dual + along * move, dual)
-    state.slack = torch.where(moves, slack + across * slack_move, slack)
+    state.dual = where(moves, dual + along * move, dual)
+    state.slack = where(moves, slack + across * slack_move, slack)
     state.n_iter = state.n_iter + running
-    return torch.where(moves, point.V + along * V_move, point.V)
+    return where(moves, point.V + along * V_move, point.V)
 
 
-def longest(x: Tensor, move: Tensor, share: float) -> Tensor:
+def longest(x: Array, move: Array, share: float) -> Array:
     """Step length (b, 1, 1), at most one, that takes x > 0 `share` of the way to the boundary."""
     falls = move < 0
-    room = torch.where(falls, -x / torch.where(falls, move, 1), torch.inf)
-    return (share * room.amin((-1, -2), keepdim=True)).clamp_max(1.0)
+    room = where(falls, -x / where(falls, move, 1), inf)
+    return at_most(share * smallest(room, (-1, -2), keepdims=True), 1.0)
 
 
 def _cut_back(
     problem: Problem | GramProblem,
     point: Point,
-    dual: Tensor,
-    moves: tuple[Tensor, Tensor],
-    mu: Tensor,
-    along: Tensor,
-) -> Tensor:
+    dual: Array,
+    moves: tuple[Array, Array],
+    mu: Array,
+    along: Array,
+) -> Array:
     """Shorten a step until the barrier function's slope along it is not clearly positive."""
     move, V_move = moves
     smooth = problem.slope(point, V_move)
     if smooth is None:
         return along
-    labels = (problem.c * problem.Y * move).sum((-1, -2), keepdim=True)
+    labels = (problem.c * problem.Y * move).sum((-1, -2), keepdims=True)
 
-    def slope(length: Tensor) -> Tensor:
-        barrier = (move / (dual + length * move)).sum((-1, -2), keepdim=True)
+    def slope(length: Array) -> Array:
+        barrier = (move / (dual + length * move)).sum((-1, -2), keepdims=True)
         return smooth(length) + labels - mu * barrier
 
-    on_cpu = dual.device.type == "cpu"
-    allowed = 0.2 * slope(torch.zeros_like(along)).abs()
+    allowed = 0.2 * abs(slope(0 * along))
     for _ in range(_BACKTRACKS):
         too_long = slope(along) > allowed
-        if on_cpu and not any_true(too_long):
+        if on_host(dual) and not any_true(too_long):
             break
-        along = torch.where(too_long, 0.6 * along, along)
+        along = where(too_long, 0.6 * along, along)
     return along

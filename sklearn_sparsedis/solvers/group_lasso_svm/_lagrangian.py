@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.functional._simplex import project_simplex
+from sklearn_sparsedis.solvers.group_lasso_svm._arrays import lengths
 from sklearn_sparsedis.solvers.group_lasso_svm._features import Features
 from sklearn_sparsedis.solvers.group_lasso_svm._newton import MixedRows, Target, newton_move
-from sklearn_sparsedis.solvers.group_lasso_svm._problem import lengths, relative
+from sklearn_sparsedis.solvers.group_lasso_svm._problem import relative
 from sklearn_sparsedis.solvers.group_lasso_svm._spectrum import Spectrum
 
 # The multipliers move on where the gap of the inner problem is this share of the whole gap

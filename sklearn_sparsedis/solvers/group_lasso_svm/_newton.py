@@ -7,8 +7,8 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional._block_threshold import shrinkage
 from sklearn_sparsedis.functional._sync import any_true
+from sklearn_sparsedis.solvers.group_lasso_svm._arrays import lengths
 from sklearn_sparsedis.solvers.group_lasso_svm._features import Features, Part, is_sparse
-from sklearn_sparsedis.solvers.group_lasso_svm._problem import lengths
 from sklearn_sparsedis.solvers.group_lasso_svm._spectrum import Preconditioner, Spectrum
 from sklearn_sparsedis.solvers.group_lasso_svm._system import (
     Factor,

@@ -9,10 +9,26 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from sklearn_sparsedis.functional._block_threshold import shrinkage
+from sklearn_sparsedis.solvers.group_lasso_svm._arrays import (
+    Array,
+    as_type,
+    at_least,
+    columns_at,
+    full,
+    gather,
+    is_numpy,
+    largest,
+    leading,
+    lengths,
+    limits,
+    maximum,
+    on_host,
+    shrinkage,
+    single,
+    smallest,
+    sqrt,
+    where,
+)
 from sklearn_sparsedis.solvers.group_lasso_svm._system import (
     ClassSolver,
     PivotBasis,
@@ -27,28 +43,34 @@ from sklearn_sparsedis.solvers.group_lasso_svm._system import (
 TOUCHING = 1 + 2.0**-44
 
 
+# Elements of a problem's largest table up to which NumPy's cheaper calls decide
+SMALL = 2**20
+# Share of the features in use above which products with all are as fast; of a small problem
+_WORTH_COPYING = {False: 0.9, True: 0.5}
+
+
 @dataclass
 class Point:
     """What is known at a dual point of a batch of problems.
 
     Attributes
     ----------
-    V : Tensor
+    V : Array
         Linear image of ``Y - Lambda`` that the objective is made of: (b, m, k), or (b, n, k) where
         only the Gram matrix matters.
-    norm, shrink : Tensor of shape (b, m)
+    norm, shrink : Array of shape (b, m)
         Norms of V's blocks and ``(1 - tau / norm)_+``; empty for a Gram matrix.
-    grad : Tensor of shape (b, n, k)
+    grad : Array of shape (b, n, k)
         Gradient of the dual objective in Lambda.
-    gap : Tensor of shape (b,)
+    gap : Array of shape (b,)
         Relative duality gap, from a sum of nonnegative terms without cancellation.
     """
 
-    V: Tensor
-    norm: Tensor
-    shrink: Tensor
-    grad: Tensor
-    gap: Tensor
+    V: Array
+    norm: Array
+    shrink: Array
+    grad: Array
+    gap: Array
 
 
 @dataclass
@@ -57,40 +79,47 @@ class Problem:
 
     Attributes
     ----------
-    F : Tensor of shape (b, n, m)
+    F : Array of shape (b, n, m)
         Scaled features.
-    Y : Tensor of shape (b, n, k)
+    Y : Array of shape (b, n, k)
         One-hot labels.
-    c : Tensor of shape (b, n, 1)
+    c : Array of shape (b, n, 1)
         Weight of each sample in the linear term.
-    tau : Tensor of shape (b, m)
+    tau : Array of shape (b, m)
         Threshold of each feature.
     """
 
-    F: Tensor
-    Y: Tensor
-    c: Tensor
-    tau: Tensor
+    F: Array
+    Y: Array
+    c: Array
+    tau: Array
 
-    def select(self, index: Tensor) -> "Problem":
+    @property
+    def small(self) -> bool:
+        """Whether calls cost more than arithmetic."""
+        n, m = self.F.shape[-2:]
+        order = n * (self.Y.shape[-1] - 1)
+        return order * max(order, m) <= SMALL and self.F.device.type == "cpu"
+
+    def select(self, index: Array) -> "Problem":
         """Return the problems at `index` of the batch."""
         return Problem(*(x[index] for x in vars(self).values()))
 
-    def block_norms(self, move: Tensor) -> tuple[Tensor, Tensor]:
+    def block_norms(self, move: Array) -> tuple[Array, Array]:
         """Norms of the blocks of the image of `move` (b, n, k), and their thresholds, (b, m)."""
         return lengths(self.image(move)), self.tau
 
-    def image(self, move: Tensor) -> Tensor:
+    def image(self, move: Array) -> Array:
         """V's move when ``Y - Lambda`` moves by `move` (b, n, k)."""
         # laid out class by class, which products with F and sums over classes are fastest in
         return (move.mT @ self.F).mT
 
-    def evaluate(self, dual: Tensor, V: Tensor | None = None) -> Point:
+    def evaluate(self, dual: Array, V: Array | None = None) -> Point:
         """Gradient and gap at a dual point (b, n, k); V saves its computation."""
         V = self.image(self.Y - dual) if V is None else V
         norm = lengths(V)
         shrink = shrinkage(norm, self.tau)
-        scores = self.F @ (V * shrink.unsqueeze(-1))
+        scores = self.F @ (V * shrink[..., None])
         norm_W = norm * shrink
         regulariser = (norm_W * (self.tau + norm_W / 2)).sum(-1)
         return _point(self, dual, (V, norm, shrink), scores, regulariser)
@@ -99,10 +128,10 @@ class Problem:
         self,
         point: Point,
         basis: PivotBasis,
-        index: Tensor | None = None,
+        index: Array | None = None,
         *,
         coarse: bool = False,
-    ) -> Tensor:
+    ) -> Array:
         r"""Generalised Hessian of the dual objective in (some) coordinates of a basis.
 
         .. math:: \sum_j (F_j \otimes I) [a_j I + \tfrac{\tau_j}{\|V_j\|^3} V_j V_j^T]
@@ -112,50 +141,49 @@ class Problem:
         """
         F, V, shrink, norm, tau = self._used(point)
         used = shrink > 0
-        norm = torch.where(used, norm, 1)
-        bend = torch.where(used, tau.sqrt() / norm**1.5, 0)
-        dtype = torch.float32 if coarse else F.dtype
-        F_part, bent, weight = (x.to(dtype) for x in (F, V * bend.unsqueeze(-1), shrink))
-        return weighted_hessian(F_part, bent, weight, basis, index).to(F.dtype)
+        norm = where(used, norm, 1)
+        bend = where(used, sqrt(tau) / norm**1.5, 0)
+        parts = F, V * bend[..., None], shrink
+        F_part, bent, weight = map(single, parts) if coarse else parts
+        return as_type(weighted_hessian(F_part, bent, weight, basis, index), F)
 
     def barrier_solver(
-        self, point: Point, dual: Tensor, curvature: Tensor, *, coarse: bool
+        self, point: Point, dual: Array, curvature: Array, *, coarse: bool
     ) -> Solver:
         """Newton system with the barrier's `curvature` (b, n, k) on its diagonal."""
         basis = PivotBasis(dual)
         hessian = self.hessian(point, basis, coarse=coarse)
         return PivotSolver(basis, add_barrier(hessian, basis, curvature))
 
-    def slope(self, point: Point, V_move: Tensor) -> Callable[[Tensor], Tensor]:
+    def slope(self, point: Point, V_move: Array) -> Callable[[Array], Array]:
         """Derivative of the nonlinear part along a line, as a function of the length (b, 1, 1).
 
         Each ``||V_j||^2`` is a parabola along a line, so that a call costs O(m).
         """
-        constant = point.norm.square()
+        constant = point.norm**2
         linear = (point.V * V_move).sum(-1)
-        square = V_move.square().sum(-1)
+        square = (V_move * V_move).sum(-1)
 
-        def derivative(length: Tensor) -> Tensor:
+        def derivative(length: Array) -> Array:
             t = length[..., 0]
-            norm = (constant + t * (2 * linear + t * square)).clamp_min(0).sqrt()
+            norm = sqrt(at_least(constant + t * (2 * linear + t * square), 0))
             steep = shrinkage(norm, self.tau) * (linear + t * square)
             return steep.sum(-1)[:, None, None]
 
         return derivative
 
-    def _used(self, point: Point) -> tuple[Tensor, ...]:
+    def _used(self, point: Point) -> tuple[Array, ...]:
         """Features, V, shrink, norm and threshold, on a CPU without most unused features."""
-        b, n, m = self.F.shape
+        m = self.F.shape[-1]
         arrays = point.shrink, point.norm, self.tau
-        if self.F.device.type != "cpu":  # the count would have to come back to the host
+        if not on_host(self.F):  # the count would have to come back to the host
             return self.F, point.V, *arrays
         p = max(1, int((point.shrink > 0).sum(-1).max()))
-        if p > 0.9 * m:
+        if p > _WORTH_COPYING[is_numpy(self.F)] * m:
             return self.F, point.V, *arrays
-        index = point.shrink.topk(p, dim=-1, sorted=False).indices
-        F = self.F.gather(2, index.unsqueeze(1).expand(b, n, p))
-        V = point.V.mT.gather(2, index.unsqueeze(1).expand(b, point.V.shape[-1], p)).mT
-        return F, V, *(x.gather(1, index) for x in arrays)
+        index = leading(point.shrink, p)
+        V = columns_at(point.V.mT, index).mT
+        return columns_at(self.F, index), V, *(gather(x, index) for x in arrays)
 
 
 class GramProblem:
@@ -173,81 +201,77 @@ class GramProblem:
         self.c = problem.c
         self.gram = problem.F @ problem.F.mT
 
-    def image(self, move: Tensor) -> Tensor:
+    def image(self, move: Array) -> Array:
         """V's move when ``Y - Lambda`` moves by `move` (b, n, k)."""
         return self.gram @ move
 
-    def block_norms(self, move: Tensor) -> tuple[Tensor, Tensor]:
+    def block_norms(self, move: Array) -> tuple[Array, Array]:
         """Norm of the image of `move` (b, n, k) as one block, and no threshold, (b, 1)."""
-        norm = (move * self.image(move)).sum((-1, -2)).clamp_min(0).sqrt().unsqueeze(-1)
-        return norm, torch.zeros_like(norm)
+        norm = sqrt(at_least((move * self.image(move)).sum((-1, -2)), 0))[..., None]
+        return norm, 0 * norm
 
-    def evaluate(self, dual: Tensor, V: Tensor | None = None) -> Point:
+    def evaluate(self, dual: Array, V: Array | None = None) -> Point:
         """Gradient and gap at a dual point (b, n, k); V saves its computation."""
         difference = self.Y - dual
         V = self.image(difference) if V is None else V
         regulariser = (difference * V).sum((-1, -2)) / 2
-        empty = V.new_empty(V.shape[0], 0)
+        empty = full(V, (len(V), 0), 0)
         return _point(self, dual, (V, empty, empty), V, regulariser)
 
-    def hessian(self, point: Point, basis: PivotBasis, index: Tensor | None = None) -> Tensor:
+    def hessian(self, point: Point, basis: PivotBasis, index: Array | None = None) -> Array:
         """Hessian of the dual objective in (some) coordinates of a basis."""
         return gram_hessian(self.gram, basis, index)
 
     def barrier_solver(
-        self, point: Point, dual: Tensor, curvature: Tensor, *, coarse: bool
+        self, point: Point, dual: Array, curvature: Array, *, coarse: bool
     ) -> Solver:
         """Newton system with the barrier's `curvature` (b, n, k) on its diagonal."""
         return ClassSolver(self.gram, dual, curvature)
 
-    def slope(self, point: Point, V_move: Tensor) -> None:
+    def slope(self, point: Point, V_move: Array) -> None:
         """No kinks, nothing to guard against."""
         return
 
 
 def _point(
     problem: Problem | GramProblem,
-    dual: Tensor,
-    image: tuple[Tensor, Tensor, Tensor],
-    scores: Tensor,
-    regulariser: Tensor,
+    dual: Array,
+    image: tuple[Array, Array, Array],
+    scores: Array,
+    regulariser: Array,
 ) -> Point:
     weighted = problem.c * problem.Y
     grad = weighted - scores
-    rival = -grad.amin(-1, keepdim=True)
+    rival = -smallest(grad, -1, keepdims=True)
     # Fenchel and Young: each row's worst rival against its average one
     gap = ((rival + grad) * dual).sum((-1, -2))
-    loss = (rival + (problem.Y * grad).sum(-1, keepdim=True)).sum((-1, -2))
+    loss = (rival + (problem.Y * grad).sum(-1, keepdims=True)).sum((-1, -2))
     return Point(*image, grad, relative(gap, loss + regulariser, problem.c))
 
 
-def lengths(blocks: Tensor) -> Tensor:
-    """Norms over the last dimension, fast where that is not the contiguous one."""
-    return blocks.square().sum(-1).sqrt()
-
-
-def relative(gap: Tensor, primal: Tensor, c: Tensor) -> Tensor:
+def relative(gap: Array, primal: Array, c: Array) -> Array:
     """Gap (b,) over the primal objective, floored at a thousandth of its value at zero."""
     floor = c.sum((-1, -2)) / 1000
-    return gap / torch.maximum(primal, floor).clamp_min(torch.finfo(primal.dtype).tiny)
+    return gap / at_least(maximum(primal, floor), limits(primal).tiny)
 
 
-def certify(problem: Problem, coef: Tensor, dual: Tensor, norm_V: Tensor) -> tuple[Tensor, Tensor]:
+def certify(problem: Problem, coef: Array, dual: Array, norm_V: Array) -> tuple[Array, Array]:
     """Primal objective and relative gap, both (b,), of any pair of primal and dual points.
 
     `norm_V` (b, m) holds the norms of the blocks of V at the dual point.
     """
     scores = problem.F @ coef
     margin = problem.c * (1 - problem.Y)
-    loss = (margin + scores - (problem.Y * scores).sum(-1, keepdim=True)).amax(-1).sum(-1)
+    loss = margin + scores - (problem.Y * scores).sum(-1, keepdims=True)
+    loss = largest(loss, -1).sum(-1)
     norm = lengths(coef)
     primal = loss + (norm * (problem.tau + norm / 2)).sum(-1)
     value = (margin * dual).sum((-1, -2))
-    value = value - (norm_V - problem.tau).clamp_min(0).square().sum(-1) / 2
-    return primal, relative((primal - value).clamp_min(0), primal, problem.c)
+    value = value - (at_least(norm_V - problem.tau, 0) ** 2).sum(-1) / 2
+    return primal, relative(at_least(primal - value, 0), primal, problem.c)
 
 
-def gap_at_zero(problem: Problem, dual: Tensor, norm_V: Tensor) -> Tensor:
+def gap_at_zero(problem: Problem, dual: Array, norm_V: Array) -> Array:
     """Duality gap (b,) of W = 0, not divided by the objective, without cancellation."""
-    excess = (norm_V - problem.tau).clamp_min(0)
-    return (problem.c * problem.Y * dual).sum((-1, -2)) + excess.square().sum(-1) / 2
+    excess = at_least(norm_V - problem.tau, 0)
+    return (problem.c * problem.Y * dual).sum((-1, -2)) + (excess**2).sum(-1) / 2

@@ -7,8 +7,29 @@ its way to zero then sits alone on the diagonal, where its size does no harm to 
 
 from typing import Protocol
 
-import torch
-from torch import Tensor
+from sklearn_sparsedis.solvers.group_lasso_svm._arrays import (
+    Array,
+    as_type,
+    at_least,
+    cholesky,
+    cholesky_inverse,
+    cholesky_solve,
+    columns_at,
+    copies,
+    diagonal,
+    diagonal_blocks,
+    full,
+    gather,
+    identity,
+    integers,
+    leading,
+    limits,
+    on_host,
+    rows_at,
+    scattered,
+    spread,
+    sqrt,
+)
 
 _RIDGE = 1e-14
 # Features whose part of the Hessian is formed at once, unless the Hessian itself is wider
@@ -20,7 +41,7 @@ _ROW_BLOCKS = 4
 class Solver(Protocol):
     """A factored Newton system."""
 
-    def __call__(self, gradient: Tensor) -> Tensor:
+    def __call__(self, gradient: Array) -> Array:
         """Return the move of Lambda (b, n, k) that answers a gradient (b, n, k)."""
 
 
@@ -29,49 +50,48 @@ class PivotBasis:
 
     Parameters
     ----------
-    dual : Tensor of shape (b, n, k)
+    dual : Array of shape (b, n, k)
         Dual point; the largest entry of each row is its pivot.
     """
 
-    def __init__(self, dual: Tensor):
+    def __init__(self, dual: Array):
         k = dual.shape[-1]
-        self.pivot = dual.argmax(-1, keepdim=True)
-        others = torch.arange(k - 1, device=dual.device)
+        self.pivot = dual.argmax(-1)[..., None]
+        others = integers(dual, k - 1)
         self.others = others + (others >= self.pivot)
-        eye = torch.eye(k, dtype=dual.dtype, device=dual.device)
+        eye = identity(dual, k)
         # rows e_l - e_pivot, (b, n (k-1), k)
-        self.rows = (eye[self.others] - eye[self.pivot]).flatten(1, 2)
+        self.rows = (eye[self.others] - eye[self.pivot]).reshape(len(dual), -1, k)
 
-    def reduce(self, gradient: Tensor) -> Tensor:
+    def reduce(self, gradient: Array) -> Array:
         """Gradient (b, n, k) in the coordinates, (b, n (k-1))."""
-        entries = gradient.gather(-1, self.others) - gradient.gather(-1, self.pivot)
-        return entries.flatten(1)
+        b, n, k = gradient.shape
+        rows = self.rows.reshape(b, n, k - 1, k)
+        return (rows * gradient[:, :, None]).sum(-1).reshape(b, -1)
 
-    def expand(self, coordinates: Tensor) -> Tensor:
+    def expand(self, coordinates: Array) -> Array:
         """Move (b, n, k) from its coordinates (b, n (k-1))."""
-        coordinates = coordinates.view(self.others.shape)
-        b, n, q = coordinates.shape
-        move = coordinates.new_zeros(b, n, q + 1)
-        move.scatter_(-1, self.others, coordinates)
-        return move.scatter_(-1, self.pivot, -coordinates.sum(-1, keepdim=True))
+        b, n, q = self.others.shape
+        rows = self.rows.reshape(b, n, q, q + 1)
+        return (rows * coordinates.reshape(b, n, q, 1)).sum(2)
 
 
 def weighted_hessian(
-    F: Tensor, bent: Tensor, weight: Tensor, basis: PivotBasis, index: Tensor | None
-) -> Tensor:
+    F: Array, bent: Array, weight: Array, basis: PivotBasis, index: Array | None
+) -> Array:
     r"""Sum over features of ``(F_j (x) I) [weight_j I + bent_j bent_j^T] (F_j (x) I)^T``.
 
     Parameters
     ----------
-    F : Tensor of shape (b, n, p)
+    F : Array of shape (b, n, p)
         Features.
-    bent : Tensor of shape (b, p, k)
+    bent : Array of shape (b, p, k)
         Direction of each feature's extra curvature, scaled by its square root.
-    weight : Tensor of shape (b, p)
+    weight : Array of shape (b, p)
         Curvature of each feature in all directions.
     basis : PivotBasis
         Coordinates.
-    index : Tensor of int, shape (b, f), or None
+    index : Array of int, shape (b, f), or None
         Coordinates that are wanted; None means all.
 
     Returns
@@ -80,8 +100,8 @@ def weighted_hessian(
         The matrix, f = n (k-1) without an `index`; only its lower triangle is sure to be there.
     """
     rows, sample = _chosen(basis, index)
-    rows = rows.to(F.dtype)
-    total = gram_hessian((F * weight.unsqueeze(1)) @ F.mT, basis, index)
+    rows = as_type(rows, F)
+    total = gram_hessian((F * weight[:, None]) @ F.mT, basis, index)
     b, n, p = F.shape
     size = rows.shape[1]
     width = max(size, _COLUMNS)
@@ -89,63 +109,62 @@ def weighted_hessian(
         part = F[..., start : start + width]
         X = rows @ bent[:, start : start + width].mT
         if index is None:
-            X.view(b, n, size // n, -1).mul_(part.unsqueeze(2))
+            blocks = X.reshape(b, n, size // n, -1)
+            blocks *= part[:, :, None]
         else:
-            X.mul_(part.gather(1, sample.unsqueeze(-1).expand(-1, -1, part.shape[-1])))
+            X *= rows_at(part, sample)
         total += _lower_product(X)
     return total
 
 
-def _lower_product(X: Tensor) -> Tensor:
+def _lower_product(X: Array) -> Array:
     """``X X^T`` (b, f, f), of which only the lower triangle is sure to be there."""
     b, f, _ = X.shape
     if f < _ROW_BLOCKS * 32:
         return X @ X.mT
-    product = X.new_zeros(b, f, f)
+    product = full(X, (b, f, f), 0)
     ends = [f * (i + 1) // _ROW_BLOCKS for i in range(_ROW_BLOCKS)]
     for start, end in zip([0, *ends], ends, strict=False):
         product[:, start:end, :end] = X[:, start:end] @ X[:, :end].mT
     return product
 
 
-def gram_hessian(gram: Tensor, basis: PivotBasis, index: Tensor | None) -> Tensor:
+def gram_hessian(gram: Array, basis: PivotBasis, index: Array | None) -> Array:
     """Matrix ``gram (x) I`` in (some) coordinates of a basis, (b, f, f).
 
     Parameters
     ----------
-    gram : Tensor of shape (b, n, n)
+    gram : Array of shape (b, n, n)
         Gram matrix of the samples.
     basis, index
         As in `weighted_hessian`.
     """
     b, n, _ = gram.shape
     rows, sample = _chosen(basis, index)
-    rows = rows.to(gram.dtype)
+    rows = as_type(rows, gram)
     overlap = rows @ rows.mT
     if index is None:
         q = overlap.shape[1] // n
-        overlap.view(b, n, q, n, q).mul_(gram[:, :, None, :, None])
-        return overlap
-    f = sample.shape[1]
-    gram = gram.gather(1, sample.unsqueeze(-1).expand(b, f, n))
-    return overlap.mul_(gram.gather(2, sample.unsqueeze(1).expand(b, f, f)))
+        overlap *= spread(spread(gram, q).mT, q)
+    else:
+        overlap *= columns_at(rows_at(gram, sample), sample)
+    return overlap
 
 
-def _chosen(basis: PivotBasis, index: Tensor | None) -> tuple[Tensor, Tensor]:
+def _chosen(basis: PivotBasis, index: Array | None) -> tuple[Array, Array]:
     """Rows (b, f, k) of the coordinates at `index`, and the sample that each belongs to (b, f)."""
     if index is None:
         return basis.rows, basis.pivot
-    rows = basis.rows.gather(1, index.unsqueeze(-1).expand(-1, -1, basis.rows.shape[-1]))
-    return rows, index.div(basis.others.shape[-1], rounding_mode="floor")
+    return rows_at(basis.rows, index), index // basis.others.shape[-1]
 
 
-def add_barrier(hessian: Tensor, basis: PivotBasis, curvature: Tensor) -> Tensor:
+def add_barrier(hessian: Array, basis: PivotBasis, curvature: Array) -> Array:
     """Add, in place, the barrier's diagonal curvature (b, n, k) to a full reduced Hessian."""
     b, n, q = basis.others.shape
-    blocks = hessian.view(b, n, q, n, q).diagonal(dim1=1, dim2=3)  # (b, q, q, n)
-    blocks += curvature.gather(-1, basis.pivot)[:, None, None, :, 0]
-    diagonal = hessian.diagonal(dim1=-1, dim2=-2).view(b, n, q)
-    diagonal += curvature.gather(-1, basis.others)
+    blocks = diagonal_blocks(hessian, n)  # (b, q, q, n)
+    blocks += gather(curvature, basis.pivot)[:, None, None, :, 0]
+    entries = diagonal(hessian)
+    entries += gather(curvature, basis.others).reshape(b, -1)
     return hessian
 
 
@@ -154,38 +173,39 @@ class Factor:
 
     Parameters
     ----------
-    matrix : Tensor of shape (*batch, d, d)
+    matrix : Array of shape (*batch, d, d)
         The matrices, of which only the lower triangles are read.
     ridge : float
         Added to the unit diagonal, so that singular matrices have a finite factor.
     """
 
-    def __init__(self, matrix: Tensor, ridge: float = _RIDGE):
-        diagonal = matrix.diagonal(dim1=-1, dim2=-2)
-        self.scale = diagonal.clamp_min(torch.finfo(matrix.dtype).tiny).rsqrt().unsqueeze(-1)
+    def __init__(self, matrix: Array, ridge: float = _RIDGE):
+        entries = at_least(diagonal(matrix), limits(matrix).tiny)
+        self.scale = (1 / sqrt(entries))[..., None]
         scaled = matrix * self.scale
         scaled *= self.scale.mT
-        scaled.diagonal(dim1=-1, dim2=-2).fill_(1 + ridge)
-        self.lower = torch.linalg.cholesky_ex(scaled).L
+        entries = diagonal(scaled)
+        entries[...] = 1 + ridge
+        self.lower = cholesky(scaled)
 
-    def solve(self, right: Tensor) -> Tensor:
+    def solve(self, right: Array) -> Array:
         """Solution (*batch, d) for the right-hand side (*batch, d)."""
-        scaled = self.scale * right.unsqueeze(-1)
-        return (self.scale * torch.cholesky_solve(scaled, self.lower)).squeeze(-1)
+        scale = self.scale[..., 0]
+        return scale * cholesky_solve(scale * right, self.lower)
 
-    def inverse(self) -> Tensor:
+    def inverse(self) -> Array:
         """Inverse (*batch, d, d)."""
-        return torch.cholesky_inverse(self.lower) * self.scale * self.scale.mT
+        return cholesky_inverse(self.lower) * self.scale * self.scale.mT
 
 
 class PivotSolver:
     """Newton system given by its matrix in the pivots' coordinates."""
 
-    def __init__(self, basis: PivotBasis, matrix: Tensor):
+    def __init__(self, basis: PivotBasis, matrix: Array):
         self.basis = basis
         self.factor = Factor(matrix)
 
-    def __call__(self, gradient: Tensor) -> Tensor:
+    def __call__(self, gradient: Array) -> Array:
         """Return the move of Lambda (b, n, k) that answers a gradient (b, n, k)."""
         return self.basis.expand(self.factor.solve(-self.basis.reduce(gradient)))
 
@@ -195,37 +215,40 @@ class ClassSolver:
 
     Parameters
     ----------
-    gram : Tensor of shape (b, n, n)
+    gram : Array of shape (b, n, n)
         Gram matrix.
-    dual : Tensor of shape (b, n, k)
+    dual : Array of shape (b, n, k)
         Dual point.
-    curvature : Tensor of shape (b, n, k)
+    curvature : Array of shape (b, n, k)
         The barrier's diagonal curvature.
     """
 
-    def __init__(self, gram: Tensor, dual: Tensor, curvature: Tensor):
-        self.pivot = dual.argmax(-1, keepdim=True)
-        blocks = gram.unsqueeze(1) + torch.diag_embed(curvature.mT)
+    def __init__(self, gram: Array, dual: Array, curvature: Array):
+        self.pivot = dual.argmax(-1)[..., None]
+        blocks = copies(gram, curvature.shape[-1])
+        entries = diagonal(blocks)
+        entries += curvature.mT
         self.inverse = Factor(blocks).inverse()  # (b, k, n, n)
         self.sums = Factor(self.inverse.sum(1))
 
-    def __call__(self, gradient: Tensor) -> Tensor:
+    def __call__(self, gradient: Array) -> Array:
         """Return the move of Lambda (b, n, k) that answers a gradient (b, n, k)."""
-        free = (self.inverse @ gradient.mT.unsqueeze(-1)).squeeze(-1)  # (b, k, n)
+        free = (self.inverse @ gradient.mT[..., None])[..., 0]  # (b, k, n)
         shared = self.sums.solve(free.sum(1))
-        move = ((self.inverse @ shared[:, None, :, None]).squeeze(-1) - free).mT
+        move = ((self.inverse @ shared[:, None, :, None])[..., 0] - free).mT
         # rounding must not take the rows out of the simplex's plane
-        return move.scatter_add(-1, self.pivot, -move.sum(-1, keepdim=True))
+        left = move.sum(-1, keepdims=True)
+        return scattered(move, self.pivot, gather(move, self.pivot) - left)
 
 
-def chosen_coordinates(mask: Tensor) -> Tensor | None:
+def chosen_coordinates(mask: Array) -> Array | None:
     """Index (b, f) that covers the coordinates in a mask (b, d); None where that saves little.
 
     On an accelerator None, as the number would have to come back to the host.
     """
-    if mask.device.type != "cpu":
+    if not on_host(mask):
         return None
     count = max(1, int(mask.sum(-1).max()))
     if count > 0.9 * mask.shape[-1]:
         return None
-    return mask.to(torch.int8).topk(count, dim=-1, sorted=False).indices
+    return leading(mask, count)
