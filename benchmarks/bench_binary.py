@@ -187,21 +187,21 @@ def new_task_rows(options):
         yield name, f"{np.mean(values):.4f}", ", ".join(f"{v:.4f}" for v in values)
 
 
-def load_tox21():
-    """Fingerprints and labels with NaN."""
+def load_molecules(name):
+    """Fingerprints, and labels of all assays with NaN."""
     chem, fingerprints = require("rdkit.Chem"), require("rdkit.Chem.rdFingerprintGenerator")
     require("rdkit.RDLogger").DisableLog("rdApp.*")
-    table = require("pandas").read_csv(next(data("moleculenet").glob("tox21*")))
+    table = require("pandas").read_csv(data("moleculenet", f"{name}.csv"))
     generator = fingerprints.GetMorganGenerator(radius=2, fpSize=1024)
     molecules = [chem.MolFromSmiles(smiles) for smiles in table.iloc[:, 0]]
     kept = [i for i, molecule in enumerate(molecules) if molecule is not None]
     X = np.array([generator.GetFingerprintAsNumPy(molecules[i]) for i in kept], dtype=np.float32)
-    return X, table.iloc[kept, 1:13].to_numpy(dtype=float)
+    return X, table.iloc[kept, 1:].to_numpy(dtype=float)
 
 
 def tox21_rows(seed, options):
     """A row a model, one split."""
-    X, Y = load_tox21()
+    X, Y = load_molecules("tox21")
     train = np.random.default_rng(seed).random(len(X)) < 0.8
     there = ~np.isnan(Y)
 

@@ -4,8 +4,9 @@ Targets of a table are held out, some at a time; the others are fitted on two th
 Then 10, 20, 50 or 100 of these rows have labels of a new target, and R^2 is judged on the other
 third: its mean over targets and draws, and the share of targets, in means over draws, that ridge on
 X predicts better by more than .02. Features are standardised on the rows of the fit, missing ones
-get their mean. Peers: RidgeCV, LassoCV, BayesianRidge, PCA with ridge, PLS and a Gaussian process
-on X, ridge on the hidden layer of an MLPRegressor and on predictions of the old targets.
+get their mean. Peers: RidgeCV, LassoCV, BayesianRidge, a random forest, PCA with ridge, PLS and a
+Gaussian process on X, ridge on the hidden layer of an MLPRegressor and on predictions of the old
+targets. The encoder is a network, or a random forest.
 """
 
 import gzip
@@ -15,6 +16,7 @@ import numpy as np
 from scipy.io import arff
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.linear_model import BayesianRidge, LassoCV, RidgeCV
@@ -39,6 +41,7 @@ SETTINGS = {
         "groups_used": 4,
         "max_iter": 1500,
         "light": False,
+        "encoder": "mlp",
     },
     "short": {"tables": ["oes97"], "draws": 2, "groups_used": 1, "max_iter": 300, "light": True},
     "quick": {
@@ -104,6 +107,7 @@ def on_features(X, y, light):
     yield "ridge", ridge()
     yield "Lasso", LassoCV(cv=min(5, n // 2), alphas=50, max_iter=2000)
     yield "BayesianRidge", BayesianRidge()
+    yield "random forest", RandomForestRegressor(random_state=0)
     if light:
         return
     yield "PCA, ridge", make_pipeline(PCA(min(n // 2, p, 10)), ridge())
@@ -138,8 +142,12 @@ def scores(X, Y, rows, test, target, old, options):
 
 def fit_old(X, Y, options, seed):
     """Ours and a network, on the old targets."""
-    model = SparseDisentangledRepresentation(max_iter=options.max_iter, random_state=seed)
-    model.fit(X, Y)
+    encoder, max_iter = options.encoder, options.max_iter
+    if encoder == "forest":
+        encoder, max_iter = RandomForestRegressor(), None
+    model = SparseDisentangledRepresentation(
+        encoder=encoder, max_iter=max_iter, random_state=seed
+    ).fit(X, Y)
     if options.light:
         return model, None
     complete = ~np.isnan(Y).any(1)
@@ -200,7 +208,8 @@ def add_options(parser):
     parser.add_argument("--draws", type=int)
     parser.add_argument("--groups-used", type=int, help="of the groups of held-out targets")
     parser.add_argument("--max-iter", type=int)
-    parser.add_argument("--light", action="store_true", help="three peers on X and one on the old")
+    parser.add_argument("--light", action="store_true", help="four peers on X and one on the old")
+    parser.add_argument("--encoder", choices=["mlp", "forest"])
 
 
 def tables(options):
