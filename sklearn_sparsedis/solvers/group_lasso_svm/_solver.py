@@ -146,7 +146,8 @@ def solve_group_lasso_svm(
     face of nonzero Lambda once the gap is small; these give exact zeros and usually the solution to
     machine precision. An iteration costs O((n k)^2 p) for p used features, and a Cholesky
     factorisation of order n (k-1). Memory is O(n m + (n k)^2) a problem; large batches are worked
-    in chunks.
+    in chunks. On a CPU all but the largest of them are handed to NumPy and LAPACK, whose calls cost
+    less than PyTorch's.
 
     Above, or where F is sparse: an augmented Lagrangian method in W, one problem after the other. A
     step costs two products with F, and a Newton system of the samples whose Lambda is no vertex and
