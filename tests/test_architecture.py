@@ -70,7 +70,7 @@ THIRD_PARTIES = {
     "__main__": set(),
     "storage": {"torch", "numpy", "safetensors", "sklearn"},
     "functional": {"torch"},
-    "solvers": {"torch", "numpy", "scipy"},
+    "solvers": {"torch", "numpy", "scipy", "threadpoolctl"},
     "implicit": {"torch"},
     "penalties": {"torch"},
     "losses": {"torch", "numpy"},

@@ -1,10 +1,13 @@
 """The group-Lasso SVM's solver: reference solutions, certificates, hard data, batches, devices."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 from devices import ACCELERATOR, FakeTensorMode, SyncCounter, fake_cuda
 from sklearn.svm import LinearSVC
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_sparsedis.functional import (
     group_lasso_svm_dual,
@@ -127,6 +130,17 @@ def test_small_problems_are_solved_in_numpy_as_they_would_be_in_torch(monkeypatc
     assert in_torch.converged.all()
     torch.testing.assert_close(in_numpy.coef, in_torch.coef, rtol=0, atol=1e-9)
     torch.testing.assert_close(in_numpy.objective, in_torch.objective, rtol=1e-10, atol=0)
+
+
+def test_threads_of_blas_come_back_where_several_threads_solve():
+    F, y = make_task(n=12, m=24)
+    with threadpool_limits(2, "blas"):
+        before = [x["num_threads"] for x in threadpool_info() if x["user_api"] == "blas"]
+        with ThreadPoolExecutor(3) as pool:
+            results = list(pool.map(lambda _: solve_group_lasso_svm(F, y, 0.5, 0.3), range(6)))
+        after = [x["num_threads"] for x in threadpool_info() if x["user_api"] == "blas"]
+    assert all(result.converged.all() for result in results)
+    assert before == after
 
 
 def test_a_batch_gives_what_its_problems_give_alone(monkeypatch):

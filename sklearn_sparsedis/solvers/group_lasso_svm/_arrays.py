@@ -7,11 +7,14 @@ NumPy arrays, and the solver is written once, in what the two have in common.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from scipy.linalg import lapack
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 # A tensor or a NumPy array; those of one call are of one kind
@@ -30,17 +33,44 @@ def to_torch(x: Array) -> Tensor:
     return tensor
 
 
+class _OneThread:
+    """Keeps NumPy's and SciPy's BLAS to one thread as long as any thread of Python is within."""
+
+    def __init__(self) -> None:
+        self._lock, self._users = Lock(), 0
+
+    @cached_property
+    def _controller(self) -> ThreadpoolController:
+        return ThreadpoolController()  # it takes milliseconds to find the libraries
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._users:
+                self._limit = self._controller.limit(limits=1, user_api="blas")
+            self._users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._limit.restore_original_limits()
+
+
+_ONE_THREAD = _OneThread()
+
+
 @contextmanager
 def in_numpy(value: Holder, wanted: bool) -> Iterator[Holder]:
     """A data class of tensors as one of NumPy arrays on the same memory, or as it is.
 
-    NumPy is to be as silent on what is not finite as PyTorch.
+    NumPy is to be as silent on what is not finite as PyTorch, and its BLAS to work in one thread:
+    to share out such small products takes longer than they do.
     """
     if not wanted:
         yield value
         return
     arrays = (x.numpy() for x in vars(value).values())
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), _ONE_THREAD:
         yield type(value)(*arrays)
 
 
