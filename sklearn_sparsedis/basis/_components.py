@@ -4,7 +4,9 @@ Each step needs only what the one before returns: `Moments`, `HeadEstimates`,
 `HeadBasis`, `Components`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,8 +69,7 @@ def find_components(
     read: ReadMoments,
     n_components: int | None,
     *,
-    n_init: int | None = None,
-    min_effect: float | None = None,
+    search: Mapping[str, Any],
     n_labels: float = np.inf,
     device: str | torch.device,
     seed: int,
@@ -85,10 +86,8 @@ def find_components(
         labels are few.
     n_components : int or None
         None takes as many as the heads use.
-    n_init : int, optional
-        Random starts of the search.
-    min_effect : float, optional
-        Share of a head's norm below which a coefficient counts as zero; chosen by default.
+    search : mapping
+        Options of `solvers.solve_sparse_basis`.
     n_labels : float
         Labels of a task; few for the number of features, they ask for heads on a subspace.
     device : str or torch.device
@@ -106,8 +105,7 @@ def find_components(
         heads,
         read,
         n_components,
-        n_init=n_init,
-        min_effect=min_effect,
+        search=search,
         device=device,
         seed=seed,
         read_rows=read_rows,
@@ -120,9 +118,7 @@ def components_of(
     read: ReadMoments,
     n_components: int | None,
     *,
-    n_init: int | None,
-    min_effect: float | None,
-    least_effect: float = 0.0,
+    search: Mapping[str, Any],
     device: str | torch.device,
     seed: int,
     read_rows: ReadRows | None = None,
@@ -136,16 +132,13 @@ def components_of(
     heads : HeadEstimates
     read : callable
         As for `find_components`; called once.
-    n_components, n_init, min_effect, device, seed, read_rows
+    n_components, search, device, seed, read_rows
         As for `find_components`.
-    least_effect : float
-        The least share that is chosen by default.
     """
     basis = find_head_basis(
         heads,
         n_components,
-        n_init=n_init,
-        effects={"min_effect": min_effect, "least_effect": least_effect},
+        search=search,
         device=device,
         seed=seed,
     )

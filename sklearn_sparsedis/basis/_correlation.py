@@ -1,5 +1,6 @@
 """From a correlation matrix to common factors in their sparsest basis."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,16 @@ NEGLIGIBLE = 0.15
 # correlations do not tell the loadings of a factor of their own
 OWN_VARIABLES = 3
 # of the search that tells whether they are
-QUICK = {"n_init": 8, "min_effect": NEGLIGIBLE}
+QUICK = {"n_starts": 8, "min_effect": NEGLIGIBLE, "trust": False}
 
 
 def components_of_correlation(
-    R: NDArray[np.float64], n_samples: int, n_factors: int | None, **options: Any
+    R: NDArray[np.float64],
+    n_samples: int,
+    n_factors: int | None,
+    *,
+    search: Mapping[str, Any],
+    **options: Any,
 ) -> tuple[CommonFactors, Components]:
     """Extract common factors of a correlation matrix, and find the basis of their loadings.
 
@@ -40,7 +46,7 @@ def components_of_correlation(
     n_factors : int or None
         None takes the most with which every factor is the largest one of three variables or more,
         up to the number with the least BIC, which in many rows counts ever smaller factors.
-    **options
+    search, **options
         Of `components_of`.
 
     Raises
@@ -55,7 +61,7 @@ def components_of_correlation(
         )
     check_sample_size(n_samples, p + 1, f"R of {p} variables would not have full rank")
     if n_factors is None:
-        factors = _clear_factors(R, n_samples, options)
+        factors = _clear_factors(R, n_samples, search, options)
     elif n_factors > most:
         raise ValueError(
             f"n_components={n_factors} must not exceed {most}: the correlations of {p} variables "
@@ -63,23 +69,28 @@ def components_of_correlation(
         )
     else:
         factors = extract_factors(R, n_factors)
-    return factors, _rotate(factors, n_samples, options)
+    return factors, _rotate(factors, n_samples, search, options)
 
 
 def _clear_factors(
-    R: NDArray[np.float64], n_samples: int, options: dict[str, Any]
+    R: NDArray[np.float64], n_samples: int, search: Mapping[str, Any], options: Mapping[str, Any]
 ) -> CommonFactors:
     """As many factors as are each the largest one of enough variables; at least one."""
     first, *more = likeliest_factors(R, n_samples)
     for factors in reversed(more):
-        pattern = _rotate(factors, n_samples, {**options, **QUICK}).coef
+        pattern = _rotate(factors, n_samples, {**search, **QUICK}, options).coef
         own = np.bincount(np.abs(pattern).argmax(axis=1), minlength=pattern.shape[1])
         if own.min() >= OWN_VARIABLES:
             return factors
     return first
 
 
-def _rotate(factors: CommonFactors, n_samples: int, options: dict[str, Any]) -> Components:
+def _rotate(
+    factors: CommonFactors,
+    n_samples: int,
+    search: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Components:
     """Find the sparsest basis of loadings, whose components are factors."""
     n_factors = factors.loadings.shape[1]
     return components_of_heads(
@@ -87,6 +98,6 @@ def _rotate(factors: CommonFactors, n_samples: int, options: dict[str, Any]) -> 
         factors.errors(n_samples),
         np.eye(n_factors),
         n_factors,
-        least_effect=NEGLIGIBLE,
+        search={**search, "least_effect": NEGLIGIBLE},
         **options,
     )

@@ -92,8 +92,7 @@ def find_head_basis(
     heads: HeadEstimates,
     n_components: int | None,
     *,
-    n_init: int | None,
-    effects: Mapping[str, Any],
+    search: Mapping[str, Any],
     device: str | torch.device,
     seed: int,
 ) -> HeadBasis:
@@ -101,7 +100,7 @@ def find_head_basis(
 
     Directions beyond those that the heads use are filled from the complement, those beyond r are
     zero, and both are reported as not identified; heads with infinite standard errors are left out.
-    `effects` are the `min_effect` and `least_effect` of `solvers.solve_sparse_basis`.
+    `search` has options of `solvers.solve_sparse_basis`.
     Components that are searched for and not identified are among the problems only after
     `say_what_is_open`.
     """
@@ -123,7 +122,7 @@ def find_head_basis(
     elif 1 < n_latents < n_known:
         used = directions[:n_latents]
         turned, errors = heads.along(used, known)
-        result = _search(turned, errors, device, seed, n_starts=n_init, **effects)
+        result = _search(turned, errors, device, seed, search)
         basis = _with_result(basis, result, known, used)
         blocks = find_blocks(basis.support[known, :kept])
         for block in blocks:
@@ -294,16 +293,13 @@ def _search(
     stderr: NDArray[Any],
     device: str | torch.device,
     seed: int,
-    *,
-    n_starts: int | None,
-    **effects: Any,
+    options: Mapping[str, Any],
 ) -> SparseBasisResult:
     generator = torch.Generator().manual_seed(seed)
     result = solve_sparse_basis(
         torch.from_numpy(coef).to(device),
         torch.from_numpy(stderr).to(device),
-        n_starts=n_starts,
         generator=generator,
-        **effects,
+        **options,
     )
     return type(result)(**{name: value.cpu() for name, value in vars(result).items()})

@@ -1,6 +1,7 @@
 """penalty="l0": the basis of components in which the heads are sparsest, and its heads."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,7 @@ def find_sparsest_basis(
     Z: Tensor,
     table: TaskTable,
     *,
-    n_init: int | None = None,
-    min_effect: float | None = None,
+    search: Mapping[str, Any] = MappingProxyType({}),
     device: torch.device,
     seed: int,
 ) -> Components:
@@ -42,7 +42,7 @@ def find_sparsest_basis(
         Outputs of an encoder, in their own dtype.
     table : TaskTable
         With standardised targets.
-    n_init, min_effect
+    search : mapping
         As in `find_components`.
     device : torch.device
         Where the search runs.
@@ -52,8 +52,7 @@ def find_sparsest_basis(
     return find_components(
         *_moments(Z, table),
         Z.shape[1],
-        n_init=n_init,
-        min_effect=min_effect,
+        search=search,
         device=device,
         seed=seed,
     )

@@ -17,14 +17,14 @@ from sklearn_sparsedis.estimators._settings import RepresentationSettings
 from sklearn_sparsedis.inputs._losses import task_weights
 from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.losses import SquaredError
-from sklearn_sparsedis.nn import Encoder, LinearNetwork
-from sklearn_sparsedis.nn._encoders import column_moments
-from sklearn_sparsedis.nn._generators import diverted_draws, seeded
+from sklearn_sparsedis.nn import Encoder
+from sklearn_sparsedis.nn._generators import seeded
 from sklearn_sparsedis.nn._head_parts import Heads
 from sklearn_sparsedis.tasks._batches import TaskBatches
 from sklearn_sparsedis.tasks._dense import TargetValues
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._encode import encode
+from sklearn_sparsedis.training._far_rows import goes_on_linearly
 from sklearn_sparsedis.training._held_out import evaluation
 from sklearn_sparsedis.training._judge import LinearJudge
 from sklearn_sparsedis.training._objective import BilevelObjective
@@ -42,14 +42,12 @@ MAX_JUDGED_ROWS = 10_000
 MAX_JUDGED_ROW_SETS = 200
 # numbers of these rows, which are held in memory
 MAX_JUDGED_NUMBERS = 2**24
-# steps of a first training where `max_iter` is at least FEW times as large
-SHORT, FEW = 100, 5
-# and evaluations in it
-N_SHORT_EVALUATIONS = 10
-# random starts of the search for the basis in which that of components starts, which more starts
-# did not make any better
-N_STARTS = 32
-# evaluations on held-out labels during a full training
+# steps of first trainings where `max_iter` is at least FEW times as large, and evaluations in them
+SHORT, FEW = {100: 10, 400: 40}, 3
+# of the search for a basis of sparser heads, which more starts and rounds made no better. No zero
+# is rounded: that is what the penalty is for
+DRAFT = {"n_starts": 32, "max_rounds": 2, "min_effect": 0.0, "trust": False}
+# evaluations on held-out labels during a training
 N_EVALUATIONS = 50
 
 
@@ -82,6 +80,8 @@ class FittedEncoder:
     judged: JudgedEncoder | None = None
     # what heads are fitted to, if not the labels alone: in standard units, and those of Y
     values: TargetValues | None = None
+    # whether it is linear, and rows far from the others follow the line
+    linear: bool = False
     targets: Targets | None = None
     # of held-out labels in standard units
     residuals: HeldOutResiduals | None = None
@@ -127,6 +127,9 @@ def train_encoder(
         arguments = settings, part, targets, started
         objective, run, used = _train_as_long_as_it_pays(*arguments, plan, seed, held_out)
         loss, share = min(run.held_out_losses, default=np.nan), run.judgement["label_share"]
+        # one head has no sparsest basis
+        turns = settings.heads.penalty.trained_through.sparse and table.Y.shape[1] > 1
+        turns = turns and _is_cut_short(run, used.max_iter < plan.max_iter)
         # callbacks have seen the training that chose the number of steps
         plan = replace(used, callbacks=(), title="again, on all labels")
         if held_out is not None:
@@ -141,10 +144,9 @@ def train_encoder(
                 objective, _ = _train(*arguments, plan, seed, n_steps=run.best_step)
         objective.eval()
         goal = _mixed(objective.encoder, table, share)
-        cut_short = run.judgement["hurts"] or not run.judgement["gains"]
-        cut_short = cut_short and table.Y.shape[1] > 1  # one head has no sparsest basis
-        if cut_short and settings.heads.penalty.trained_through.sparse:
-            _turn(settings, objective, goal, targets, plan, seed)
+        linear = run.judgement["as_at_start"] and goes_on_linearly(objective.encoder, table)
+        if turns:
+            _turn(objective, goal, plan.device, seed)
         if not settings.heads.penalty.convex:  # the objective tells local minima apart best
             loss = float(objective.fit_heads(table).result.objective.mean())
         elif np.isnan(loss) and settings.training.n_init > 1:
@@ -153,7 +155,7 @@ def train_encoder(
             objective.calibrate(table)
     values = None if share == 1 else goal.Y
     return loss, FittedEncoder(
-        objective.encoder, run, judged=judged, values=values, residuals=residuals
+        objective.encoder, run, judged=judged, values=values, linear=linear, residuals=residuals
     )
 
 
@@ -186,24 +188,27 @@ def _train_as_long_as_it_pays(
     seed: int,
     held_out: TaskTable | None,
 ) -> tuple[BilevelObjective, TrainingRun, TrainingPlan]:
-    """Train for few steps, and anew on the whole schedule if that may gain more.
+    """Train for few steps, and anew on longer schedules while these may gain more; the best.
 
     Where training is not better than its start, that is what is kept.
     """
-    arguments, run = (settings, table, targets, started), None
-    judged = held_out is not None and is_judged(settings, table, started)
-    if judged and plan.max_iter >= FEW * SHORT:
-        short = replace(plan, max_iter=SHORT)
-        objective, run = _train(
-            *arguments, short, seed, held_out, n_evaluations=N_SHORT_EVALUATIONS
-        )
-        plan = plan if run.judgement["gains"] else short
-    if run is None or run.judgement["gains"]:
-        objective, run = _train(*arguments, plan, seed, held_out)
+    arguments, schedules = (settings, table, targets, started), {plan.max_iter: N_EVALUATIONS}
+    if held_out is not None and is_judged(settings, table, started):
+        first = {n: often for n, often in SHORT.items() if plan.max_iter >= FEW * n}
+        schedules = first | schedules
+    lowest = np.inf
+    for length, often in schedules.items():
+        tried = replace(plan, max_iter=length)
+        trained = _train(*arguments, tried, seed, held_out, n_evaluations=often)
+        loss = min(trained[1].held_out_losses, default=np.nan)
+        if not loss >= lowest:
+            (objective, run), plan_of_best, lowest = trained, tried, loss
+        if not trained[1].judgement["gains"]:
+            break
     if run.judgement["as_at_start"]:
         objective = _objective(*arguments, seed, more_rows=False)
         run = replace(run, best_step=0)
-    return objective, run, plan
+    return objective, run, plan_of_best
 
 
 def is_judged(settings: RepresentationSettings, table: TaskTable, started: Encoder | None) -> bool:
@@ -221,41 +226,23 @@ def is_judged(settings: RepresentationSettings, table: TaskTable, started: Encod
     )
 
 
-def _turn(
-    settings: RepresentationSettings,
-    objective: BilevelObjective,
-    table: TaskTable,
-    targets: Targets,
-    plan: TrainingPlan,
-    seed: int,
-) -> None:
-    """Turn components to a basis of sparser heads, within the span of those that were kept.
+def _is_cut_short(run: TrainingRun, shortened: bool) -> bool:
+    """Whether a training ended before it could find the basis that it would end in."""
+    return shortened or run.judgement["hurts"] or not run.judgement["gains"]
 
-    A training starts in the basis in which least-squares heads have most zeros. What it finds is
-    taken where the inner problems reach lower objectives there than in the basis that there was.
+
+def _turn(objective: BilevelObjective, table: TaskTable, device: torch.device, seed: int) -> None:
+    """Turn components to the basis of sparsest heads, within the span of those that were kept.
+
+    It is taken where the inner problems reach lower objectives there than in the basis that there
+    was.
     """
-    encoder, m = objective.encoder, settings.encoder.n_components
+    encoder = objective.encoder
     with torch.no_grad():
         raw = encode(encoder.raw, table.X)
-    center, scale = column_moments(raw, table.row_weights)
-    # no zero is rounded: that is what the penalty is for
-    found = find_sparsest_basis(
-        raw, table, n_init=N_STARTS, min_effect=0.0, device=plan.device, seed=seed
-    )
-    with diverted_draws():
-        network = LinearNetwork(m, m)
-    network.linear.weight.data = torch.from_numpy(found.matrix).to(raw) * scale
-    trained, _ = _train(
-        settings,
-        table._replace(X=raw),
-        targets,
-        Encoder(network, center, scale, m),
-        replace(plan, max_iter=min(plan.max_iter, SHORT), anneal=False, title="the basis"),
-        seed,
-    )
+    found = find_sparsest_basis(raw, table, search=DRAFT, device=device, seed=seed)
     before = _final_heads(objective, table).result.objective.mean()
-    (weight,) = trained.encoder.network.parameters()
-    encoder.rotate(weight.detach() / scale)
+    encoder.rotate(torch.from_numpy(found.matrix).to(raw))
     if _final_heads(objective, table).result.objective.mean() >= before:
         encoder.rotation = None
 

@@ -177,14 +177,16 @@ class SparseDisentangledRepresentation(
         than 2000 rows the encoder is then trained again on all, for the number of steps found.
         Where no task can spare a label, a warning says so, and the last encoder is kept. For
         "linear" and "mlp" with squared errors and a convex penalty other than "l0", held-out labels
-        say as well whether 100 steps are enough, whether they are better than ridge regression,
-        with which the training starts, and to what shares of labels and ridge predictions heads are
-        fitted.
+        say as well whether 100 or 400 steps are enough, whether they are better than ridge
+        regression, with which the training starts, and to what shares of labels and ridge
+        predictions heads are fitted.
     validation_fraction : float in (0, 1), default=0.1
         Share of the labelled rows whose labels are held out. A task keeps two labels, and of 0 and
         1 one of each kind; one with labels to spare gives at least one, from whatever row.
     n_iter_no_change : int or None, default=None
         Evaluations, of 50 in all, without improvement before training stops; None stands for 15.
+        Where held-out labels say whether to train at all, it also stops after three of which each
+        is clearly worse than the best before.
     tol : float, default=1e-6
         Relative duality gap at which a head is solved.
     warm_start : bool, default=False
@@ -503,7 +505,9 @@ class SparseDisentangledRepresentation(
         before, self.encoder_.reach = self.encoder_.reach, None
         Z, common = self._encode(inputs), settings.heads.common_head
         weight = fitted_to.values.row_weights
-        self.encoder_.restrain(to_tensor(Z if weight is None else Z[weight.numpy() > 0]), before)
+        if not fitted.linear:
+            longest = to_tensor(Z if weight is None else Z[weight.numpy() > 0])
+            self.encoder_.restrain(longest, before)
         heads = fit_heads(settings.heads, Z, fitted_to, fitted.basis)
         if settings.regressor is not None:  # no labels need be held out beside the folds
             fitted = replace(fitted, judged=None, residuals=residuals_of(heads, Z, targets))

@@ -485,8 +485,10 @@ class SparseRotation(
 
     def _search_options(self, seed: int | None = None) -> dict[str, Any]:
         return {
-            "n_init": self.n_init,
-            "min_effect": None if isinstance(self.min_effect, str) else self.min_effect,
+            "search": {
+                "n_starts": self.n_init,
+                "min_effect": None if isinstance(self.min_effect, str) else self.min_effect,
+            },
             "device": check_device(self.device),
             "seed": draw_seed(self.random_state) if seed is None else seed,
         }

@@ -51,6 +51,8 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         loss = self._evaluate(net, net.n_steps_done)
         net.history.record("valid_loss", loss)
+        if isinstance(self.evaluate, LinearJudge) and self.evaluate.only_hurts():
+            raise StopTraining("held-out loss clearly higher than before")
         waited = len(self.losses_) - 1 - self._best_index
         if waited >= self.patience and net.n_steps_done >= self.earliest:
             raise StopTraining(f"held-out loss no lower since step {self.best_step_}")

@@ -13,7 +13,13 @@ from sklearn_sparsedis.nn import Encoder, LinearNetwork
 from sklearn_sparsedis.tasks._file_rows import FileRows
 from sklearn_sparsedis.tasks._tables import TaskTable
 
-__all__ = ["predict_linearly", "right_vectors", "start_linear_path"]
+__all__ = [
+    "fit_linearly",
+    "predict_linearly",
+    "right_vectors",
+    "scaled_rows",
+    "start_linear_path",
+]
 
 # a start needs no more than this many rows, or tasks that each have rows of their own
 MAX_ROWS = 10_000
@@ -52,7 +58,7 @@ def start_linear_path(
     assert isinstance(layer, nn.Linear)  # for mypy
     random = np.random.RandomState(seed)
     table = _sample(table, random)
-    X = _scaled(encoder, table)
+    X = _array(scaled_rows(encoder, table))
     coefs = [coef for _, coef, _ in _ridge_of_tasks(X, table)]
     B = np.concatenate(coefs, axis=1) if coefs else np.zeros((X.shape[1], 1))
     weights = table.row_weights
@@ -87,25 +93,28 @@ def predict_linearly(
     predicted : list of TaskTable
         The table, and the others, with predictions of the same labels.
     """
-    X, T = _scaled(encoder, table), table.Y.shape[1]
-    coef, intercept = np.zeros((T, X.shape[1])), np.zeros(T)
-    for tasks, some, constant in _ridge_of_tasks(X, table):
-        coef[list(tasks)], intercept[list(tasks)] = some.T, constant
-    parts = [torch.from_numpy(part) for part in (coef, intercept)]
+    parts = fit_linearly(encoder, table)
     return [
         one._replace(
-            Y=one.Y.with_value(
-                one.Y.predictions(torch.from_numpy(_scaled(encoder, one)), *parts).to(one.Y.value)
-            )
+            Y=one.Y.with_value(one.Y.predictions(scaled_rows(encoder, one), *parts).to(one.Y.value))
         )
         for one in (table, *others)
     ]
 
 
-def _scaled(encoder: Encoder, table: TaskTable) -> NDArray[np.float64]:
-    """Rows as the network gets them."""
+def fit_linearly(encoder: Encoder, table: TaskTable) -> tuple[Tensor, Tensor]:
+    """Coefficients (T, d) and intercepts (T,) of that regression, in double precision."""
+    X, T = _array(scaled_rows(encoder, table)), table.Y.shape[1]
+    coef, intercept = np.zeros((T, X.shape[1])), np.zeros(T)
+    for tasks, some, constant in _ridge_of_tasks(X, table):
+        coef[list(tasks)], intercept[list(tasks)] = some.T, constant
+    return torch.from_numpy(coef), torch.from_numpy(intercept)
+
+
+def scaled_rows(encoder: Encoder, table: TaskTable) -> Tensor:
+    """Rows as the network gets them, in double precision, on the CPU."""
     assert isinstance(table.X, Tensor)  # for mypy
-    return _array((table.X - encoder.center) / encoder.scale)
+    return ((table.X - encoder.center) / encoder.scale).detach().double().cpu()
 
 
 def _ridge_of_tasks(

@@ -1,6 +1,6 @@
 """The basis in which task heads are sparsest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -148,6 +148,7 @@ def solve_sparse_basis(
     least_effect: float = 0.0,
     n_starts: int | None = None,
     max_rounds: int = 12,
+    trust: bool = True,
     generator: torch.Generator | None = None,
 ) -> SparseBasisResult:
     """Find the basis in which the heads of many tasks are sparsest.
@@ -182,6 +183,9 @@ def solve_sparse_basis(
         and up to four further searches of half as many until two starts have led to the best basis.
     max_rounds : int, default=12
         Most rounds of perturbation and renewed search; they end after two without gain.
+    trust : bool, default=True
+        Whether to find out how far the basis can be trusted, which can take as long as the search.
+        Otherwise `chance`, `margin` and `stability` of the result are NaN.
     generator : torch.Generator, optional
         Draws the starts, on the CPU so that they are the same on every device.
 
@@ -259,7 +263,16 @@ def solve_sparse_basis(
         judged = heads.with_misfit(misfit / widened**0.5)
         heads = heads.with_misfit(misfit)
         all_heads = (heads, judged, likeliest)
-        return _result(H, errors, stderr, all_heads, to_sphere, found, generator)
+        D = polish(heads, most_evident(heads, found)[0])
+        result = _result(H, errors, stderr, all_heads, to_sphere, found, D)
+        if not trust:
+            return result
+        return replace(
+            result,
+            chance=chance_evidence(likeliest, D, generator),
+            margin=margins(heads, D, found),
+            stability=stability(heads, D, found, to_sphere, _N_BOOTSTRAP, generator),
+        )
 
 
 def _result(
@@ -269,11 +282,10 @@ def _result(
     all_heads: tuple[Heads, Heads, Heads],
     to_sphere: Tensor,
     found: Candidates,
-    generator: torch.Generator | None,
+    D: Tensor,
 ) -> SparseBasisResult:
-    """The best basis of the first heads; supports are of the second, evidence of the third."""
+    """A basis D of the first heads; supports are of the second, evidence of the third."""
     heads, judged, likeliest = all_heads
-    D = polish(heads, most_evident(heads, found)[0])
     c = judged.coefficients(D)
     noise = judged.noise_along(D)
     fit = fit_columns(c, noise)
@@ -281,6 +293,7 @@ def _result(
     unused = unused_probability(c, noise, fit["share"], fit["slab"])
     directions = torch.nn.functional.normalize(D @ to_sphere.T, dim=1)
     coef_stderr = stderr.unsqueeze(1).expand_as(H)
+    unknown = H.new_full((H.shape[1],), torch.nan)
     if errors is not None:
         coef_stderr = ((directions @ errors) * directions).sum(2).sqrt()
     return SparseBasisResult(
@@ -291,9 +304,9 @@ def _result(
         misfit=H.new_tensor(judged.misfit),
         score=joint_score(heads, D.unsqueeze(0)).squeeze(),
         evidence=evidence(likeliest, D),
-        chance=chance_evidence(likeliest, D, generator),
-        margin=margins(heads, D, found),
-        stability=stability(heads, D, found, to_sphere, _N_BOOTSTRAP, generator),
+        chance=unknown,
+        margin=unknown,
+        stability=unknown,
         n_found=n_found,
         n_starts=torch.full_like(n_found, len(found.ends)),
     )
