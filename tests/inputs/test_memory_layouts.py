@@ -1,5 +1,7 @@
 """Arrays of any memory layout and byte order: the same numbers give the same model, to the bit."""
 
+import functools
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -59,8 +61,8 @@ def plain(x):
     return np.array(x, dtype=x.dtype.newbyteorder("="), order="C")
 
 
-def check_equal(work, given, reference):
-    for found, wanted in zip(work(*given), work(*reference), strict=True):
+def check_equal(found_ones, wanted_ones):
+    for found, wanted in zip(found_ones, wanted_ones, strict=True):
         assert found.dtype == wanted.dtype
         np.testing.assert_array_equal(found, wanted)
 
@@ -123,21 +125,32 @@ def numbers():
     return X, Y, r.integers(1, 4, size=60).astype(float), r.choice(["a", "b", "c"], size=60)
 
 
+@pytest.fixture(scope="module")
+def reference(numbers, tmp_path_factory):
+    """What work gives on plain arrays, or on X and Y in files, computed once."""
+
+    @functools.cache
+    def results(work, from_files):
+        folder, (X, Y, *others) = tmp_path_factory.mktemp("reference"), numbers
+        if from_files:  # what is read from files is added up in other parts
+            X, Y = mapped(X, folder), mapped(Y, folder)
+        return list(work(X, Y, *others))
+
+    return results
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("work", WORK, ids=lambda work: work.__name__)
-def test_all_arguments_in_any_layout(numbers, work, layout, tmp_path):
+def test_all_arguments_in_any_layout(numbers, reference, work, layout, tmp_path):
     given = [LAYOUTS[layout](x, tmp_path) for x in numbers]
-    reference = list(numbers)
-    if layout.startswith("map"):  # what is read from files is added up in other parts
-        reference[:2] = [mapped(x, tmp_path) for x in reference[:2]]
-    check_equal(work, given, reference)
+    check_equal(work(*given), reference(work, layout.startswith("map")))
 
 
 @pytest.mark.parametrize("work", WORK, ids=lambda work: work.__name__)
 def test_rows_without_strides(numbers, work):
     X, *others = numbers
     repeated = np.broadcast_to(X[:, :1], X.shape)
-    check_equal(work, [repeated, *others], [plain(repeated), *others])
+    check_equal(work(repeated, *others), work(plain(repeated), *others))
 
 
 def test_targets_weights_and_tasks_without_strides(numbers):
@@ -153,7 +166,7 @@ def test_targets_weights_and_tasks_without_strides(numbers):
             yield from (model.fit(X, Y).coef_, model.fit(X, Y[:, 0], task_id=task).coef_)
         yield small_representation().fit(X, Y, sample_weight=weight).coef_
 
-    check_equal(work, given, [plain(x) for x in given])
+    check_equal(work(*given), work(*(plain(x) for x in given)))
 
 
 def test_sparse_targets_of_other_byte_order(numbers):
