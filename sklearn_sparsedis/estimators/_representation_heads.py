@@ -58,6 +58,16 @@ class FittedHeads:
         std = found.std * standard_units(targets)[1]
         return replace(self, residual_std=std, residual_quantiles=found.quantiles)
 
+    def warn_if_nothing_is_shared(self) -> None:
+        """Say that no two tasks use the same component."""
+        users = self.support.sum(axis=0)
+        if len(self.tasks) > 1 and users.max(initial=0) == 1:
+            warn_caller(
+                f"No component is used by two of the {len(self.tasks)} tasks, so that they share "
+                "nothing and each might as well have a model of its own. Fit more tasks together, "
+                "lower alpha, or choose penalty='l2', with which all tasks use all components."
+            )
+
     def warn(self, tol: float) -> None:
         """Name tasks that cannot be learned, and heads that are not solved to a tolerance."""
         single = np.flatnonzero(self.one_kind)

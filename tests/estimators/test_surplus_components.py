@@ -1,5 +1,7 @@
 """More components than the rows have independent directions: the surplus is zero, and said."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -89,3 +91,16 @@ def test_an_mlp_has_more_components_than_columns(data):
     X, Y = data
     fitted = model("l1", encoder="mlp", hidden_layer_sizes=(10,)).fit(X[:, :3], Y)
     assert (fitted.transform(X[:, :3]).std(0) > 0.9).all()
+
+
+def test_tasks_that_share_no_component_are_said_to():
+    random = np.random.default_rng(0)
+    X = random.normal(size=(300, 6))
+    Y = X @ random.normal(size=(6, 2)) + 0.1 * random.normal(size=(300, 2))
+    model = SparseDisentangledRepresentation(random_state=0)
+    with pytest.warns(UserWarning, match="No component is used by two of the 2 tasks"):
+        model.fit(X, Y)
+    assert (model.support_.sum(axis=0) <= 1).all()
+    with warnings.catch_warnings():  # nor of new tasks, which are few as a rule
+        warnings.simplefilter("error")
+        model.adapt(X[:50], Y[:50])
