@@ -513,7 +513,8 @@ class SparseDisentangledRepresentation(
             fitted = replace(fitted, judged=None, residuals=residuals_of(heads, Z, targets))
         heads = heads.with_residuals(fitted.residuals, targets)
         self._set_heads(heads)
-        heads.warn_if_nothing_is_shared()
+        if settings.heads.penalty.trained_through.sparse:
+            heads.warn_if_nothing_is_shared()
         self.prior_ = learn_task_prior(
             fitted, rows, Z, targets, heads, common=common, seed=self.n_iter_
         )

@@ -60,10 +60,10 @@ class FittedHeads:
 
     def warn_if_nothing_is_shared(self) -> None:
         """Say that no two tasks use the same component."""
-        users = self.support.sum(axis=0)
-        if len(self.tasks) > 1 and users.max(initial=0) == 1:
+        n_tasks = int(self.support.any(axis=1).sum())
+        if n_tasks > 1 and self.support.sum(axis=0).max() == 1:
             warn_caller(
-                f"No component is used by two of the {len(self.tasks)} tasks, so that they share "
+                f"No component is used by two of the {n_tasks} tasks, so that they share "
                 "nothing and each might as well have a model of its own. Fit more tasks together, "
                 "lower alpha, or choose penalty='l2', with which all tasks use all components."
             )

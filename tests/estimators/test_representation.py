@@ -489,10 +489,9 @@ def test_progress_bars_name_their_training_and_say_why_it_ended(data, capsys):
     assert first.startswith(f"outer steps, stopped early ({why}): ")
     assert len(more) == (hasty.n_iter_ > 0), "no bar of a training without steps"
     model(verbose=True, max_iter=5, early_stopping=True).fit(data.X, data.Y)
-    first, *again, last = bars(capsys)
+    first, *again = bars(capsys)
     assert first.startswith("outer steps: 100%")
     assert all(bar.startswith("again, on all labels: 100%") for bar in again)
-    assert last.startswith("the basis: 100%"), "training hurts, as the start is best"
 
 
 @pytest.mark.parametrize("penalty", ["l1", "l2"])
