@@ -24,7 +24,7 @@ def read_table():
 def main():
     """Write learning_curves.png beside this file."""
     figures = read_table()
-    _, axes = plt.subplots(1, len(figures), figsize=(12, 2.9), layout="constrained")
+    figure, axes = plt.subplots(1, len(figures), figsize=(12, 3.1), layout="constrained")
     for ax, (name, (score, (ours, alone))) in zip(axes, figures.items(), strict=True):
         for values, style, colour, label in (
             (ours, "o-", "C0", "with old tasks"),
@@ -34,7 +34,7 @@ def main():
             ax.plot(range(few), values[:few], style, color=colour, label=label)
             ax.plot([few], values[few:], style[0], color=colour)
         ax.set(xticks=range(len(SIZES)), xticklabels=SIZES, title=name, ylabel=score)
-    axes[-1].legend(fontsize=7, loc="lower right")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     axes[len(axes) // 2].set_xlabel("labels of the new task")
     plt.savefig(HERE / "learning_curves.png", dpi=120)
 
