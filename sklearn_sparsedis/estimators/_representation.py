@@ -505,7 +505,7 @@ class SparseDisentangledRepresentation(
         before, self.encoder_.reach = self.encoder_.reach, None
         Z, common = self._encode(inputs), settings.heads.common_head
         weight = fitted_to.values.row_weights
-        if not fitted.linear:
+        if not fitted.linear and not (going_on and before is None):  # few rows do not bound all
             longest = to_tensor(Z if weight is None else Z[weight.numpy() > 0])
             self.encoder_.restrain(longest, before)
         heads = fit_heads(settings.heads, Z, fitted_to, fitted.basis)
@@ -513,8 +513,7 @@ class SparseDisentangledRepresentation(
             fitted = replace(fitted, judged=None, residuals=residuals_of(heads, Z, targets))
         heads = heads.with_residuals(fitted.residuals, targets)
         self._set_heads(heads)
-        if settings.heads.penalty.trained_through.sparse:
-            heads.warn_if_nothing_is_shared()
+        heads.warn_if_nothing_is_shared(settings.heads)
         self.prior_ = learn_task_prior(
             fitted, rows, Z, targets, heads, common=common, seed=self.n_iter_
         )

@@ -58,10 +58,11 @@ class FittedHeads:
         std = found.std * standard_units(targets)[1]
         return replace(self, residual_std=std, residual_quantiles=found.quantiles)
 
-    def warn_if_nothing_is_shared(self) -> None:
-        """Say that no two tasks use the same component."""
+    def warn_if_nothing_is_shared(self, settings: HeadSettings) -> None:
+        """Say that no two tasks use the same component, where they were trained with zeros."""
         n_tasks = int(self.support.any(axis=1).sum())
-        if n_tasks > 1 and self.support.sum(axis=0).max() == 1:
+        sparse = settings.penalty.trained_through.sparse
+        if sparse and n_tasks > 1 and self.support.sum(axis=0).max() == 1:
             warn_caller(
                 f"No component is used by two of the {n_tasks} tasks, so that they share "
                 "nothing and each might as well have a model of its own. Fit more tasks together, "

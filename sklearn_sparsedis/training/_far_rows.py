@@ -31,7 +31,8 @@ def goes_on_linearly(encoder: Encoder, table: TaskTable) -> bool:
     Parameters
     ----------
     encoder : Encoder
-        Of a network that is linear as yet, in evaluation mode.
+        Of a network that is linear as yet, in evaluation mode; as it starts, components are
+        standardised but those beyond the rank of the predictions, which are shorter.
     table : TaskTable
         Rows in memory, and tasks with squared errors.
     """

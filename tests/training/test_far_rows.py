@@ -54,3 +54,6 @@ def test_a_network_that_is_as_at_its_start_is_free_where_far_rows_follow_it(monk
     model = SparseDisentangledRepresentation(hidden_layer_sizes=(20,), random_state=0).fit(X, Y)
     assert model.n_iter_ == 0
     assert (model.encoder_.reach is None) == free
+    before = model.encoder_.reach
+    model.partial_fit(X[:20], Y[:20])  # these rows bound no others
+    assert model.encoder_.reach is None if free else model.encoder_.reach >= before
