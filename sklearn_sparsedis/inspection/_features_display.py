@@ -131,6 +131,7 @@ class FeaturesUsedDisplay:
                 capsize=3,
                 label=name,
             )
+        axis.autoscale(axis="x")  # to curves that were drawn here before, too
         axis.set(xlabel="features used by a head, %", ylabel="accuracy, %", xlim=(0, None))
         axis.grid(alpha=0.3)
         axis.legend()

@@ -155,6 +155,17 @@ def test_a_curve_of_features_used_takes_one_training():
     assert display.ax_.get_legend().get_texts()[0].get_text() == "digits"
 
 
+def test_curves_on_one_axis_are_all_in_view():
+    few, many = (
+        [EpisodeScores(np.full(9, 0.5), np.full(9, share)) for share in shares]
+        for shares in ((0.1, 0.2), (0.5, 1.0))
+    )
+    axis = FeaturesUsedDisplay.from_scores({"few": few}).ax_
+    FeaturesUsedDisplay.from_scores({"many": many}, ax=axis)
+    assert axis.get_xlim()[0] == 0
+    assert axis.get_xlim()[1] > 100
+
+
 def test_episode_accuracies():
     rng = np.random.default_rng(0)
     scores = {
