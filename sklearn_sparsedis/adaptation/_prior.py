@@ -86,6 +86,11 @@ class TaskPrior(ABC):
     variance: Tensor
     _power: ClassVar[float] = 1.0
 
+    @property
+    def chooses_components(self) -> bool:
+        """Whether it says which components a new task uses."""
+        return False
+
     def given(self, scales: Scales, log_probability: Tensor) -> Self:
         """The prior with scales, and probabilities of its strengths."""
         return replace(self, scales=scales, log_probability=log_probability)
@@ -168,19 +173,26 @@ class ValuePrior(TaskPrior):
     # takes it to be, is too sure (Gruenwald and van Ommen, Bayesian Analysis, 2017)
     _power: ClassVar[float] = 0.5
 
+    @property
+    def chooses_components(self) -> bool:
+        """Whether it has zeros."""
+        return self.spikes is not None
+
     def levels(self, rows: TaskRows) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of each task's targets, where units are each task's own."""
+        """Mean and standard deviation of each task's targets, where units are each task's own.
+
+        The latter is zero of labels that are all equal: their heads have no unit.
+        """
         if self.variance > 0:
             unit = self.variance.sqrt().expand(len(rows.targets))
             return 0 * unit, unit
-        mean, unit = rows.levels()
-        return mean, torch.where(unit > 0, unit, 1.0)
+        return rows.levels()
 
     def standardise(self, rows: TaskRows) -> TaskRows:
         """Targets about the mean head, in the units of the prior."""
         mean, unit = self.levels(rows)
         expected = rows.components @ self.mean[1:] + self.mean[0] + mean[:, None]
-        return rows._replace(targets=(rows.targets - expected) / unit[:, None])
+        return rows._replace(targets=(rows.targets - expected) / _positive(unit)[:, None])
 
     def design(self, rows: TaskRows) -> Design:
         """Of standardised targets."""
@@ -239,7 +251,7 @@ class ValuePrior(TaskPrior):
         components : Tensor of shape (k, m)
         features : Tensor of shape (k, p)
         """
-        unit, design = self.levels(rows)[1], self.design(rows)
+        unit, design = _positive(self.levels(rows)[1]), self.design(rows)
         others = Design.of_inputs(components, features)
         probability = self._given(self.log_evidence(design, self.scales))
         cross = kernels(design, others, self.scales)
@@ -290,6 +302,10 @@ class LabelPrior(TaskPrior):
         probability = self._given(self.log_evidence(part, self.scales))
         likely = (probability >= LIKELY) | (probability == probability.amax(0))
         return super(LabelPrior, self.with_strengths(likely.any(1).nonzero()[:, 0])).adapt(rows)
+
+
+def _positive(unit: Tensor) -> Tensor:
+    return torch.where(unit > 0, unit, 1.0)
 
 
 def _transposed(A: Tensor, x: Tensor) -> Tensor:

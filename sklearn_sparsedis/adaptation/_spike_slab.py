@@ -29,29 +29,36 @@ class Spikes(NamedTuple):
         Probability that a task uses a component.
     slab : Tensor of shape (m,) or (T, m)
         Variance of its coefficient if it does, for signals whose variance is one.
+    center : Tensor of shape (m,) or (T, m)
+        Mean of its coefficient if it does, likewise.
     """
 
     share: Tensor
     slab: Tensor
+    center: Tensor
 
     @classmethod
     def of(cls, heads: Tensor, used: Tensor, *, without: int = 0) -> "Spikes":
         """From old heads (T, m), all of them or all but each of the first ones.
 
-        Shares and variances are as if one more task had used each component as often, and as much,
-        as components are used on the average.
+        Shares and second moments are as if one more task had used each component as often, and as
+        much, as components are used on the average, and means as if with coefficients about zero.
         """
         used = used.to(heads)
-        square = used * heads.square()
-        about = square.sum() / used.sum().clamp_min(1)
-        about, rate = torch.where(about > 0, about, 1.0), used.mean()
-        count, total, n = used.sum(0, keepdim=True), square.sum(0, keepdim=True), len(heads)
+        heads = used * heads
+        sums = torch.stack([used, heads, heads.square()])
+        count, total, square = sums.sum(1, keepdim=True)
+        n, about, rate = len(heads), square.sum() / count.sum().clamp_min(1), used.mean()
+        about = torch.where(about > 0, about, 1.0)
         if without:
-            count, total, n = count - used[:without], total - square[:without], n - 1
+            count, total, square = sums.sum(1, keepdim=True) - sums[:, :without]
+            n = n - 1
         edge = 0.5 / (n + 1)
         share = ((count + rate) / (n + 1)).clamp(edge, 1 - edge)
-        slab = (total + about) / (count + 1)
-        return cls(share, slab / (share * slab).sum(-1, keepdim=True))
+        center = total / (count + 1)
+        slab = (square + about) / (count + 1) - center.square()
+        size = (share * (slab + center.square())).sum(-1, keepdim=True)
+        return cls(share, slab / size, center / size.sqrt())
 
 
 class SparseHeads(NamedTuple):
@@ -81,8 +88,8 @@ def sparse_heads(
     r"""Heads of which each coefficient is zero or normal.
 
     As in `solutions`, but with :math:`w_j = 0` with probability :math:`1 - \pi_j` and
-    :math:`w_j \sim N(0, \sigma^2 a s_j)` otherwise, independently, by expectation propagation [1]_,
-    in which :math:`\sigma^2` takes its most probable value.
+    :math:`w_j \sim N(\sqrt a \mu_j, \sigma^2 a s_j)` otherwise, independently, by expectation
+    propagation [1]_, in which :math:`\sigma^2` takes its most probable value.
 
     Parameters
     ----------
@@ -108,8 +115,10 @@ def sparse_heads(
     log_det = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1) + design.spare * c.log()
     square = y.square().sum(-1) + design.left / c
     gram, cross = (Z.mT @ Z).expand(len(y), -1, -1), (Z.mT @ y[..., None])[..., 0]
-    share, slab = (x.expand_as(cross) for x in (spikes.share, a.clamp_min(NO_HEAD) * spikes.slab))
-    sites = _propagate(gram, cross, square, design.n_labels, share, slab, scales.dof)
+    a = a.clamp_min(NO_HEAD)
+    scaled = Spikes(spikes.share, a * spikes.slab, a.sqrt() * spikes.center)
+    own = Spikes(*(x.expand_as(cross) for x in scaled))
+    sites = _propagate(gram, cross, square, design.n_labels, own, scales.dof)
     evidence = sites.log_evidence - 0.5 * log_det
     left = y - (Z @ sites.mean[..., None])[..., 0]
     dual = torch.linalg.solve_triangular(root.mT, left[..., None], upper=True)[..., 0]
@@ -134,14 +143,15 @@ def _propagate(
     cross: Tensor,
     square: Tensor,
     n: Tensor,
-    share: Tensor,
-    slab: Tensor,
+    spikes: Spikes,
     dof: Tensor,
 ) -> _Sites:
     """Sites of the coefficients, for y'y, Z'y and Z'Z of T tasks with noise of variance one.
 
     Precisions and variances are in units of the variance and of its inverse.
     """
+    share, slab, mu = spikes
+    eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     precision, linear = 1 / (share * slab), torch.zeros_like(cross)
     variance = (square + dof) / (n + dof)
     odds = share.log() - (-share).log1p()
@@ -149,16 +159,17 @@ def _propagate(
         inverse = gram.clone()
         inverse.diagonal(dim1=1, dim2=2).add_(precision)
         factor = torch.linalg.cholesky_ex(inverse).L
-        covariance = torch.cholesky_inverse(factor)
-        mean = (covariance @ (cross + linear)[..., None])[..., 0]
-        own = covariance.diagonal(dim1=1, dim2=2)
+        root = torch.linalg.solve_triangular(factor, eye, upper=False)
+        own = root.square().sum(1)
+        mean = (root.mT @ (root @ (cross + linear)[..., None]))[..., 0]
         cavity = 1 / (1 / own - precision).clamp_min(LEAST / slab)
         center = cavity * (mean / own - linear)
         # of the coefficient under the cavity, if it is used and altogether
         unit = variance[:, None]
-        used_variance, used_mean = slab * cavity / (slab + cavity), center * slab / (slab + cavity)
-        gain = 0.5 * (cavity / (cavity + slab)).log()
-        gain = gain + 0.5 * center.square() / unit * (1 / cavity - 1 / (cavity + slab))
+        both = cavity + slab
+        used_variance, used_mean = slab * cavity / both, (slab * center + cavity * mu) / both
+        gain = center.square() / cavity - (center - mu).square() / both
+        gain = 0.5 * ((cavity / both).log() + gain / unit)
         probability = torch.sigmoid(odds + gain)
         if step == STEPS:
             break
@@ -170,7 +181,7 @@ def _propagate(
         # y'y - 2 m'Z'y + m'Z'Zm + unit * trace(Z'Z V), as V (Z'Z + D) = I
         fit = square - (mean * (cross - linear + precision * mean)).sum(-1)
         fit = (fit + variance * (1 - precision * own).sum(-1)).clamp_min(0)
-        prior = (probability * (used_variance * unit + used_mean.square()) / slab).sum(-1)
+        prior = (probability * (used_variance * unit + (used_mean - mu).square()) / slab).sum(-1)
         variance = (dof + fit + prior) / (dof + n + probability.sum(-1))
         precision = precision + DAMPING * (matched - precision)
         linear = linear + DAMPING * (change - linear)

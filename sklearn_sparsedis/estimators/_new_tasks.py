@@ -49,7 +49,7 @@ def _from_arrays(name: str, prior: Bunch) -> TaskPrior:
         variance=tensor("variance"),
     )
     if isinstance(found, ValuePrior) and prior.used_share is not None:
-        spikes = Spikes(tensor("used_share"), tensor("used_variance"))
+        spikes = Spikes(*(tensor(f"used_{name}") for name in ("share", "variance", "mean")))
         return replace(found, spikes=spikes, sparse=tensor("sparse"))
     return found
 
@@ -92,6 +92,11 @@ class AdaptedRows:
         else:
             features = components[:, :0]
         return cls(_priors(prior), loss_names(targets), components, features, targets.values)
+
+    @property
+    def chooses_components(self) -> bool:
+        """Whether the priors of all tasks say which components they use."""
+        return all(self.priors[name].chooses_components for name in np.unique(self.losses))
 
     def packs(self) -> Iterator[tuple[Tensor, TaskPrior, TaskRows]]:
         """Tasks with their prior and their rows, some at a time."""
@@ -164,7 +169,10 @@ def features_of(prior: Bunch, X: NDArray[Any] | Rows) -> Tensor:
 
 
 def adapt_heads(heads: FittedHeads, rows: AdaptedRows, prior: Bunch) -> FittedHeads:
-    """Heads of new tasks, in the units of Y and of X, beside those under the penalty alone."""
+    """Heads of new tasks, in the units of Y and of X.
+
+    Those given keep what the priors do not say: the components that are used, if anything.
+    """
     n_tasks, m = heads.coef.shape
     coef, intercept = np.zeros((n_tasks, m)), np.zeros(n_tasks)
     on_features = np.zeros((n_tasks, len(prior.center)))
@@ -187,4 +195,6 @@ def adapt_heads(heads: FittedHeads, rows: AdaptedRows, prior: Bunch) -> FittedHe
         coef_residual=on_features,
         residual_share=share if rows.features.shape[1] else np.zeros(n_tasks),
         one_kind=np.zeros(n_tasks, dtype=bool),  # which the prior does not leave constant
+        alpha_max=np.full(n_tasks, np.nan),  # of no use without a penalty
+        dual_gap=np.zeros(n_tasks),
     )

@@ -259,5 +259,6 @@ def to_arrays(prior: TaskPrior) -> Bunch:
         spikes = prior.spikes
         found.used_share = None if spikes is None else spikes.share[0].numpy()
         found.used_variance = None if spikes is None else spikes.slab[0].numpy()
+        found.used_mean = None if spikes is None else spikes.center[0].numpy()
         found.sparse = 0.0 if prior.sparse is None else float(prior.sparse)
     return found

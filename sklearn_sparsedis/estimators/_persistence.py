@@ -95,6 +95,7 @@ PRIOR = {
 } | {
     "prior_.squared_error.used_share": "positive? components",
     "prior_.squared_error.used_variance": "positive? components",
+    "prior_.squared_error.used_mean": "float? components",
     "prior_.squared_error.sparse": "finite",
     "prior_.center": "finite features",
     "prior_.scale": "positive features",

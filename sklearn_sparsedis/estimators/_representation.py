@@ -237,10 +237,11 @@ class SparseDisentangledRepresentation(
     alpha_max_ : ndarray of shape (n_tasks,)
         Unit of a relative alpha: for "l1", "elasticnet" and "mcp" the smallest alpha for which a
         head is zero, with "mcp" a Lasso head, for "l0" and "l2" the mean variance of the
-        components, for "l2" with "logistic" times that of the label.
+        components, for "l2" with "logistic" times that of the label; NaN for heads with a prior.
     dual_gap_ : ndarray of shape (n_tasks,)
         Relative duality gap of each head; for "mcp" the relative gain of the best change of one
-        coefficient (`solvers.solve_mcp_gram`), for "l0" the gap of least squares on the support.
+        coefficient (`solvers.solve_mcp_gram`), for "l0" the gap of least squares on the support;
+        zero for heads with a prior, which are not iterated to a tolerance.
     common_head_ : Bunch or None
         With `common_head` the head from which those of the tasks deviate, `coef` of shape
         (n_components,) and `intercept`, and variances: `noise` of targets about their heads,
@@ -252,8 +253,9 @@ class SparseDisentangledRepresentation(
         `features` and `noise`, which are shares of the targets' variance or, for labels, variances
         of log-odds; and the `probability` of each combination. Where old heads have zeros, new ones
         have some with the probability `sparse`: a component is used with that of `used_share`, and
-        then has coefficients of the variance `used_variance`. `center` and `scale` are those of
-        the columns of X. None where tasks have other losses, and with `task_of_output`.
+        then has coefficients of the mean `used_mean` and the variance `used_variance`. `center` and
+        `scale` are those of the columns of X. None where tasks have other losses, and with
+        `task_of_output`.
     coef_residual_ : ndarray of shape (n_tasks, n_features) or None
         Of heads that `adapt` gave with a prior: coefficients of the columns of X, which `predict`
         adds to the components' part.
@@ -645,9 +647,14 @@ class SparseDisentangledRepresentation(
             check_choice("prior", prior, ("learned",), ", or None")
         adapted = copy.copy(self)
         Z, common = self._transform(rows), self.common_head_ if self.common_head else None
-        heads, known = fit_heads(settings, Z, targets, common=common), None
+        known = None
         if prior is not None and has_prior(self.prior_, targets):
             known = AdaptedRows.of(self.prior_, rows, Z, targets, residual=residual)
+        if known is not None and known.chooses_components:
+            heads = FittedHeads.unsolved(targets, Z.shape[1])
+        else:
+            heads = fit_heads(settings, Z, targets, common=common)
+        if known is not None:
             heads = adapt_heads(heads, known, self.prior_)
             equal = targets.tasks[~targets.values.varied.numpy()]
             if len(equal):

@@ -51,6 +51,24 @@ class FittedHeads:
     residual_std: NDArray[np.float64] | None = None
     residual_quantiles: NDArray[np.float64] | None = None
 
+    @classmethod
+    def unsolved(cls, targets: Targets, n_components: int) -> "FittedHeads":
+        """Heads that are zero, on which no penalty acts."""
+        n_tasks = targets.shape[1]
+        coef = np.zeros((n_tasks, n_components))
+        return cls(
+            coef=coef,
+            intercept=np.zeros(n_tasks),
+            alpha_max=np.full(n_tasks, np.nan),
+            dual_gap=np.zeros(n_tasks),
+            tasks=targets.tasks,
+            layout=targets.layout,
+            losses=loss_names(targets),
+            one_kind=np.zeros(n_tasks, dtype=bool),
+            support=coef != 0,
+            common=None,
+        )
+
     def with_residuals(self, found: HeldOutResiduals | None, targets: Targets) -> "FittedHeads":
         """Heads with what residuals in standard units say of targets."""
         if found is None:

@@ -257,34 +257,42 @@ def test_blocks_of_tasks_are_all_tasks():
     np.testing.assert_allclose(*found, rtol=1e-8, atol=1e-10)
 
 
-def every_support(gram, cross, square, n, share, slab, dof):
+def every_support(gram, cross, square, n, share, slab, center, dof):
     """Log-evidence, mean and probabilities of use, over all supports."""
     m, found = len(cross), []
     for used in map(np.array, itertools.product([False, True], repeat=m)):
         A = gram[np.ix_(used, used)] + np.diag(1 / slab[used])
+        mean = np.where(used, center, 0.0)
+        about, left = cross - gram @ mean, square - 2 * cross @ mean + mean @ gram @ mean
         w = np.zeros(m)
-        w[used] = np.linalg.solve(A, cross[used])
+        w[used] = np.linalg.solve(A, about[used])
         evidence = -0.5 * (np.linalg.slogdet(A)[1] + np.log(slab[used]).sum())
         evidence += np.log(np.where(used, share, 1 - share)).sum()
-        evidence -= (dof + n) / 2 * np.log(dof + square - cross @ w)
-        found.append((evidence + gammaln((dof + n) / 2) - gammaln(dof / 2), w, used))
+        evidence -= (dof + n) / 2 * np.log(dof + left - about @ w)
+        found.append((evidence + gammaln((dof + n) / 2) - gammaln(dof / 2), mean + w, used))
     evidence, w, used = map(np.array, zip(*found, strict=True))
     evidence += dof / 2 * np.log(dof)
     p = np.exp(evidence - logsumexp(evidence))
     return logsumexp(evidence), p @ w, p @ used
 
 
-@pytest.mark.parametrize(("n_rows", "close"), [(8, 0.15), (20, 0.05), (80, 0.02)])
-def test_heads_with_zeros_are_the_mean_over_all_supports(n_rows, close):
+@pytest.mark.parametrize(
+    ("n_rows", "shift", "close"),
+    [(8, 0, 0.15), (8, 1, 0.15), (20, 0, 0.05), (20, 1, 0.07), (80, 0, 0.02), (80, 1, 0.02)],
+)
+def test_heads_with_zeros_are_the_mean_over_all_supports(n_rows, shift, close):
     random = np.random.default_rng(n_rows)
     T, m, strength = 20, 6, (0.7, 0.1, 0.2)
     rows = draw(T, n_rows, n_components=m, seed=n_rows)
     W = random.normal(size=(T, m)) * (random.random((T, m)) < 0.4)
+    share, slab = np.linspace(0.2, 0.6, m), np.linspace(0.5, 2.0, m)
+    center = np.linspace(-1.0, 0.5, m) * shift
+    W = W + (W != 0) * center
     y = np.einsum("tnm,tm->tn", rows.components, W) + random.normal(size=(T, n_rows))
     design = Design.of(rows._replace(targets=tensor(y)))
-    share, slab = np.linspace(0.2, 0.6, m), np.linspace(0.5, 2.0, m)
     scales = Scales(tensor(0.0), tensor(0.5), tensor(1.0), tensor(1.0))
-    found = sparse_heads(design, scales, Spikes(tensor(share), tensor(slab)), tensor(strength))
+    spikes = Spikes(tensor(share), tensor(slab), tensor(center))
+    found = sparse_heads(design, scales, spikes, tensor(strength))
     errors = []
     for t in range(T):
         U, V, y = (x[t].numpy() for x in (design.components, design.features, design.targets))
@@ -292,7 +300,14 @@ def test_heads_with_zeros_are_the_mean_over_all_supports(n_rows, close):
         inverse, Z = np.linalg.inv(base), U[:, 1:]
         square = y @ inverse @ y + float(design.left[t]) / 0.2
         evidence, w, p = every_support(
-            Z.T @ inverse @ Z, Z.T @ inverse @ y, square, n_rows, share, 0.7 * slab, 1.0
+            Z.T @ inverse @ Z,
+            Z.T @ inverse @ y,
+            square,
+            n_rows,
+            share,
+            0.7 * slab,
+            0.7**0.5 * center,
+            1.0,
         )
         spare = float(design.spare[t]) * np.log(0.2)
         evidence -= 0.5 * (np.linalg.slogdet(base)[1] + spare)
@@ -306,6 +321,22 @@ def test_heads_with_zeros_are_the_mean_over_all_supports(n_rows, close):
         dual = inverse @ (y - Z @ found.coef[t].numpy())
         np.testing.assert_allclose(found.dual[t], dual, rtol=1e-8, atol=1e-10)
     assert (np.mean(errors, 0) < [2 * close, close, close]).all()
+
+
+def test_signs_that_old_heads_share_are_those_of_new_ones():
+    random = np.random.default_rng(1)
+    used = random.random((200, 5)) < 0.5
+    W = tensor(
+        used * (np.array([1.0, -1.0, 0.0, 2.0, -0.5]) + 0.2 * random.normal(size=used.shape))
+    )
+    spikes = Spikes.of(W, torch.tensor(used))
+    size = (0.5 * (np.array([1.0, 1.0, 0.0, 4.0, 0.25]) + 0.04)).sum() ** 0.5
+    expected = np.array([1.0, -1.0, 0.0, 2.0, -0.5]) / size
+    np.testing.assert_allclose(spikes.center[0], expected, atol=0.05)
+    others = Spikes.of(W, torch.tensor(used), without=3)
+    for t in range(3):
+        left = Spikes.of(torch.cat([W[:t], W[t + 1 :]]), torch.tensor(np.delete(used, t, 0)))
+        np.testing.assert_allclose(others.center[t], left.center[0], rtol=1e-2)
 
 
 def test_zeros_of_old_heads_are_those_of_new_ones():
@@ -340,7 +371,9 @@ def test_hard_rows_and_shares_of_nothing_leave_finite_heads(seed):
     y += 1e-6 * random.normal(size=y.shape)
     X = random.normal(size=(8, n, p))
     rows = TaskRows(tensor(Z), tensor(X), tensor(y), tensor(np.ones(y.shape)))
-    spikes = Spikes(tensor(random.uniform(0.01, 0.99, m)), tensor(10 ** random.uniform(-4, 2, m)))
+    slab = 10 ** random.uniform(-4, 2, m)
+    center = slab**0.5 * random.normal(size=m)
+    spikes = Spikes(tensor(random.uniform(0.01, 0.99, m)), tensor(slab), tensor(center))
     shares = [(1 - 1e-6, 0.0, 1e-6), (0.0, 1 - 1e-6, 1e-6), (0.05, 0.0, 0.95)]
     model = replace(prior(m, shares, dof=1.0, variance=0.0), spikes=spikes, sparse=tensor(0.5))
     for found in model.adapt(rows):
