@@ -55,6 +55,8 @@ sphinx_gallery_conf = {
 # figures are collected by sphinx-gallery; showing them has nothing to do here
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_show_sourcelink = False

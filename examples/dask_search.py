@@ -9,6 +9,8 @@ changed. Install ``sklearn-sparsedis[dask]``, and call ::
     python examples/dask_search.py --scheduler HOST:PORT  # uses a cluster that is running
 """
 
+# sphinx_gallery_thumbnail_path = "images/card_search.png"
+
 import argparse
 
 import joblib

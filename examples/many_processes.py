@@ -14,6 +14,8 @@ one process would have. Only rank 0 prints and writes files. If a run is killed,
 goes on from its checkpoint.
 """
 
+# sphinx_gallery_thumbnail_path = "images/card_ranks.png"
+
 import argparse
 import os
 from datetime import timedelta

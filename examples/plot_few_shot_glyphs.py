@@ -19,6 +19,8 @@ from sklearn_sparsedis.datasets import make_glyphs
 from sklearn_sparsedis.inspection import FeaturesUsedDisplay
 from sklearn_sparsedis.model_selection import evaluate_episodes
 
+# sphinx_gallery_thumbnail_number = 3
+
 # %%
 # The drawings are of the typefaces that matplotlib ships. No letter of the second set looks like
 # one of the first.

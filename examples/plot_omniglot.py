@@ -12,6 +12,8 @@ The files are not downloaded. Give the folder that holds ``images_background_sma
 environment variable ``OMNIGLOT``; without it the example ends at once. It takes a few minutes.
 """
 
+# sphinx_gallery_thumbnail_path = "images/card_omniglot.png"
+
 import os
 import sys
 from pathlib import Path
