@@ -56,7 +56,7 @@ sphinx_gallery_conf = {
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 
 html_static_path = ["_static"]
-html_css_files = ["narrow.css"]
+html_css_files = ["widths.css"]
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_show_sourcelink = False
