@@ -15,5 +15,6 @@ def test_parameters_are_shown_and_no_link_leads_nowhere(name):
     estimator = MODELS[name].estimator()
     shown = estimator_html_repr(estimator)
     if Version(sklearn.__version__) >= Version("1.7"):  # which shows parameters first
-        assert all(f">{parameter}<" in shown for parameter in estimator.get_params())
+        names = set(re.findall(r">(\w+)(?:&nbsp;)?<", shown))
+        assert names >= set(estimator.get_params())
     assert not re.findall(r'href="[^"]*"', shown)

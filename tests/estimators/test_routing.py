@@ -111,8 +111,8 @@ def test_grid_search_over_the_long_layout(long):
 
 
 @pytest.mark.skipif(
-    Version(sklearn.__version__) < Version("1.7"),
-    reason="the pipelines of scikit-learn 1.6 route no weights to their scores",
+    Version(sklearn.__version__) < Version("1.8"),
+    reason="pipelines route no weights to their scores before scikit-learn 1.8",
 )
 def test_weights_of_single_labels_are_routed():
     data = make_sparse_multitask(90, 4, n_latents=3, n_features=6, random_state=1)
