@@ -15,7 +15,7 @@ from sklearn_sparsedis.solvers import (
     group_lasso_svm_path,
     solve_group_lasso_svm,
 )
-from sklearn_sparsedis.solvers.group_lasso_svm import _features, _newton, _solver
+from sklearn_sparsedis.solvers.group_lasso_svm import _features, _newton, _solver, _spectrum
 
 
 def make_data(n=300, m=20, k=4, seed=0, density=1.0):
@@ -95,13 +95,48 @@ def test_without_group_penalty_it_is_the_svm_of_crammer_and_singer():
 def test_sparse_rows_give_what_dense_ones_do(monkeypatch, copied, fit_intercept):
     monkeypatch.setattr(_features, "_COPIED_SHARE", copied)
     F, y = make_data(density=0.3)
-    options = {"tol": 1e-10, "fit_intercept": fit_intercept}
+    options = {"tol": 1e-12, "fit_intercept": fit_intercept}
     dense = solve_group_lasso_svm(F, y, 3.0, 0.7, **options)
     rows = csr_tensor(sparse.csr_array(F.numpy()))
     result = solve_group_lasso_svm(rows, y, 3.0, 0.7, **options)
+    assert result.converged
     torch.testing.assert_close(result.coef, dense.coef, rtol=0, atol=1e-6)
     if fit_intercept:
         torch.testing.assert_close(result.intercept, dense.intercept, rtol=0, atol=1e-6)
+
+
+def test_features_may_come_into_use_one_at_a_time(monkeypatch):
+    F, y = make_data()
+    reference = solve_group_lasso_svm(F, y, 3.0, 0.7, tol=1e-10)
+    monkeypatch.setattr(_newton, "_FIRST", 1)
+    chosen, call = [], _newton._chosen
+
+    def counted(*arguments):
+        chosen.append(call(*arguments))
+        return chosen[-1]
+
+    monkeypatch.setattr(_newton, "_chosen", counted)
+    result = solve_group_lasso_svm(F, y, 3.0, 0.7, tol=1e-10)
+    assert chosen[0].sum() == 1 < (result.coef != 0).any(-1).sum()
+    torch.testing.assert_close(result.coef, reference.coef, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [400, 3])
+def test_the_preconditioner_is_an_inverse(monkeypatch, order):
+    monkeypatch.setattr(_spectrum, "_ORDER", order)
+    draw = torch.Generator().manual_seed(0)
+    p, k, r = 5, 3, 2
+    diagonal, curve = (torch.rand(p, 1, generator=draw).double() for _ in range(2))
+    curve = 1e6 * curve
+    unit, directions, x = (torch.randn(p, q, generator=draw).double() for q in (k, r, k))
+    unit = unit / unit.norm(dim=1, keepdim=True)
+    # of rank two, as the sums over classes are zero
+    coupling = torch.eye(k).double() - 1 / k
+    solved = _spectrum.Preconditioner(diagonal, curve, unit, directions, coupling)(x)
+    directions = directions[:, -max(1, order // k) :]
+    across = solved - unit * (unit * solved).sum(1, keepdim=True)
+    again = diagonal * solved + curve * across + directions @ directions.mT @ solved @ coupling
+    torch.testing.assert_close(again, x, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("n", [60, 300])

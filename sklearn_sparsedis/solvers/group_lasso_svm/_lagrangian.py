@@ -5,6 +5,7 @@ Each row's loss ``max_l s_l`` is replaced by ``max over Lambda of <Lambda, s> - 
 the SVM itself says when it is solved.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -130,6 +131,17 @@ class Smoothing:
         value = float(loss.sum()) - self.distance(dual) + problem.regulariser(W)
         return Smoothed(W, scores, margins, dual, mixed, value)
 
+    def on_face(self, state: Smoothed) -> tuple[Tensor, Tensor]:
+        """Dual point (n, k) that answers a state's margins on the centre's face, and mixed rows.
+
+        Entries that are nonzero in the centre may become negative, the others stay zero.
+        """
+        free = self.centre > 0
+        count = free.sum(1, keepdim=True)
+        mean = torch.where(free, state.margins, 0).sum(1, keepdim=True) / count
+        dual = self.centre + self.sigma * torch.where(free, state.margins - mean, 0)
+        return dual, (count[:, 0] > 1).nonzero()[:, 0]
+
     def distance(self, dual: Tensor) -> float:
         """Quadratic term of a dual point."""
         return float((self.problem.c * (dual - self.centre).square()).sum()) / (2 * self.sigma)
@@ -210,23 +222,43 @@ def augmented_lagrangian(
             sigma = smoothing.sigma * (growth if slow else 1.0)
             smoothing, last = Smoothing(problem, state.dual, sigma), outcome.gap
             state, steps = smoothing.at(state.W, problem.features.scores(state.W)), 0
-        state, steps = _newton_step(smoothing, state, V, spectrum), steps + 1
+        state, steps = _newton_step(smoothing, state, V, spectrum, fresh=not steps), steps + 1
     raise AssertionError  # the loop returns
 
 
-def _newton_step(smoothing: Smoothing, state: Smoothed, V: Tensor, spectrum: Spectrum) -> Smoothed:
-    problem = smoothing.problem
-    mixed = state.mixed[problem.c[state.mixed, 0] > 0]
-    rows = MixedRows(mixed, state.dual[mixed], smoothing.sigma * problem.c[mixed])
-    metric = 1 + rows.weight.sum() / 2 * spectrum.squares
-    target = Target.of(state.W, state.W - V, problem.tau, metric)
-    move = newton_move(problem.features, spectrum, rows, state.W, target, problem.tau)
-    for direction in (move, target.W - state.W):
-        scores = problem.features.scores(direction)
-        first = smoothing.slope(state, direction, scores)
+def _newton_step(
+    smoothing: Smoothing, state: Smoothed, V: Tensor, spectrum: Spectrum, *, fresh: bool
+) -> Smoothed:
+    """One step; a `fresh` one, after the multipliers moved, is first tried on the centre's face.
+
+    With new multipliers and a larger sigma the dual points of the old W overshoot, most of them to
+    vertices. The entries that were nonzero before tell better which will be.
+    """
+    for move in _directions(smoothing, state, V, spectrum, fresh=fresh):
+        scores = smoothing.problem.features.scores(move)
+        first = smoothing.slope(state, move, scores)
         if first < 0:
-            return smoothing.search(state, direction, scores, first)
+            return smoothing.search(state, move, scores, first)
     return state
+
+
+def _directions(
+    smoothing: Smoothing, state: Smoothed, V: Tensor, spectrum: Spectrum, *, fresh: bool
+) -> Iterator[Tensor]:
+    """Moves (m, k) of W, the most promising first; the last one descends where any does."""
+    problem = smoothing.problem
+    starts = [(state.mixed, state.dual, V)]
+    if fresh:
+        dual, mixed = smoothing.on_face(state)
+        if len(mixed):
+            starts.insert(0, (mixed, smoothing.centre, problem.gradient_image(dual)))
+    for mixed, on, image in starts:
+        mixed = mixed[problem.c[mixed, 0] > 0]
+        rows = MixedRows(mixed, on[mixed], smoothing.sigma * problem.c[mixed])
+        metric = 1 + rows.weight.sum() / 2 * spectrum.squares
+        target = Target.of(state.W, state.W - image, problem.tau, metric)
+        yield newton_move(problem.features, spectrum, rows, state.W, target, problem.tau)
+    yield target.W - state.W
 
 
 def _certify(

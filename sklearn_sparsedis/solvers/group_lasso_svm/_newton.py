@@ -16,10 +16,14 @@ from sklearn_sparsedis.solvers.group_lasso_svm._system import (
     weighted_hessian,
 )
 
+# Features that may come into use at once where few are: so many, or a share of one in so many
+_FIRST, _FIRST_SHARE = 100, 20
+# A smaller share of sparse features than this is copied for the products with it alone
+_WORTH_COPYING = 0.7
 # Rounds in which features that the direction would take through zero are taken out
 _ROUNDS = 4
-# Relative residual of a system: more of it would help little while the active rows change
-_ACCURACY = 0.1
+# Relative residual of a system: less of it would help little while the active rows change
+_ACCURACY = 0.05
 _CG_STEPS = 500
 # Dual systems up to this order are factored instead
 _DIRECT_ORDER = 600
@@ -102,13 +106,16 @@ def newton_move(
     Features whose target is zero move there. So do those that the move would take through zero,
     where the penalty has its kink; the move of the others is then computed anew.
     """
-    keep = target.shrink > 0
+    keep = _chosen(W, target, tau)
     part_of_move = torch.zeros_like(W)
     first = keep.nonzero()[:, 0]
     largest = features.part(rows.index, first)
     everything = torch.arange(len(rows.index), device=W.device)
     for _ in range(_ROUNDS):
         active = keep.nonzero()[:, 0]
+        less = len(active) < _WORTH_COPYING * len(first)
+        if less and isinstance(largest, Features) and is_sparse(largest.F):
+            largest, first = largest.part(everything, keep[first].nonzero()[:, 0]), active
         same = len(active) == len(first)
         part = largest if same else Part(largest, everything, keep[first].nonzero()[:, 0])
         system = NewtonSystem(features, part, spectrum, rows, active, target, tau)
@@ -126,6 +133,23 @@ def newton_move(
             break
         keep, part_of_move = keep & ~crosses, move
     return move
+
+
+def _chosen(W: Tensor, target: Target, tau: Tensor) -> Tensor:
+    """Mask (m,) of the features that may move: of those not in use not more than are in use.
+
+    At a poor dual point several times as many features exceed their thresholds as the solution
+    uses. Those that exceed theirs by the largest factors come first.
+    """
+    keep = target.shrink > 0
+    new = keep & (W == 0).all(-1)
+    most = max(int((W != 0).any(-1).sum()), len(W) // _FIRST_SHARE, _FIRST)
+    if int(new.sum()) <= most:
+        return keep
+    excess = torch.where(new, target.norm * target.metric / tau, 0)
+    chosen = torch.zeros_like(new)
+    chosen[excess.topk(most).indices] = True
+    return keep & (chosen | ~new)
 
 
 class NewtonSystem:
@@ -198,18 +222,21 @@ class NewtonSystem:
         coupling = self.rows.coupling()
         mean = coupling.diagonal().mean()
         precondition = Preconditioner(
-            1 + self.curve + mean * self.spectrum.rest[self.active].unsqueeze(-1),
+            1 + mean * self.spectrum.rest[self.active].unsqueeze(-1),
+            self.curve,
+            self.unit,
             self.spectrum.directions[self.active],
             coupling,
         )
         residual = right - self._multiply(x) if any_true(x != 0) else right.clone()
-        enough = _ACCURACY**2 * float(right.square().sum())
+        # in the preconditioner's metric features near their kink do not outweigh all others
+        enough = _ACCURACY**2 * float((right * precondition(right)).sum())
         search, last = torch.zeros_like(right), 1.0
         for _ in range(_CG_STEPS):
-            if float(residual.square().sum()) <= enough:
-                break
             scaled = precondition(residual)
             now = float((residual * scaled).sum())
+            if now <= enough:
+                break
             search = scaled + now / last * search
             image = self._multiply(search)
             length = now / float((search * image).sum())

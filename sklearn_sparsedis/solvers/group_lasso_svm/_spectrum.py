@@ -9,6 +9,8 @@ from sklearn_sparsedis.solvers.group_lasso_svm._features import Features
 
 _RANK = 4
 _ITERATIONS = 3
+# Order up to which directions times classes are coupled
+_ORDER = 400
 
 
 @dataclass
@@ -44,30 +46,49 @@ class Spectrum:
 
 
 class Preconditioner:
-    """Inverse of ``diag(d) (x) I + s L L^T (x) P`` in coefficients (p, k).
+    """Inverse of ``D + L L^T (x) P`` in coefficients (p, k), ``D_j = d_j I + e_j (I - u_j u_j^T)``.
 
     Parameters
     ----------
     diagonal : Tensor of shape (p, 1)
         d.
+    curve : Tensor of shape (p, 1)
+        e, which is large where a feature is close to its kink, and across its direction alone.
+    unit : Tensor of shape (p, k)
+        u, the direction of each feature's coefficients.
     directions : Tensor of shape (p, r)
-        L.
+        L, of which the last columns matter most.
     coupling : Tensor of shape (k, k)
-        s P, symmetric and positive semidefinite.
+        P, symmetric and positive semidefinite.
     """
 
-    def __init__(self, diagonal: Tensor, directions: Tensor, coupling: Tensor):
-        self.diagonal = diagonal
-        self.scaled = directions / diagonal
-        strength, self.turn = torch.linalg.eigh(coupling)
-        inner = directions.mT @ self.scaled
-        eye = torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
-        # (1/s + L' D^-1 L)^-1 without dividing by an s of zero
-        strength = strength.clamp_min(0)[:, None, None]
-        self.inverse = strength * torch.linalg.inv(eye + strength * inner)
+    def __init__(
+        self, diagonal: Tensor, curve: Tensor, unit: Tensor, directions: Tensor, coupling: Tensor
+    ):
+        k = len(coupling)
+        self.across, self.unit = 1 / (diagonal + curve), unit
+        self.along = 1 / diagonal - self.across
+        self.directions = directions[:, -max(1, _ORDER // k) :]
+        eye = torch.eye(k, dtype=unit.dtype, device=unit.device)
+        wide = self.directions.unsqueeze(2) * (unit * self.along.sqrt()).unsqueeze(1)
+        wide = wide.flatten(1)
+        inner = wide.mT @ wide
+        inner += torch.kron(self.directions.mT @ (self.directions * self.across), eye)
+        strength, turn = torch.linalg.eigh(coupling)
+        root = turn * strength.clamp_min(0).sqrt() @ turn.mT
+        root = torch.block_diag(*[root] * self.directions.shape[1])
+        # (P^-1 + L' D^-1 L)^-1 for a P that has no inverse
+        middle = root @ inner @ root
+        middle.diagonal().add_(1)
+        self.inverse = root @ torch.linalg.solve(middle, root)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Solve for a right-hand side (p, k)."""
-        along = (self.scaled.mT @ x @ self.turn).mT.unsqueeze(-1)
-        back = (self.inverse @ along)[..., 0].mT @ self.turn.mT
-        return x / self.diagonal - self.scaled @ back
+        x = self._apart(x)
+        along = self.directions.mT @ x
+        back = (self.inverse @ along.flatten()).reshape(along.shape)
+        return x - self._apart(self.directions @ back)
+
+    def _apart(self, x: Tensor) -> Tensor:
+        """Solve with D alone."""
+        return self.across * x + self.along * (self.unit * x).sum(-1, keepdim=True) * self.unit
