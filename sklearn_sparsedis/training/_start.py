@@ -30,6 +30,10 @@ MAX_PRODUCTS = 4e10
 SMALLEST = 1e-6
 # penalties to choose from, in units of the features' variance
 ALPHAS = np.logspace(-6, 3, 37)
+# every how many of them are tried before those around the best
+COARSE = 4
+# of a row's weight in its own prediction, what must be left: less is rounding
+LEAST_LEFT = 1e-8
 
 
 def start_linear_path(
@@ -37,7 +41,7 @@ def start_linear_path(
 ) -> None:
     """Set the weights of `encoder.network.linear` by reduced-rank ridge regression.
 
-    Ridge coefficients B, the penalty chosen by generalised cross-validation, give the
+    Ridge coefficients B, the penalty chosen by leaving out single rows, give the
     predictions P = X B. The leading singular directions of P, in a random rotation, are the
     components: linearly equivalent to the best rank-m linear representation. Components beyond the
     rank of P are the leading principal components of what is left of X. Components beyond the rank
@@ -126,7 +130,7 @@ def _ridge_of_tasks(
             losses = table.losses and tuple(table.losses[task] for task in tasks)
             weight = _array(row_weights)
             Y = _starting_targets(losses, _array(values), weight)
-            coef, share = _ridge_gcv(X[rows], Y, weight), weight / weight.sum()
+            coef, share = _ridge_loo(X[rows], Y, weight), weight / weight.sum()
             yield tasks, coef, share @ Y - share @ X[rows] @ coef
 
 
@@ -160,31 +164,38 @@ def _starting_targets(
     return Y
 
 
-def _ridge_gcv(
+def _ridge_loo(
     X: NDArray[np.float64], Y: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Ridge coefficients with one penalty chosen by generalised cross-validation over all targets.
+    """Ridge coefficients with one penalty chosen by leaving out one row at a time, for all targets.
 
-    scikit-learn's RidgeCV leaves out one row at a time, so that a row of weight two is not the same
-    as two rows; here it is.
+    scikit-learn's RidgeCV leaves out a row with its weight, so that a row of weight two is not the
+    same as two rows; here one of these is left out.
     """
     share = weight / weight.sum()
     # weights below one are no fractions of a row
-    n_rows = max(weight.sum(), len(weight))
+    count = share * max(weight.sum(), len(weight))
     root = np.sqrt(share)[:, None]
     size = float(np.linalg.norm(root * X))
     X, Y = X - share @ X, Y - share @ Y
     # what rounding leaves of rows that are all equal is no direction
     singular, V = right_vectors(root * X, scale=size)
-    projected = ((root * X) @ V).T @ (root * Y) / singular[:, None]
-    shrinkage = singular**2 / (singular**2 + ALPHAS[:, None] + np.finfo(np.float64).tiny)
-    residual = ((root * Y) ** 2).sum(0) - (1 - (1 - shrinkage) ** 2) @ projected**2
-    dof = n_rows - 1 - shrinkage.sum(1)
-    usable = dof > 0.5
-    criterion = np.full(residual.shape, np.inf)
-    criterion[usable] = residual[usable] / dof[usable, None] ** 2
-    best = shrinkage[criterion.sum(1).argmin()] / singular
-    return V @ (best[:, None] * projected)
+    U, Y = (root * X) @ V / singular, root * Y
+    projected = U.T @ Y
+    leverage = np.square(U)
+    each, share = 1 / np.where(count > 0, count, np.inf), np.square(root[:, 0])
+
+    def error(alpha: float) -> float:
+        shrinkage = singular**2 / (singular**2 + alpha + np.finfo(np.float64).tiny)
+        left = 1 - each * (leverage @ shrinkage + share)
+        if left.min() < LEAST_LEFT:
+            return np.inf
+        return float(np.square((Y - U @ (shrinkage[:, None] * projected)) / left[:, None]).sum())
+
+    coarse = min(ALPHAS[:: COARSE], key=error)
+    near = np.abs(np.log(ALPHAS / coarse)) < np.log(ALPHAS[COARSE] / ALPHAS[0]) * (1 - 1e-6)
+    alpha = min(ALPHAS[near], key=error)
+    return V @ ((singular / (singular**2 + alpha))[:, None] * projected)
 
 
 def _components(
