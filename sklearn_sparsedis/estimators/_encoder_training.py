@@ -235,15 +235,17 @@ def _turn(objective: BilevelObjective, table: TaskTable, device: torch.device, s
     """Turn components to the basis of sparsest heads, within the span of those that were kept.
 
     It is taken where the inner problems reach lower objectives there than in the basis that there
-    was.
+    was, with heads that are no less sparse.
     """
     encoder = objective.encoder
     with torch.no_grad():
         raw = encode(encoder.raw, table.X)
     found = find_sparsest_basis(raw, table, search=DRAFT, device=device, seed=seed)
-    before = _final_heads(objective, table).result.objective.mean()
+    before = _final_heads(objective, table)
     encoder.rotate(torch.from_numpy(found.matrix).to(raw))
-    if _final_heads(objective, table).result.objective.mean() >= before:
+    after = _final_heads(objective, table)
+    lower = after.result.objective.mean() < before.result.objective.mean()
+    if not lower or after.coef.count_nonzero() > before.coef.count_nonzero():
         encoder.rotation = None
 
 

@@ -192,7 +192,7 @@ def _ridge_loo(
             return np.inf
         return float(np.square((Y - U @ (shrinkage[:, None] * projected)) / left[:, None]).sum())
 
-    coarse = min(ALPHAS[:: COARSE], key=error)
+    coarse = min(ALPHAS[::COARSE], key=error)
     near = np.abs(np.log(ALPHAS / coarse)) < np.log(ALPHAS[COARSE] / ALPHAS[0]) * (1 - 1e-6)
     alpha = min(ALPHAS[near], key=error)
     return V @ ((singular / (singular**2 + alpha))[:, None] * projected)
