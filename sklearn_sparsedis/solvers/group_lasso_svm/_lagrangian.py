@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sklearn_sparsedis.functional._simplex import project_simplex
 from sklearn_sparsedis.solvers.group_lasso_svm._arrays import lengths
-from sklearn_sparsedis.solvers.group_lasso_svm._features import Features
+from sklearn_sparsedis.solvers.group_lasso_svm._features import Features, is_sparse
 from sklearn_sparsedis.solvers.group_lasso_svm._newton import MixedRows, Target, newton_move
 from sklearn_sparsedis.solvers.group_lasso_svm._problem import relative
 from sklearn_sparsedis.solvers.group_lasso_svm._spectrum import Spectrum
@@ -222,7 +222,8 @@ def augmented_lagrangian(
             sigma = smoothing.sigma * (growth if slow else 1.0)
             smoothing, last = Smoothing(problem, state.dual, sigma), outcome.gap
             state, steps = smoothing.at(state.W, problem.features.scores(state.W)), 0
-        state, steps = _newton_step(smoothing, state, V, spectrum, fresh=not steps), steps + 1
+        fresh = is_sparse(problem.features.F) and not steps
+        state, steps = _newton_step(smoothing, state, V, spectrum, fresh=fresh), steps + 1
     raise AssertionError  # the loop returns
 
 
@@ -232,7 +233,8 @@ def _newton_step(
     """One step; a `fresh` one, after the multipliers moved, is first tried on the centre's face.
 
     With new multipliers and a larger sigma the dual points of the old W overshoot, most of them to
-    vertices. The entries that were nonzero before tell better which will be.
+    vertices. The entries that were nonzero before tell better which will be. On sparse text this
+    halves the time; on dense features it saves no steps and costs a product with all of them.
     """
     for move in _directions(smoothing, state, V, spectrum, fresh=fresh):
         scores = smoothing.problem.features.scores(move)
