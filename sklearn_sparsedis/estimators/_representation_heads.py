@@ -77,9 +77,12 @@ class FittedHeads:
         return replace(self, residual_std=std, residual_quantiles=found.quantiles)
 
     def warn_if_nothing_is_shared(self, settings: HeadSettings) -> None:
-        """Say that no two tasks use the same component, where they were trained with zeros."""
+        """Say that no two tasks use the same component, where they were trained with zeros.
+
+        Tasks with a common head share that.
+        """
         n_tasks = int(self.support.any(axis=1).sum())
-        sparse = settings.penalty.trained_through.sparse
+        sparse = settings.penalty.trained_through.sparse and self.common is None
         if sparse and n_tasks > 1 and self.support.sum(axis=0).max() == 1:
             warn_caller(
                 f"No component is used by two of the {n_tasks} tasks, so that they share "

@@ -77,6 +77,7 @@ def test_callbacks_of_scikit_learn_are_pointed_to_set_callbacks(data, estimator,
         clone(estimator).set_params(callbacks=[given]).fit(data.X, targets)
 
 
+@pytest.mark.filterwarnings("ignore:No component is used by two")
 def test_long_layout_and_weights_reach_the_scorer(data):
     X, y = np.repeat(data.X, 2, axis=0), data.Y[:, :2].ravel()
     names = np.tile(["a", "b"], len(data.X))
