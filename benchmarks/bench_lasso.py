@@ -3,9 +3,9 @@
 First table: T problems with a design of their own, alpha = 0.05 alpha_max, float64, to a relative
 duality gap of 1e-6. Ours is timed with its exact gradient in features, targets and alpha; the
 peers are timed forward only. scikit-learn and celer get the loosest tolerance with which each
-problem must reach that gap, skglm and jaxopt the loosest power of ten with which all do. jaxopt's
-block coordinate descent takes steps n times too small as released; here its step is corrected, and
-its compilation is not timed.
+problem must reach that gap, skglm, jaxopt and cvxpylayers the loosest power of ten with which all
+do. jaxopt's block coordinate descent takes steps n times too small as released; here its step is
+corrected, and its compilation is not timed.
 
 Second table: what a training step asks for, T tasks on one design, the penalty of the solution
 before the design moved a little, solved from there, with the gradient in the Gram statistics.
@@ -28,6 +28,8 @@ from sklearn_sparsedis.solvers import solve_lasso
 SIZES = [(64, 50, 6), (512, 50, 6), (64, 50, 20), (512, 50, 20), (64, 200, 100), (512, 200, 100)]
 TRAINING_SIZES = [(100, 6), (100, 10), (200, 10), (200, 20)]
 GAP = 1e-6
+# numbers in designs up to which a conic solver is tried
+LARGEST_CONIC = 100_000
 
 
 def make_problems(T, n, m, noise, seed=0):
@@ -138,6 +140,25 @@ def jaxopt_batch(Z, y, alpha):
     return loosest(run, lambda coef: worst_gap(Z, y, alpha, coef))
 
 
+def cvxpylayers_batch(Z, y, alpha):
+    """One conic program a problem, by the layer that differentiates its solutions."""
+    cvxpy, layers = require("cvxpy"), require("cvxpylayers.torch")
+    if Z.numel() > LARGEST_CONIC:
+        raise Skip("a conic program a problem takes minutes")
+    n, m = Z.shape[1:]
+    w = cvxpy.Variable(m)
+    parts = cvxpy.Parameter((n, m)), cvxpy.Parameter(n), cvxpy.Parameter(nonneg=True)
+    loss = cvxpy.sum_squares(parts[0] @ w - parts[1]) / (2 * n)
+    problem = cvxpy.Problem(cvxpy.Minimize(loss + parts[2] * cvxpy.norm1(w)))
+    layer = layers.CvxpyLayer(problem, parameters=list(parts), variables=[w])
+
+    def run(tol):
+        with torch.no_grad():
+            return layer(Z, y, alpha, solver_args={"eps": tol, "max_iters": 100_000})[0]
+
+    return loosest(run, lambda coef: worst_gap(Z, y, alpha, coef))
+
+
 def loosest(run, gap):
     """The run with the largest power of ten as tolerance that closes all gaps."""
     for exponent in range(2, 14):
@@ -152,8 +173,9 @@ SOLVERS = {
     "celer": celer_loop,
     "skglm": skglm_loop,
     "jaxopt": jaxopt_batch,
+    "cvxpylayers": cvxpylayers_batch,
 }
-PEERS = ("jax", "jaxopt", "celer", "skglm")
+PEERS = ("jax", "jaxopt", "celer", "skglm", "cvxpylayers")
 SETTINGS = {
     "full": {
         "rounds": 7,
