@@ -221,3 +221,11 @@ def test_scales_that_differ_by_orders_of_magnitude_are_announced(container):
     X, y = load_wine(return_X_y=True)
     with pytest.warns(UserWarning, match="ranges of the features differ .* StandardScaler"):
         GroupLassoSVC(max_iter=300).fit(container(X * [*[1] * 12, 10]), y)
+
+
+@pytest.mark.slow
+def test_more_dense_features_than_rows():
+    random = np.random.default_rng(600)
+    X = random.normal(size=(600, 1200))
+    y = (X[:, :20] @ random.normal(size=(20, 4)) + random.gumbel(size=(600, 4))).argmax(1)
+    assert GroupLassoSVC(0.1, tol=1e-6).fit(X, y).dual_gap_ <= 1e-6
