@@ -182,8 +182,7 @@ def _ridge_loo(
     singular, V = right_vectors(root * X, scale=size)
     U, Y = (root * X) @ V / singular, root * Y
     projected = U.T @ Y
-    leverage = np.square(U)
-    each, share = 1 / np.where(count > 0, count, np.inf), np.square(root[:, 0])
+    leverage, each = np.square(U), 1 / np.where(count > 0, count, np.inf)
 
     def error(alpha: float) -> float:
         shrinkage = singular**2 / (singular**2 + alpha + np.finfo(np.float64).tiny)
