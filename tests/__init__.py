@@ -1,0 +1,1 @@
+"""Tests: a package of this name, because one that another distribution installs would hide it."""
