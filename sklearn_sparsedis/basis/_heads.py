@@ -150,6 +150,12 @@ def head_spectrum(
     return values / edge, directions
 
 
+def n_directions_used(spectrum: NDArray[Any]) -> int:
+    """How many directions heads use beyond their errors, given their spectrum."""
+    above = spectrum > 1
+    return len(above) if above.all() else int(above.argmin())
+
+
 def least_squares_heads(passes: Iterable[tuple[slice, Moments]]) -> HeadEstimates:
     """Fit the ordinary least-squares head of every task, of which each pass has some."""
     found = [_least_squares(moments) for _, moments in passes]

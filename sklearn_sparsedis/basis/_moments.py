@@ -205,6 +205,12 @@ def some_rows(
     return ranks.each(lambda: (F.take(index).astype(np.float64) - origin) @ matrix)
 
 
+def tasks_at_once(n_tasks: int, n_features: int) -> Iterator[slice]:
+    """Split tasks with rows of their own into parts whose moments fit into memory together."""
+    bounds = [*range(0, n_tasks, max(1, _HELD // (n_features + 1) ** 2)), n_tasks]
+    return (slice(*pair) for pair in pairwise(bounds))
+
+
 def shared_moments(
     F: Rows,
     Y: Rows | None = None,
@@ -249,9 +255,8 @@ def task_moments(
     tasks : slice
     moments : Moments
     """
-    n_tasks, size = len(observed.tasks), matrix.shape[1] + 1
-    bounds = [*range(0, n_tasks, max(1, _HELD // size**2)), n_tasks]
-    for tasks in (slice(*pair) for pair in pairwise(bounds)):
+    size = matrix.shape[1] + 1
+    for tasks in tasks_at_once(len(observed.tasks), matrix.shape[1]):
         moments = Moments.none(matrix.shape[1], tasks.stop - tasks.start)
 
         def read(tasks: slice = tasks, moments: Moments = moments) -> None:

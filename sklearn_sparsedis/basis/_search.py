@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from sklearn_sparsedis.basis._heads import HeadEstimates, head_spectrum
+from sklearn_sparsedis.basis._heads import HeadEstimates, head_spectrum, n_directions_used
 from sklearn_sparsedis.solvers import SparseBasisResult, solve_sparse_basis
 from sklearn_sparsedis.solvers.sparse_basis import STRONG
 
@@ -107,8 +107,7 @@ def find_head_basis(
     coef, stderr = heads.coef, heads.error
     known = np.isfinite(stderr)
     spectrum, directions = head_spectrum(coef[known], stderr[known], heads.metric)
-    above = spectrum > 1
-    n_latents = len(above) if above.all() else int(above.argmin())
+    n_latents = n_directions_used(spectrum)
     n_total = max(n_latents, 1) if n_components is None else n_components
     problems = [
         *_left_out(known, coef.shape[1]),

@@ -10,14 +10,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklearn_sparsedis.basis._components import Components, find_components
-from sklearn_sparsedis.basis._heads import head_spectrum, least_squares_heads, whiten
-from sklearn_sparsedis.basis._moments import Moments, ReadMoments
+from sklearn_sparsedis.basis._heads import (
+    head_spectrum,
+    least_squares_heads,
+    n_directions_used,
+    whiten,
+)
+from sklearn_sparsedis.basis._moments import Moments, ReadMoments, tasks_at_once
+from sklearn_sparsedis.basis._subspace import whiten_for_heads
 from sklearn_sparsedis.functional._gram import without_constants
 from sklearn_sparsedis.nn._head_parts import Heads
 from sklearn_sparsedis.solvers import SolveResult, least_squares_on, select_support
 from sklearn_sparsedis.tasks._tables import TaskTable
 
-__all__ = ["find_sparsest_basis", "solve_sparsest_heads"]
+__all__ = ["count_directions", "find_sparsest_basis", "solve_sparsest_heads"]
 
 # share of the targets' variance that a direction must explain for the user to be told
 _WORTH_SAYING = 0.01
@@ -64,10 +70,27 @@ def _moments(Z: Tensor, table: TaskTable) -> tuple[Moments, ReadMoments]:
     weight = None if rows is None else rows.double().numpy()
 
     def read(matrix: NDArray[Any], origin: NDArray[Any]) -> Iterator[tuple[slice, Moments]]:
-        mapped = (features.astype(np.float64) - origin) @ matrix
-        yield slice(None), Moments.of_targets(torch.from_numpy(mapped), table.Y)
+        mapped = torch.from_numpy((features.astype(np.float64) - origin) @ matrix)
+        n_tasks = table.Y.shape[1]
+        shared = table.Y.n_row_sets < n_tasks
+        for tasks in [slice(n_tasks)] if shared else tasks_at_once(n_tasks, mapped.shape[1]):
+            Y = table.Y if shared else table.Y.of_tasks(torch.arange(tasks.start, tasks.stop))
+            yield tasks, Moments.of_targets(mapped, Y)
 
     return Moments.of(features, np.empty((0, len(Z))), weight), read
+
+
+def count_directions(Z: Tensor, table: TaskTable) -> int:
+    """How many directions of features Z (n, m) the tasks' heads use beyond their errors.
+
+    As `find_components` chooses the number of components.
+    """
+    moments, read = _moments(Z, table)
+    n_labels = float(table.Y.n_labels.double().mean())
+    white = whiten_for_heads(moments, read, n_labels, None)
+    heads = least_squares_heads(read(white.forward, white.mean))
+    known = np.isfinite(heads.error)
+    return n_directions_used(head_spectrum(heads.coef[known], heads.error[known])[0])
 
 
 def missing_directions(table: TaskTable, Z: Tensor) -> str | None:

@@ -76,11 +76,6 @@ class RegressorSettings:
             )
         m = params["n_components"]
         if not is_regressor(encoder):
-            if isinstance(m, str) and m == "auto":
-                raise ValueError(
-                    'n_components="auto" is for an encoder that is a regressor, got '
-                    f"encoder={encoder!r}: give the number of components."
-                )
             return None
         if not hasattr(encoder, "predict"):
             raise TypeError(

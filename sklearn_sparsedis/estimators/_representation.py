@@ -20,6 +20,7 @@ from torch import nn
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.estimators._base import StampedEstimator, unchanged_on_failure
 from sklearn_sparsedis.estimators._callbacks import end_fit, fit_tasks, new_attributes
+from sklearn_sparsedis.estimators._component_count import choose_components
 from sklearn_sparsedis.estimators._encoded_tasks import EncodedTasks
 from sklearn_sparsedis.estimators._encoder_training import FittedEncoder
 from sklearn_sparsedis.estimators._new_tasks import (
@@ -85,9 +86,11 @@ class SparseDisentangledRepresentation(
     ----------
     n_components : int or "auto", default=10
         Number of components. A linear encoder has at most as many as the rank of X, and "l0" as
-        many as the rank of its encoder's outputs: more are constant zero, with a warning. "auto" is
-        for an encoder that is a regressor: as few as predict rows that it has not seen as well as
-        the best number does, up to a standard error.
+        many as the rank of its encoder's outputs: more are constant zero, with a warning. With
+        "l0" "auto" takes as many as heads use directions beyond their errors: of X for a linear
+        encoder, and else of the outputs of a network with more than enough of them, which is
+        trained before. Where the encoder is a regressor, "auto" takes as few as predict rows that
+        it has not seen as well as the best number does, up to a standard error.
     encoder : {"linear", "mlp", "conv"}, nn.Module, callable or regressor, default="mlp"
         Network; a callable is called with (n_features_in, n_components). A module of yours is
         copied, gets X as it is (images with `input_shape`), and must map rows to n_components
@@ -490,7 +493,8 @@ class SparseDisentangledRepresentation(
         )
         self.regressor_, inputs, fitted_to = fit_regressor(settings, rows, targets, groups, seed)
         if self.n_components == "auto":
-            settings = settings.with_components(inputs.shape[1])
+            parts = (settings, inputs, fitted_to, started, seed)
+            settings = choose_components(*parts, one_epoch=one_epoch)
         metadata = {"task_id": task_id, "sample_weight": sample_weight, "groups": groups}
         watching = fit_tasks(
             self,
@@ -500,8 +504,8 @@ class SparseDisentangledRepresentation(
             Y,
             **metadata,
         )
-        parts = (settings, inputs, fitted_to, started, seed, record)
-        fitted = fit_encoder(*parts, one_epoch=one_epoch, watching=watching)
+        training = (settings, inputs, fitted_to, started, seed, record)
+        fitted = fit_encoder(*training, one_epoch=one_epoch, watching=watching)
         fitted_to = fitted.targets or fitted_to
         self._set_encoder(fitted, turned=settings.heads.penalty.turns_components)
         before, self.encoder_.reach = self.encoder_.reach, None

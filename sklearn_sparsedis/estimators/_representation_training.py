@@ -60,7 +60,6 @@ def open_training(
     one_epoch: bool,
 ) -> tuple[int, TrainingRecord | None]:
     """Draw the seed of a fit, on which all ranks agree, and open its record."""
-    check_started(started, settings.encoder.n_components)
     arrays = {"X": X, **targets.arrays()}
     drawn = agree(identity, arrays, draw_seed(settings.training.random_state))
     return drawn, None if one_epoch else open_record(identity, arrays, drawn, started)
@@ -114,6 +113,7 @@ def fit_encoder(
 
     The callbacks in `watching` are told of all trainings, beside those of the settings.
     """
+    check_started(started, settings.encoder.n_components)
     training, penalty = settings.training, settings.heads.penalty
     standard, (mean, scale) = standardise(targets, jointly=settings.heads.common_head)
     x = rows_of(X)

@@ -297,12 +297,19 @@ class RepresentationSettings:
         steps = DEFAULT_STEPS
         if regressor is not None:
             steps = STEPS_OF_BASIS if heads.penalty.trained_through.sparse else 0
-            # until the number of components is chosen it is one
-            m = 1 if regressor.n_components is None else regressor.n_components
-            params = {**params, "encoder": "linear", "n_components": m}
+            params = {**params, "encoder": "linear"}
             # a basis fits no noise
             if params["early_stopping"] == "auto":
                 params["early_stopping"] = False
+        if isinstance(params["n_components"], str) and params["n_components"] == "auto":
+            if regressor is None and not heads.penalty.turns_components:
+                raise ValueError(
+                    'n_components="auto" is for penalty="l0", or for an encoder that is a '
+                    f"regressor, got penalty={params['penalty']!r} and encoder="
+                    f"{params['encoder']!r}: give the number of components."
+                )
+            # until their number is chosen it is one
+            params = {**params, "n_components": 1}
         if params["max_iter"] is None:
             params = {**params, "max_iter": steps}
         encoder = EncoderSettings.of(params, ENCODERS)
