@@ -1,6 +1,7 @@
 """penalty="l0": the basis of components in which the heads are sparsest, and its heads."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,9 +17,10 @@ from sklearn_sparsedis.basis._heads import (
     n_directions_used,
     whiten,
 )
-from sklearn_sparsedis.basis._moments import Moments, ReadMoments, tasks_at_once
+from sklearn_sparsedis.basis._moments import Moments, ReadMoments, some_rows, tasks_at_once
 from sklearn_sparsedis.basis._subspace import whiten_for_heads
 from sklearn_sparsedis.functional._gram import without_constants
+from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.nn._head_parts import Heads
 from sklearn_sparsedis.solvers import SolveResult, least_squares_on, select_support
 from sklearn_sparsedis.tasks._tables import TaskTable
@@ -39,6 +41,7 @@ def find_sparsest_basis(
     search: Mapping[str, Any] = MappingProxyType({}),
     device: torch.device,
     seed: int,
+    by_laws: bool = False,
 ) -> Components:
     """Find the basis of components Z (n, m) in which the tasks' least-squares heads are sparsest.
 
@@ -54,13 +57,19 @@ def find_sparsest_basis(
         Where the search runs.
     seed : int
         Of its random starts.
+    by_laws : bool, default=False
+        Whether components that sparsity leaves open are turned to independent ones.
     """
+    features, weight = Z.numpy(), table.row_weights
+    rows = Rows(features, features.shape, features.dtype, "Z")
+    read_rows = partial(some_rows, rows, weight=None if weight is None else weight.numpy())
     return find_components(
         *_moments(Z, table),
         Z.shape[1],
         search=search,
         device=device,
         seed=seed,
+        read_rows=read_rows if by_laws else None,
     )
 
 

@@ -276,7 +276,7 @@ class SparseDisentangledRepresentation(
     confidence_ : Bunch or None
         With "l0" what the components rest on: `scores`, `chance`, `margin`, `stability`,
         `identified` and `identified_by` of each component, `n_latents`, `n_found` and `n_starts`,
-        as `SparseRotation` explains them;
+        as `SparseRotation` explains them, where `partial_fit` uses no laws of components;
         `problems`, in words; `dense_coef`, the heads before the components were turned.
     loss_curve_ : ndarray
         Outer loss of each step.

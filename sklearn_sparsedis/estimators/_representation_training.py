@@ -147,7 +147,8 @@ def fit_encoder(
         best = replace(best, targets=targets.with_array(array))
     if not penalty.turns_components:
         return best
-    basis = _rotate(best.encoder, table, plan.device, int(seeds[0]), started)
+    to_turn = (best.encoder, table, plan.device, int(seeds[0]), started)
+    basis = _rotate(*to_turn, by_laws=not one_epoch)
     return replace(best, basis=basis)
 
 
@@ -176,7 +177,7 @@ def _from_sparsest_basis(
 ) -> tuple[float, FittedEncoder]:
     """Go on under a penalty with local minima, from the basis in which the heads are sparsest."""
     turned = copy.deepcopy(before.encoder)
-    _rotate(turned, table, plan.device, seed, None)
+    _rotate(turned, table, plan.device, seed, None, by_laws=False)
     plan = replace(plan, max_iter=round(CONTINUED * plan.max_iter), anneal=False)
     loss, after = train_encoder(settings, table, targets, turned, plan, seed, parts)
     run = TrainingRun(
@@ -193,6 +194,8 @@ def _rotate(
     device: torch.device,
     seed: int,
     started: Encoder | None,
+    *,
+    by_laws: bool,
 ) -> Components | None:
     """Turn the outputs of an encoder to the basis in which the heads are sparsest.
 
@@ -201,7 +204,7 @@ def _rotate(
     before, encoder.rotation = encoder.rotation, None
     with torch.no_grad(), seeded(seed):
         raw = encode(encoder.raw, table.X)
-    found = find_sparsest_basis(raw, table, device=device, seed=seed)
+    found = find_sparsest_basis(raw, table, device=device, seed=seed, by_laws=by_laws)
     if found.basis.problems and started is not None and before is not None:
         encoder.rotation = before
         return None

@@ -132,6 +132,31 @@ def test_equal_heads_are_said(data):
     assert fitted.confidence_.identified.sum() <= 1
 
 
+@pytest.mark.parametrize("encoder", ["linear", "mlp"])
+@pytest.mark.parametrize("law", ["uniform", "laplace"])
+def test_dense_heads_are_resolved_by_laws_that_are_not_normal(encoder, law):
+    dense = make_sparse_multitask(
+        2000, 30, 4, 8, support_prob=0.8, latent_distribution=law, random_state=0
+    )
+    fitted = model(encoder=encoder).fit(dense.X, dense.Y)
+    assert mcc(fitted, dense) > 0.99
+    assert fitted.confidence_.identified.all()
+    assert "non-Gaussianity" in fitted.confidence_.identified_by
+    assert not fitted.confidence_.problems
+    # of which the rows of one call know too little
+    passed = model(encoder=encoder)
+    with pytest.warns(UserWarning, match="Not every component is determined"):
+        passed.partial_fit(dense.X, dense.Y)
+    assert "non-Gaussianity" not in passed.confidence_.identified_by
+
+
+def test_dense_heads_of_normal_latents_are_said_to_be_open():
+    dense = make_sparse_multitask(2000, 30, 4, 8, support_prob=0.8, random_state=0)
+    with pytest.warns(UserWarning, match="fit heads without zeros as well"):
+        fitted = model().fit(dense.X, dense.Y)
+    assert "non-Gaussianity" not in fitted.confidence_.identified_by
+
+
 def test_zero_heads_are_said(data):
     noise = np.random.default_rng(0).normal(size=(1000, 20))
     with pytest.warns(UserWarning, match="use 0 directions of the features beyond their errors"):
