@@ -143,7 +143,7 @@ MODELS = {
             SparseDisentangledRepresentation,
             ALL | ENCODED | TASKS | REPRESENTATION | DEVIATIONS | PRIOR,
         ),
-        Model(SparseRotation, ALL | ROTATION | TASKS),
+        Model(SparseRotation, ALL | PRIOR | ROTATION | TASKS),
     )
 }
 REQUESTS = "_metadata_request"

@@ -37,12 +37,13 @@ SETTINGS = HeadSettings(
 
 def heads_of_new_tasks(
     rows: Rows, Z: NDArray[Any], targets: Targets, prior: Bunch | None, *, residual: bool
-) -> FittedHeads:
-    """Fit heads on components Z of rows, with a prior if there is one."""
+) -> tuple[FittedHeads, Bunch | None]:
+    """Fit heads on components Z of rows, with a prior if there is one, which keeps its labels."""
     heads = fit_heads(SETTINGS, Z, targets)
     if prior is None:
-        return heads
-    return adapt_heads(heads, AdaptedRows.of(prior, rows, Z, targets, residual=residual), prior)
+        return heads, None
+    known = AdaptedRows.of(prior, rows, Z, targets, residual=residual)
+    return adapt_heads(heads, known, prior), known.to_arrays()
 
 
 def prior_of_rotation(

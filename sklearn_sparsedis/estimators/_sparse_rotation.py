@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
+from sklearn.utils import Bunch, Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -154,6 +154,9 @@ class SparseRotation(
         "squared_error".
     coef_residual_ : ndarray of shape (n_tasks, n_features) or None
         Of heads that `adapt` gave with a prior: coefficients of the features beside the components.
+    prior_ : Bunch or None
+        Of heads that `adapt` gave with a prior: what the heads of the old tasks say of new ones, as
+        in `SparseDisentangledRepresentation`.
     tasks_ : ndarray of shape (n_tasks,)
         Names of the tasks in the order of `coef_`: the columns of a data frame Y, values of
         `task_id`, or else 0, 1, 2, ...
@@ -523,6 +526,8 @@ class SparseRotation(
         self.tasks_ = tasks
         self.losses_ = np.full(len(tasks), "squared_error")
         self.coef_residual_: NDArray[np.float64] | None = None
+        self.prior_: Bunch | None = None
+        self._labels: Bunch | None = None
         self._n_features_out = len(found.matrix)
 
     def _check_parameters(self) -> None:
@@ -589,22 +594,6 @@ class SparseRotation(
             )
         return Z
 
-    def predict(self, F: ArrayLike, *, task_id: ArrayLike | None = None) -> NDArray[Any]:
-        """Targets of rows, by the heads on the components.
-
-        Parameters
-        ----------
-        F : array-like or dataset of shape (n_samples, n_features)
-        task_id : array-like of shape (n_samples,), optional
-            Task of each row; all tasks on all rows when None.
-
-        Returns
-        -------
-        Y : ndarray of shape (n_samples,) or (n_samples, n_tasks)
-            One-dimensional with `task_id`, or when fit was given a one-dimensional Y of one task.
-        """
-        return self._predictions(self._check_X(F), task_id)[0]
-
     def adapt(
         self,
         F: ArrayLike,
@@ -635,7 +624,8 @@ class SparseRotation(
         model : SparseRotation
             A fitted copy with the components of this one, which does not change, and heads of the
             new tasks. `support_` is that of the heads without the prior; what was learned of the
-            components (`scores_` and the like) is of the old tasks.
+            components (`scores_` and the like) is of the old tasks. With a prior it has standard
+            deviations of predictions (`predict`, `predict_interval`).
         """
         # only here, because it loads what the trained estimators need
         from sklearn_sparsedis.estimators._rotated_tasks import (
@@ -659,8 +649,11 @@ class SparseRotation(
             known = prior_of_rotation(
                 self.coef_, self.component_covariance_, self.mean_, self._scale
             )
-        heads = heads_of_new_tasks(rows, self._transform(rows), targets, known, residual=residual)
+        heads, labels = heads_of_new_tasks(
+            rows, self._transform(rows), targets, known, residual=residual
+        )
         adapted = copy(self)
+        adapted.prior_, adapted._labels = known, labels
         adapted.coef_, adapted.intercept_, adapted.tasks_ = heads.coef, heads.intercept, heads.tasks
         adapted.structure_ = heads.coef @ self.component_covariance_
         adapted.support_ = heads.support

@@ -1,15 +1,19 @@
-"""Predictions of all tasks from components, and how good they are."""
+"""Predictions of all tasks from components, how good they are and how far they are trusted."""
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.utils import Bunch
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.estimators._base import ComponentHeads
+from sklearn_sparsedis.inputs._parameters import check_real
 from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.inputs._task_names import find_tasks
 from sklearn_sparsedis.inputs._tensors import cast_finite
@@ -27,13 +31,128 @@ class TaskPredictions(ComponentHeads):
     tasks_: NDArray[Any]
     losses_: NDArray[np.str_]
     coef_residual_: NDArray[np.float64] | None
+    prior_: Bunch | None
     _layout: str
+    # rows and labels of heads with a prior, which say how far predictions are trusted
+    _labels: Bunch | None
+    # heads that have deviations without these
+    _also_with_deviations = ""
 
     def _check_X(self, X: ArrayLike) -> NDArray[Any] | Rows:
         raise NotImplementedError
 
     def _transform(self, X: NDArray[Any] | Rows) -> NDArray[Any]:
         raise NotImplementedError
+
+    @overload
+    def predict(
+        self, X: ArrayLike, *, task_id: ArrayLike | None = None, return_std: Literal[False] = False
+    ) -> NDArray[Any]: ...
+
+    @overload
+    def predict(
+        self, X: ArrayLike, *, task_id: ArrayLike | None = None, return_std: Literal[True]
+    ) -> tuple[NDArray[Any], NDArray[Any]]: ...
+
+    def predict(
+        self, X: ArrayLike, *, task_id: ArrayLike | None = None, return_std: bool = False
+    ) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
+        """Targets of rows: the conditional mean, for a logistic task the probability of 1.
+
+        With "huber" it is the conditional location, which outliers hardly move.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        task_id : array-like of shape (n_samples,), optional
+            Task of each row; all tasks on all rows when None.
+        return_std : bool, default=False
+            Whether to return standard deviations of the targets too: of tasks that `adapt` gave
+            heads with a prior, and with an encoder of tasks with squared errors, the same on all
+            rows, where labels were held out in `fit` or the encoder is a regressor.
+
+        Returns
+        -------
+        Y : ndarray of shape (n_samples,) or (n_samples, n_tasks)
+            One-dimensional with `task_id`, or when fit was given a one-dimensional Y of one task.
+        std : ndarray of the same shape
+            With `return_std` only: of the targets, noise included. Labels 0 and 1 with a
+            probability p have the standard deviation sqrt(p (1 - p)).
+        """
+        rows = self._check_X(X)
+        predicted, columns = self._predictions(rows, task_id)
+        if not return_std:
+            return predicted
+        std = self._deviations(rows, predicted, columns)
+        return predicted, cast_finite(std, rows.dtype, "the standard deviations")
+
+    def predict_interval(
+        self, X: ArrayLike, *, confidence_level: float = 0.9, task_id: ArrayLike | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Targets of rows, and intervals in which they lie with a probability.
+
+        For tasks of `adapt` targets are taken for normal. For tasks of `fit`, which have intervals
+        with an encoder only, these are conformal: the factor by which `residual_std_` is multiplied
+        is a quantile of residuals of rows that the training has not seen, whatever their
+        distribution. They hold in the mean over rows and tasks, and are as wide on each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        confidence_level : float in (0, 1), default=0.9
+            Probability.
+        task_id : array-like of shape (n_samples,), optional
+            Task of each row; all tasks on all rows when None.
+
+        Returns
+        -------
+        Y : ndarray of shape (n_samples,) or (n_samples, n_tasks)
+            As `predict` gives it.
+        intervals : ndarray of shape (n_samples, 2) or (n_samples, n_tasks, 2)
+            Lower and upper end of each.
+        """
+        # only here, because who rotates features needs no losses
+        from sklearn_sparsedis.losses import Logistic
+
+        check_real("confidence_level", confidence_level, 0, 1, closed="neither")
+        check_is_fitted(self)
+        labels = self.tasks_[self.losses_ == Logistic.name]
+        if len(labels):
+            raise ValueError(
+                f"Labels 0 and 1 have no interval, and task {labels[0]} has such labels: predict "
+                "gives the probability of 1."
+            )
+        rows = self._check_X(X)
+        predicted, columns = self._predictions(rows, task_id)
+        std = self._deviations(rows, predicted, columns)
+        half = self._half_width(confidence_level) * std
+        ends = predicted[..., None] + np.stack([-half, half], axis=-1)
+        return predicted, cast_finite(ends, rows.dtype, "the intervals")
+
+    def _half_width(self, confidence_level: float) -> float:
+        """Half the width of intervals, in standard deviations."""
+        return float(ndtri((1 + confidence_level) / 2))
+
+    def _deviations(
+        self, X: NDArray[Any] | Rows, predicted: NDArray[Any], columns: Tensor | None
+    ) -> NDArray[np.float64]:
+        """Standard deviations of targets, of all tasks or of one a row."""
+        if self._labels is None:
+            raise ValueError(
+                "Deviations were asked for, but these heads have no distribution. Those have one "
+                'that adapt(X, Y, prior="learned") gave from rows of X that hold up to 67 million '
+                f"numbers{self._also_with_deviations}."
+            )
+        # only here, because it loads what the trained estimators need
+        from sklearn_sparsedis.estimators._new_tasks import AdaptedRows, features_of
+
+        Z = torch.from_numpy(self._transform(X).astype(np.float64))
+        assert self.prior_ is not None  # for mypy
+        known = AdaptedRows.of_arrays(self.prior_, self._labels, self.losses_)
+        table = predicted if columns is not None else predicted.reshape(len(Z), -1)
+        means = torch.from_numpy(table.astype(np.float64))
+        found = known.deviations(Z, features_of(self.prior_, X), means, columns)
+        return found.reshape(predicted.shape)
 
     def _predictions(
         self, rows: NDArray[Any] | Rows, task_id: ArrayLike | None

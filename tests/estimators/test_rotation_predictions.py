@@ -6,7 +6,7 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
-from sklearn_sparsedis import SparseRotation
+from sklearn_sparsedis import SparseRotation, load_model, save_model
 from sklearn_sparsedis.metrics import nan_r2_score
 from tests.sparse_heads import make_tasks
 
@@ -127,3 +127,36 @@ def test_heads_alone_have_a_prior_too(data):
 def test_a_clone_of_an_adapted_model_is_unfitted(data):
     _, _, model = data
     assert not hasattr(clone(model), "coef_")
+
+
+@pytest.mark.filterwarnings("ignore:Not every component is determined:UserWarning")
+def test_labels_of_new_tasks_lie_in_their_intervals_as_often_as_asked_for(data, tmp_path):
+    F, Y, model = data
+    noisy = Y + 0.5 * Y.std(axis=0) * np.random.default_rng(0).standard_normal(Y.shape)
+    model = clone(model).fit(F[:300], noisy[:300, :50])
+    new = model.adapt(F[:40], noisy[:40, 50:])
+    predicted, std = new.predict(F[300:], return_std=True)
+    np.testing.assert_array_equal(predicted, new.predict(F[300:]))
+    error = (noisy[300:, 50:] - predicted) / std
+    assert 0.8 < np.sqrt(np.square(error).mean()) < 1.2
+    ends = new.predict_interval(F[300:], confidence_level=0.8)[1]
+    inside = (ends[..., 0] <= noisy[300:, 50:]) & (noisy[300:, 50:] <= ends[..., 1])
+    assert inside.mean() == pytest.approx(0.8, abs=0.05)
+    # more labels say more
+    more = model.adapt(F[:200], noisy[:200, 50:]).predict(F[300:], return_std=True)[1]
+    assert more.mean() < std.mean()
+    task = new.tasks_[np.arange(100) % len(new.tasks_)]
+    own = new.predict(F[300:], task_id=task, return_std=True)[1]
+    np.testing.assert_allclose(own, std[np.arange(100), np.arange(100) % len(new.tasks_)])
+    save_model(new, tmp_path / "new.safetensors")
+    again = load_model(tmp_path / "new.safetensors").predict(F[300:], return_std=True)[1]
+    np.testing.assert_array_equal(again, std)
+
+
+def test_heads_without_a_prior_have_no_deviations(data):
+    F, Y, model = data
+    for heads in (model, model.adapt(F[:40], Y[:40, 50:], prior=None)):
+        with pytest.raises(ValueError, match="Those have one that adapt"):
+            heads.predict(F, return_std=True)
+        with pytest.raises(ValueError, match="Those have one that adapt"):
+            heads.predict_interval(F)
