@@ -107,8 +107,9 @@ class GroupLassoSVC(ClassifierMixin, StampedEstimator):
     -----
     Up to n_samples * (n_classes - 1) = 500 the problem is solved in its dual, whatever the number
     of features. Above, and where X is sparse, an augmented Lagrangian method costs time and memory
-    in proportion to the number of samples, and copies at most a part of X. The fit is
-    deterministic.
+    in proportion to the number of samples, and copies at most a part of X. Where that makes no
+    progress because more features are in use than there are samples, an interior-point method in
+    the dual takes over. The fit is deterministic.
 
     References
     ----------

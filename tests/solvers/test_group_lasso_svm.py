@@ -19,7 +19,8 @@ from sklearn_sparsedis.solvers import (
     group_lasso_svm_path,
     solve_group_lasso_svm,
 )
-from sklearn_sparsedis.solvers.group_lasso_svm import _conic, _interior, _problem, _solver
+from sklearn_sparsedis.solvers.group_lasso_svm import _conic, _dual, _interior, _problem, _solver
+from sklearn_sparsedis.solvers.group_lasso_svm._gradients import GradientSolver
 
 CASES = ["W_zero", "bin_k2", "dup_features", "k5_n25_m64", "l1zero_svm", "zero_feature"]
 
@@ -254,6 +255,32 @@ def test_invalid_input_is_refused(changes, error, match):
         solve_group_lasso_svm(**_invalid(**changes))
 
 
+@pytest.mark.parametrize("small", [0, 2**20])
+@pytest.mark.parametrize("group_reg", [0.0, 0.3])
+def test_systems_solved_by_conjugate_gradients_lead_to_the_same_solution(
+    monkeypatch, group_reg, small
+):
+    monkeypatch.setattr(_problem, "SMALL", small)
+    F, y = make_task()
+    weight = torch.rand(4, 20, generator=torch.Generator().manual_seed(1)).double()
+    options = {"sample_weight": weight, "tol": 1e-6}
+    expected = solve_group_lasso_svm(F, y, group_reg, 1.0, **options)
+    monkeypatch.setattr(_problem, "FACTORED_ORDER", 0)
+    solved = []
+    monkeypatch.setattr(
+        _problem,
+        "GradientSolver",
+        lambda *x: solved.append(len(x)) or GradientSolver(*x),
+    )
+    # the face, which decides the last digits of both, is left out
+    monkeypatch.setattr(_dual, "finish_on_face", lambda *x: None)
+    result = solve_group_lasso_svm(F, y, group_reg, 1.0, **options)
+    assert result.converged.all()
+    assert bool(solved) == (group_reg > 0)  # without thresholds the preconditioner is exact
+    torch.testing.assert_close(result.objective, expected.objective, rtol=2e-6, atol=0)
+    torch.testing.assert_close(result.coef, expected.coef, rtol=0, atol=2e-2)
+
+
 @pytest.mark.parametrize("group_reg", [0.0, 0.3])
 def test_a_device_waits_for_the_host_once_a_block_of_iterations(monkeypatch, group_reg):
     max_iter = 5  # each fake operation costs a millisecond
@@ -265,7 +292,7 @@ def test_a_device_waits_for_the_host_once_a_block_of_iterations(monkeypatch, gro
         assert mask.device.type == ACCELERATOR
         return True
 
-    for module in (_solver, _interior, _conic):
+    for module in (_dual, _interior, _conic):
         monkeypatch.setattr(module, "any_true", any_true)
     with FakeTensorMode(), SyncCounter(answer=False) as counter:
         F = fake_cuda(3, 10, 12, dtype=torch.float32)

@@ -15,7 +15,7 @@ from sklearn_sparsedis.solvers import (
     group_lasso_svm_path,
     solve_group_lasso_svm,
 )
-from sklearn_sparsedis.solvers.group_lasso_svm import _features, _newton, _solver, _spectrum
+from sklearn_sparsedis.solvers.group_lasso_svm import _dual, _features, _newton, _solver, _spectrum
 
 
 def make_data(n=300, m=20, k=4, seed=0, density=1.0):
@@ -197,6 +197,36 @@ def test_a_path_agrees_with_cold_starts_and_takes_fewer_steps():
     for warm, other in zip(path, cold, strict=True):
         torch.testing.assert_close(warm.objective, other.objective, rtol=2e-8, atol=0)
     assert sum(int(r.n_iter) for r in path[1:]) < sum(int(r.n_iter) for r in cold[1:])
+
+
+def make_wide(n=150, m=600, k=6):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, k, n)
+    return torch.tensor(rng.normal(size=(n, m))), torch.tensor(y)
+
+
+def test_wide_tables_with_weak_penalties_converge():
+    F, y = make_wide()
+    result = solve_group_lasso_svm(F, y, 0.1, 0.01, tol=1e-6, fit_intercept=True)
+    assert result.converged
+    ones = torch.cat([F, F.new_ones(150, 1)], dim=1)
+    W = torch.cat([result.coef, result.intercept[None]])
+    weight = torch.ones(601).double()
+    weight[-1] = 0
+    options = {"feature_weight": weight}
+    primal = group_lasso_svm_primal(W, ones, one_hot(y, 6), 0.1, 0.01, **options)
+    value = group_lasso_svm_dual(result.dual_coef, ones, one_hot(y, 6), 0.1, 0.01, **options)
+    assert (primal - value) / primal <= 1e-6
+
+
+@pytest.mark.parametrize("max_iter", [15, 400])
+def test_steps_go_on_where_the_dual_does_not_help(monkeypatch, max_iter):
+    F, y = make_wide()
+    monkeypatch.setattr(_dual, "_PLAIN_ITERATIONS", 4)
+    monkeypatch.setattr(_dual, "finish_on_face", lambda *x: None)
+    result = solve_group_lasso_svm(F, y, 0.1, 1.0, tol=1e-6, max_iter=max_iter)
+    assert result.converged == (max_iter == 400)
+    assert 14 < result.n_iter <= max_iter
 
 
 def test_too_few_steps_are_reported():

@@ -25,6 +25,8 @@ _RIDGE = 1e-12
 # Steps end this far below the gap asked for, or where one more would only move rounding errors
 BEYOND = 1e-3
 EXACT = 1e-13
+# Faces of a higher dimension are left to the interior method, whose systems are not factored
+_LARGEST_ORDER = 3000
 # Where a step ends at the boundary, rounding leaves this much of the blocking entry
 ZERO = 1e-14
 
@@ -106,6 +108,9 @@ def finish_on_face(
     solution rests on.
     """
     dual, free = state.best, state.free
+    n, k = dual.shape[1:]
+    if n * (k - 1) > _LARGEST_ORDER and any_true(free.sum((-1, -2)) > _LARGEST_ORDER + n):
+        return
     for _ in range(n_steps):
         basis = PivotBasis(dual)
         free = scattered(free, basis.pivot, True)

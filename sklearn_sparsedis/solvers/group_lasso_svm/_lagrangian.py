@@ -7,6 +7,7 @@ the SVM itself says when it is solved.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import inf
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ _GROWTHS = ((3, 3.0), (6, 2.0))
 # The multipliers converge fast enough where the gap falls to this share
 _CONTRACTION = 0.2
 _SIGMA, _WARM_SIGMA, _LARGEST_SIGMA = 1.0, 30.0, 1e12
+# After so many Newton steps a gap above this is taken for one that will not close soon
+_HOPELESS = {10: 5.0, 20: 0.1}
 # Newton steps without a smaller gap after which rounding has the last word
 _PATIENCE = 25
 # A line search ends where the slope is this share of the first one
@@ -75,6 +78,8 @@ class Outcome:
     dual : Tensor of shape (n, k)
     objective, gap : float
     n_iter : int
+    hopeless : bool
+        Whether the steps were given up.
     """
 
     coef: Tensor
@@ -82,6 +87,7 @@ class Outcome:
     objective: float
     gap: float
     n_iter: int
+    hopeless: bool = False
 
 
 @dataclass
@@ -182,6 +188,8 @@ def augmented_lagrangian(
     max_iter: int,
     dual: Tensor | None = None,
     coef: Tensor | None = None,
+    *,
+    trial: bool = False,
 ) -> Outcome:
     """Solve a problem to a relative duality gap.
 
@@ -195,6 +203,8 @@ def augmented_lagrangian(
         Largest number of Newton steps.
     dual, coef : Tensor of shape (n, k) and (m, k), or None
         Where to start.
+    trial : bool
+        Whether to give up where some steps led nowhere with more features in use than samples.
     """
     warm = dual is not None
     smoothing = Smoothing(
@@ -217,6 +227,9 @@ def augmented_lagrangian(
                 best, since = outcome, n_iter
             if best.gap <= tol or n_iter == max_iter or n_iter - since > _PATIENCE:
                 return replace(best, n_iter=n_iter)
+            crowded = trial and int((state.W != 0).any(-1).sum()) >= len(problem.Y)
+            if crowded and best.gap > _HOPELESS.get(n_iter, inf):
+                return replace(best, n_iter=n_iter, hopeless=True)
             if inner > _INNER_SHARE * outcome.gap or smoothing.sigma >= _LARGEST_SIGMA:
                 break
             slow = outcome.gap > _CONTRACTION * last

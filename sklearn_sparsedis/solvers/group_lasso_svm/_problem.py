@@ -29,6 +29,7 @@ from sklearn_sparsedis.solvers.group_lasso_svm._arrays import (
     sqrt,
     where,
 )
+from sklearn_sparsedis.solvers.group_lasso_svm._gradients import GradientSolver
 from sklearn_sparsedis.solvers.group_lasso_svm._system import (
     ClassSolver,
     PivotBasis,
@@ -43,6 +44,8 @@ from sklearn_sparsedis.solvers.group_lasso_svm._system import (
 TOUCHING = 1 + 2.0**-44
 
 
+# Order of the barrier's systems above which they are solved by conjugate gradients
+FACTORED_ORDER = 1000
 # Elements of a problem's largest table up to which NumPy's cheaper calls decide
 SMALL = 2**20
 # Share of the features in use above which products with all are as fast; of a small problem
@@ -101,6 +104,11 @@ class Problem:
         order = n * (self.Y.shape[-1] - 1)
         return order * max(order, m) <= SMALL and self.F.device.type == "cpu"
 
+    @property
+    def large(self) -> bool:
+        """Whether the barrier's systems are solved by conjugate gradients."""
+        return self.F.shape[-2] * (self.Y.shape[-1] - 1) > FACTORED_ORDER
+
     def select(self, index: Array) -> "Problem":
         """Return the problems at `index` of the batch."""
         return Problem(*(x[index] for x in vars(self).values()))
@@ -139,18 +147,16 @@ class Problem:
 
         A `coarse` one is summed in single precision.
         """
-        F, V, shrink, norm, tau = self._used(point)
-        used = shrink > 0
-        norm = where(used, norm, 1)
-        bend = where(used, sqrt(tau) / norm**1.5, 0)
-        parts = F, V * bend[..., None], shrink
+        parts = self._curvature(point)
         F_part, bent, weight = map(single, parts) if coarse else parts
-        return as_type(weighted_hessian(F_part, bent, weight, basis, index), F)
+        return as_type(weighted_hessian(F_part, bent, weight, basis, index), self.F)
 
     def barrier_solver(
         self, point: Point, dual: Array, curvature: Array, *, coarse: bool
     ) -> Solver:
         """Newton system with the barrier's `curvature` (b, n, k) on its diagonal."""
+        if self.large:
+            return GradientSolver(*self._curvature(point), dual, curvature)
         basis = PivotBasis(dual)
         hessian = self.hessian(point, basis, coarse=coarse)
         return PivotSolver(basis, add_barrier(hessian, basis, curvature))
@@ -171,6 +177,13 @@ class Problem:
             return steep.sum(-1)[:, None, None]
 
         return derivative
+
+    def _curvature(self, point: Point) -> tuple[Array, Array, Array]:
+        """Features in use, the direction of their extra curvature times its root, and the rest."""
+        F, V, shrink, norm, tau = self._used(point)
+        used = shrink > 0
+        bend = where(used, sqrt(tau) / where(used, norm, 1) ** 1.5, 0)
+        return F, V * bend[..., None], shrink
 
     def _used(self, point: Point) -> tuple[Array, ...]:
         """Features, V, shrink, norm and threshold, on a CPU without most unused features."""

@@ -42,6 +42,11 @@ class Solved:
         n_iter = torch.tensor([x.n_iter for x in outcomes], device=dual.device)
         return cls(coef, dual, dual > 0, objective, gap, n_iter)
 
+    def outcome(self, n_iter: int) -> Outcome:
+        """The only problem of a batch, solved after other steps."""
+        certificate = float(self.objective), float(self.gap)
+        return Outcome(self.coef[0], self.dual[0], *certificate, n_iter + int(self.n_iter))
+
     def result(self, coef: Tensor, batch: torch.Size, tol: float) -> SolveResult:
         """Result whose coefficients are `coef` (b, m, k), with the batch dimensions restored."""
         dtype = coef.dtype

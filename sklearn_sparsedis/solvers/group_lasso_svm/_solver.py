@@ -5,43 +5,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.functional._simplex import project_simplex
-from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers.group_lasso_svm._arrays import (
-    Array,
-    in_numpy,
-    is_numpy,
-    lengths,
-    on_host,
-    shrinkage,
-    to_torch,
-    where,
-)
-from sklearn_sparsedis.solvers.group_lasso_svm._conic import conic_interior_point
-from sklearn_sparsedis.solvers.group_lasso_svm._face import (
-    BEYOND,
-    EXACT,
-    coefficients_on_face,
-    finish_on_face,
-)
+from sklearn_sparsedis.solvers.group_lasso_svm._dual import solve_in_dual, solve_plainly
 from sklearn_sparsedis.solvers.group_lasso_svm._features import is_sparse
-from sklearn_sparsedis.solvers.group_lasso_svm._interior import (
-    State,
-    gap_of_rows,
-    initial_state,
-    interior_point,
-    start_on_segment,
-)
-from sklearn_sparsedis.solvers.group_lasso_svm._lagrangian import augmented_lagrangian
-from sklearn_sparsedis.solvers.group_lasso_svm._problem import (
-    TOUCHING,
-    GramProblem,
-    Problem,
-    certify,
-    gap_at_zero,
-    relative,
-)
+from sklearn_sparsedis.solvers.group_lasso_svm._lagrangian import Outcome, augmented_lagrangian
 from sklearn_sparsedis.solvers.group_lasso_svm._scaling import (
     DUAL_ORDER,
     Problems,
@@ -53,18 +20,8 @@ from sklearn_sparsedis.solvers.group_lasso_svm._solved import Solved
 # each stops when it is solved; an accelerator wants much to do at once
 _CHUNK_BYTES = {"cpu": 2**24}
 _DEVICE_CHUNK_BYTES = 2**30
-# The interior method hands over to the active set at these gaps, and resumes where that falls short
-_HANDOVERS = (1e-3, 1e-6, 1e-9, 0.0)
-_FACE_STEPS = 6
-# A device, which does not ask whether steps on the face help, hands over late and takes few
-_DEVICE_HANDOVERS, _DEVICE_FACE_STEPS = (1e-6, 1e-9, 0.0), 2
-# Iterations in which a problem may get to the first of them by coarse steps
-_COARSE_ITERATIONS = 15
-_STIFF_FACE_STEPS = 6
-# Gap at which the conic method, whose last digits are the hardest, hands over
-_STIFF_HANDOVER = 1e-8
-# Iterations after which the plain method gives way to the conic one
-_PLAIN_ITERATIONS = 40
+# Elements of the Gram matrices of all classes up to which wide problems may be solved in their dual
+_WIDE_ELEMENTS = 2**25
 
 
 def solve_group_lasso_svm(
@@ -152,7 +109,9 @@ def solve_group_lasso_svm(
     Above, or where F is sparse: an augmented Lagrangian method in W, one problem after the other. A
     step costs two products with F, and a Newton system of the samples whose Lambda is no vertex and
     of the used features, by conjugate gradients or in the smaller dual. Memory is O(n k + m k)
-    beside F, of which a seventh may be copied.
+    beside F, of which a seventh may be copied. Where its gap stays open with more dense features
+    in use than samples, as under a weak penalty, the interior-point method takes over, with
+    conjugate gradients above n (k-1) = 1000; it holds F in float64 and k Gram matrices of order n.
 
     Lambda, W and the Newton systems are kept in float64 where the device has it, in the second
     method products with F in F's dtype.
@@ -211,7 +170,7 @@ def solve_scaled(
     for start in range(0, b, size):
         chunk = slice(start, start + size)
         parts.append(
-            _solve_chunk(
+            solve_in_dual(
                 problems.scaled(chunk), tol, max_iter, None if init is None else init[chunk]
             )
         )
@@ -244,89 +203,38 @@ def _solve_each(
             None if dual is None else dual[index],
             None if coef is None else coef[index] / problems.scale[index],
         )
-        problem = problems.of_many_samples(index)
-        outcomes.append(augmented_lagrangian(problem, tol, max_iter, *start))
+        outcomes.append(_solve_one(problems, index, tol, max_iter, start))
     return Solved.of(outcomes)
 
 
-def _solve_chunk(problem: Problem, tol: float, max_iter: int, init: Tensor | None) -> Solved:
-    with in_numpy(problem, problem.small) as light:
-        solved, start = _solve_plainly(light, tol, max_iter, init)
-    failed = solved.gap > tol
-    if not any_true(failed):
-        return solved
-    everything = torch.arange(failed.shape[0], device=failed.device)
-    index = everything[failed] if failed.device.type == "cpu" else everything
-    return _solve_stiff(problem.select(index), start[index], tol, max_iter, solved, index)
+def _solve_one(
+    problems: Problems,
+    index: int,
+    tol: float,
+    max_iter: int,
+    start: tuple[Tensor | None, Tensor | None],
+) -> Outcome:
+    """Solve a problem of many samples, in its dual where steps in its coefficients do not help.
 
-
-def _solve_plainly(
-    problem: Problem, tol: float, max_iter: int, init: Tensor | None
-) -> tuple[Solved, Tensor]:
-    """Solve by the method in Lambda alone; also return where it started."""
-    thresholds = any_true(problem.tau > 0)
-    inner = problem if thresholds else GramProblem(problem)
-    start = start_on_segment(inner)
-    if init is not None:
-        init = project_simplex(init)
-        start = 0.98 * (init.numpy() if is_numpy(start) else init) + 0.02 * start
-    state = initial_state(inner, start)
-    enough = max(EXACT, BEYOND * tol)
-    host = on_host(start)
-    handovers = _HANDOVERS if host else _DEVICE_HANDOVERS
-    n_steps = _FACE_STEPS if host else _DEVICE_FACE_STEPS
-    levels = sorted({max(tol, level) for level in handovers}, reverse=True)
-    for coarse, level in [(True, levels[0])] * thresholds + [(False, level) for level in levels]:
-        most = _COARSE_ITERATIONS if coarse else _PLAIN_ITERATIONS
-        interior_point(inner, state, level, min(max_iter, most), coarse=coarse)
-        if host or not coarse:
-            finish_on_face(inner, state, enough, n_steps)
-        if host and not any_true(state.gap > enough):
-            break
-    return Solved(*map(to_torch, vars(_solved(problem, state)).values())), to_torch(start)
-
-
-def _solve_stiff(
-    problem: Problem, start: Tensor, tol: float, max_iter: int, solved: Solved, index: Tensor
-) -> Solved:
-    """Solve again over cones what the plain method left, the problems at `index` of `solved`."""
-    parts = dict(vars(solved))
-    enough = max(EXACT, BEYOND * tol)
-    for level in sorted({max(tol, _STIFF_HANDOVER), tol}, reverse=True):
-        state, coef = conic_interior_point(problem, start, level, max_iter)
-        pair = _solved(problem, state, coef)
-        # on the face the gap of Lambda's own coefficients counts, not that of the pair
-        face = replace(state, gap=torch.full_like(state.gap, torch.inf))
-        finish_on_face(problem, face, enough, _STIFF_FACE_STEPS)
-        finished = _solved(problem, face, coefficients_on_face(problem, face))
-        n_iter = parts["n_iter"].index_add(0, index, state.n_iter)
-        for other in (pair, finished):
-            better = other.gap < parts["gap"][index]
-            for name, value in vars(other).items():
-                old = parts[name][index]
-                mask = better.view(-1, *(1,) * (value.ndim - 1))
-                parts[name] = parts[name].index_copy(0, index, torch.where(mask, value, old))
-        parts["n_iter"] = n_iter
-        if not any_true(parts["gap"] > tol):
-            break
-    return Solved(**parts)
-
-
-def _solved(problem: Problem, state: State, coef: Array | None = None) -> Solved:
-    """Solution at the best dual point, certified afresh."""
-    V = problem.image(problem.Y - state.best)
-    norm = lengths(V)
-    if coef is None:
-        coef = V * shrinkage(norm, TOUCHING * problem.tau)[..., None]
-    primal, gap = certify(problem, coef, state.best, norm)
-    # where zero does as well, by gaps without cancellation, all else has come from rounding
-    loss = problem.c.sum((-1, -2))
-    at_zero = gap_at_zero(problem, state.best, norm)
-    zero = at_zero <= gap_of_rows(problem.c * problem.Y - problem.F @ coef, state.best)
-    coef = where(zero[:, None, None], 0, coef)
-    primal = where(zero, loss, primal)
-    gap = where(zero, relative(at_zero, loss, problem.c), gap)
-    return Solved(coef, state.best, state.free, primal, gap, state.n_iter)
+    With more features in use than samples and a weak penalty most entries of Lambda may be nonzero
+    and the minimiser of each augmented Lagrangian close to many kinks, between which its steps are
+    short. There interior points take some ten iterations.
+    """
+    problem = problems.of_many_samples(index)
+    n, k = problem.Y.shape
+    wide = problem.features.shape[1] >= n and k * n**2 <= _WIDE_ELEMENTS
+    outcome = augmented_lagrangian(
+        problem, tol, max_iter, *start, trial=wide and not is_sparse(problems.F)
+    )
+    if not outcome.hopeless:
+        return outcome
+    inner = problems.scaled(slice(index, index + 1))
+    solved, _ = solve_plainly(inner, tol, max_iter - outcome.n_iter, None)
+    found = solved.outcome(outcome.n_iter)
+    if found.gap <= tol or found.n_iter >= max_iter:
+        return min(found, outcome, key=lambda x: x.gap)
+    rest = augmented_lagrangian(problem, tol, max_iter - found.n_iter, found.dual, found.coef)
+    return replace(rest, n_iter=found.n_iter + rest.n_iter)
 
 
 def chunk_size(problems: Problems) -> int:
