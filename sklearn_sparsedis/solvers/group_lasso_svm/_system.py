@@ -195,7 +195,10 @@ class Factor:
 
     def inverse(self) -> Array:
         """Inverse (*batch, d, d)."""
-        return cholesky_inverse(self.lower) * self.scale * self.scale.mT
+        inverse = cholesky_inverse(self.lower)
+        inverse *= self.scale
+        inverse *= self.scale.mT
+        return inverse
 
 
 class PivotSolver:
@@ -233,9 +236,10 @@ class ClassSolver:
 
     def __call__(self, gradient: Array) -> Array:
         """Return the move of Lambda (b, n, k) that answers a gradient (b, n, k)."""
-        free = (self.inverse @ gradient.mT[..., None])[..., 0]  # (b, k, n)
+        # from the left, which is fast in either memory layout of a symmetric matrix
+        free = (gradient.mT[:, :, None] @ self.inverse)[:, :, 0]  # (b, k, n)
         shared = self.sums.solve(free.sum(1))
-        move = ((self.inverse @ shared[:, None, :, None])[..., 0] - free).mT
+        move = ((shared[:, None, None] @ self.inverse)[:, :, 0] - free).mT
         # rounding must not take the rows out of the simplex's plane
         left = move.sum(-1, keepdims=True)
         return scattered(move, self.pivot, gather(move, self.pivot) - left)
