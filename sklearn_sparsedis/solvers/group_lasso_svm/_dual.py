@@ -49,6 +49,8 @@ _DEVICE_HANDOVERS, _DEVICE_FACE_STEPS = (1e-6, 1e-9, 0.0), 2
 # Iterations in which a problem may get to the first of them by coarse steps
 _COARSE_ITERATIONS = 15
 _STIFF_FACE_STEPS = 6
+# Order of systems up to which the conic method, which factors them, is worth its time
+_STIFF_ORDER = 3000
 # Gap at which the conic method, whose last digits are the hardest, hands over
 _STIFF_HANDOVER = 1e-8
 # Iterations after which the plain method gives way to the conic one
@@ -68,16 +70,16 @@ def solve_in_dual(problem: Problem, tol: float, max_iter: int, init: Tensor | No
         Dual point to start near.
     """
     with in_numpy(problem, problem.small) as light:
-        solved, start = solve_plainly(light, tol, max_iter, init)
+        solved, start = _solve_plainly(light, tol, max_iter, init)
     failed = solved.gap > tol
-    if not any_true(failed):
+    if problem.order > _STIFF_ORDER or not any_true(failed):
         return solved
     everything = torch.arange(failed.shape[0], device=failed.device)
     index = everything[failed] if failed.device.type == "cpu" else everything
     return _solve_stiff(problem.select(index), start[index], tol, max_iter, solved, index)
 
 
-def solve_plainly(
+def _solve_plainly(
     problem: Problem, tol: float, max_iter: int, init: Tensor | None
 ) -> tuple[Solved, Tensor]:
     """Solve by the method in Lambda alone; also return where it started."""

@@ -98,16 +98,20 @@ class Problem:
     tau: Array
 
     @property
+    def order(self) -> int:
+        """Order n (k-1) of the systems."""
+        return self.F.shape[-2] * (self.Y.shape[-1] - 1)
+
+    @property
     def small(self) -> bool:
         """Whether calls cost more than arithmetic."""
-        n, m = self.F.shape[-2:]
-        order = n * (self.Y.shape[-1] - 1)
-        return order * max(order, m) <= SMALL and self.F.device.type == "cpu"
+        order = self.order
+        return order * max(order, self.F.shape[-1]) <= SMALL and self.F.device.type == "cpu"
 
     @property
     def large(self) -> bool:
         """Whether the barrier's systems are solved by conjugate gradients."""
-        return self.F.shape[-2] * (self.Y.shape[-1] - 1) > FACTORED_ORDER
+        return self.order > FACTORED_ORDER
 
     def select(self, index: Array) -> "Problem":
         """Return the problems at `index` of the batch."""

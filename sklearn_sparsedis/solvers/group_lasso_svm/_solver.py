@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsedis.solvers._result import SolveResult
-from sklearn_sparsedis.solvers.group_lasso_svm._dual import solve_in_dual, solve_plainly
+from sklearn_sparsedis.solvers.group_lasso_svm._dual import solve_in_dual
 from sklearn_sparsedis.solvers.group_lasso_svm._features import is_sparse
 from sklearn_sparsedis.solvers.group_lasso_svm._lagrangian import Outcome, augmented_lagrangian
 from sklearn_sparsedis.solvers.group_lasso_svm._scaling import (
@@ -229,7 +229,7 @@ def _solve_one(
     if not outcome.hopeless:
         return outcome
     inner = problems.scaled(slice(index, index + 1))
-    solved, _ = solve_plainly(inner, tol, max_iter - outcome.n_iter, None)
+    solved = solve_in_dual(inner, tol, max_iter - outcome.n_iter, None)
     found = solved.outcome(outcome.n_iter)
     if found.gap <= tol or found.n_iter >= max_iter:
         return min(found, outcome, key=lambda x: x.gap)
