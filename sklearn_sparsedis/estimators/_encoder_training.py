@@ -1,7 +1,6 @@
 """One training of an encoder: for how long, judged by held-out labels, and in which basis."""
 
-import copy
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,44 +10,43 @@ from torch import Tensor
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.basis._components import Components
 from sklearn_sparsedis.basis._sparsest_heads import find_sparsest_basis
-from sklearn_sparsedis.estimators._encoders import new_encoder
+from sklearn_sparsedis.estimators._one_training import (
+    MAX_JUDGED_ROWS,
+    N_EVALUATIONS,
+    Trial,
+    TrialRunner,
+    is_judged,
+    new_objective,
+    read_if_small,
+    train_once,
+)
 from sklearn_sparsedis.estimators._residuals import HeldOutResiduals
 from sklearn_sparsedis.estimators._settings import RepresentationSettings
-from sklearn_sparsedis.inputs._losses import task_weights
 from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.losses import SquaredError
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._generators import seeded
 from sklearn_sparsedis.nn._head_parts import Heads
-from sklearn_sparsedis.tasks._batches import TaskBatches
 from sklearn_sparsedis.tasks._dense import TargetValues
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._encode import encode
 from sklearn_sparsedis.training._far_rows import goes_on_linearly
-from sklearn_sparsedis.training._held_out import evaluation
-from sklearn_sparsedis.training._judge import LinearJudge
+from sklearn_sparsedis.training._judge import judge_together
 from sklearn_sparsedis.training._objective import BilevelObjective
-from sklearn_sparsedis.training._start import predict_linearly
+from sklearn_sparsedis.training._start import SMALLEST, predict_linearly
 from sklearn_sparsedis.training._state import TrainingRun
-from sklearn_sparsedis.training._train import TrainingPlan, train
+from sklearn_sparsedis.training._strength import PathPart, StrengthPath, follow_path
+from sklearn_sparsedis.training._train import TrainingPlan
 
-__all__ = ["FittedEncoder", "JudgedEncoder", "is_judged", "train_encoder"]
+__all__ = ["FittedEncoder", "JudgedEncoder", "train_encoder"]
 
 # with fewer than this, the held-out labels are worth a second training on all rows
 MIN_ROWS_TO_SPARE = 2000
-# with more rows, or sets of rows that have tasks of their own, heads have no errors to speak of, or
-# ridge regression takes long
-MAX_JUDGED_ROWS = 10_000
-MAX_JUDGED_ROW_SETS = 200
-# numbers of these rows, which are held in memory
-MAX_JUDGED_NUMBERS = 2**24
 # steps of first trainings where `max_iter` is at least FEW times as large, and evaluations in them
 SHORT, FEW = {100: 10, 400: 40}, 3
 # of the search for a basis of sparser heads, which more starts and rounds made no better. No zero
 # is rounded: that is what the penalty is for
 DRAFT = {"n_starts": 32, "max_rounds": 2, "min_effect": 0.0, "trust": False}
-# evaluations on held-out labels during a training
-N_EVALUATIONS = 50
 
 
 @dataclass(frozen=True)
@@ -85,6 +83,8 @@ class FittedEncoder:
     targets: Targets | None = None
     # of held-out labels in standard units
     residuals: HeldOutResiduals | None = None
+    # along which the strength of the final heads was chosen
+    path: StrengthPath | None = None
 
     def warn(self, n_components: int, *, turned: bool, of_predictions: bool) -> None:
         """Say what is wrong with a basis, or which components a linear encoder cannot have.
@@ -114,39 +114,47 @@ def train_encoder(
     plan: TrainingPlan,
     seed: int,
     parts: tuple[TaskTable, TaskTable] | None,
+    labels: TaskTable | None = None,
 ) -> tuple[float, FittedEncoder]:
     """One training; its loss for the choice among several, and its outcome.
 
     Its encoder is chosen on the second part of the table after a training on the first; without
-    parts it is the last one of a training on all.
+    parts it is the last one of a training on all. Where the table has predictions for targets,
+    `labels` are what they predict.
     """
-    table = _read_if_small(table)
-    part, held_out = map(_read_if_small, parts) if parts else (table, None)
-    judged = residuals = None
+    table = read_if_small(table)
+    part, held_out = map(read_if_small, parts) if parts else (table, None)
+    judged = residuals = path = None
     with seeded(seed):
         arguments = settings, part, targets, started
         objective, run, used = _train_as_long_as_it_pays(*arguments, plan, seed, held_out)
-        loss, share = min(run.held_out_losses, default=np.nan), run.judgement["label_share"]
+        loss = min(run.held_out_losses, default=np.nan)
         # one head has no sparsest basis
         turns = settings.heads.penalty.trained_through.sparse and table.Y.shape[1] > 1
         turns = turns and _is_cut_short(run, used.max_iter < plan.max_iter)
         # callbacks have seen the training that chose the number of steps
         plan = replace(used, callbacks=(), title="again, on all labels")
         if held_out is not None:
+            runner = TrialRunner(settings, table, targets, started, plan, seed)
+            trials, run = _settle_trials(runner, Trial(objective, part, held_out), run)
             again = len(table.X) < MIN_ROWS_TO_SPARE or run.judgement["as_at_start"]
-            judged = JudgedEncoder(objective.encoder, held_out, None)
-            if isinstance(table.X, Tensor) and len(table.X) <= MAX_JUDGED_ROWS:
-                heads = _final_heads(objective, _mixed(objective.encoder, part, share))
-                judged = replace(judged, heads=heads.coef if again else None)
-                residuals = _residuals(objective.encoder, heads, held_out)
+            if settings.heads.chooses_alpha:
+                path = _follow_path(trials, run, turns, plan.device, seed)
+            judged, residuals = _judge_encoder(trials[0], run, again)
+            objective = trials[0].objective
             if again:
                 arguments = settings, table, targets, started
-                objective, _ = _train(*arguments, plan, seed, n_steps=run.best_step)
+                objective, _ = train_once(*arguments, plan, seed, n_steps=run.best_step)
         objective.eval()
+        share = run.judgement["label_share"]
         goal = _mixed(objective.encoder, table, share)
+        if path is not None:
+            objective.problem = replace(objective.problem, alpha=path.alpha)
         linear = run.judgement["as_at_start"] and goes_on_linearly(objective.encoder, table)
         if turns:
             _turn(objective, goal, plan.device, seed)
+        if labels is not None and settings.heads.chooses_alpha:
+            path = follow_path([_on_labels(objective, goal, labels)])
         if not settings.heads.penalty.convex:  # the objective tells local minima apart best
             loss = float(objective.fit_heads(table).result.objective.mean())
         elif np.isnan(loss) and settings.training.n_init > 1:
@@ -155,20 +163,90 @@ def train_encoder(
             objective.calibrate(table)
     values = None if share == 1 else goal.Y
     return loss, FittedEncoder(
-        objective.encoder, run, judged=judged, values=values, linear=linear, residuals=residuals
+        objective.encoder,
+        run,
+        judged=judged,
+        values=values,
+        linear=linear,
+        residuals=residuals,
+        path=path,
     )
 
 
-def _read_if_small(table: TaskTable) -> TaskTable:
-    """Rows of a file in memory where trainings on so few rows are judged."""
-    if isinstance(table.X, Tensor) or not _is_small(table):
-        return table
-    return table._replace(X=encode(lambda rows: rows, table.X))
+def _settle_trials(
+    runner: TrialRunner, first: Trial, run: TrainingRun
+) -> tuple[list[Trial], TrainingRun]:
+    """Trials of the length that is kept, of which there are several where one judges few rows.
+
+    A training that fits noise in the end is kept only if all of them say that it is better than
+    ridge regression.
+    """
+    chooses, judgement = runner.settings.heads.chooses_alpha, run.judgement
+    in_doubt = judgement["hurts"] and not judgement["as_at_start"]
+    if not (chooses or in_doubt):
+        return [first], run
+    trials = runner.repeat(first, run.best_step)
+    if in_doubt and len(trials) > 1:
+        judgement = judgement | judge_together(
+            [trial.judge(runner.plan.device) for trial in trials]
+        )
+        run = replace(run, judgement=judgement)
+        if judgement["as_at_start"]:
+            run = replace(run, best_step=0)
+            arguments = runner.targets, runner.started, runner.seed
+            start = new_objective(runner.settings, first.table, *arguments, more_rows=False)
+            first = replace(first, objective=start)
+            trials = runner.repeat(first, 0) if chooses else [first]
+    return trials, run
 
 
-def _is_small(table: TaskTable) -> bool:
-    n, d = table.X.shape
-    return n <= MAX_JUDGED_ROWS and n * d <= MAX_JUDGED_NUMBERS
+def _follow_path(
+    trials: Sequence[Trial], run: TrainingRun, turns: bool, device: torch.device, seed: int
+) -> StrengthPath:
+    """Judge heads of all strengths in all trials, in one basis."""
+    parts, first = [], trials[0].objective
+    for trial in trials:
+        objective = trial.objective
+        goal = _mixed(objective.encoder, trial.table, run.judgement["label_share"])
+        if turns and objective is first:
+            _turn(first, goal, device, seed)
+        elif turns:
+            _turn_like(objective.encoder, first.encoder, trial.table)
+        parts.append(_on_labels(objective, goal, trial.held_out))
+    path = follow_path(parts)
+    first.problem = replace(first.problem, alpha=path.alpha)
+    return path
+
+
+def _turn_like(encoder: Encoder, other: Encoder, table: TaskTable) -> None:
+    """Turn components of one encoder to be as near to those of another as they can."""
+    encoder.rotation = None
+    with torch.no_grad():
+        raw, wanted = encode(encoder.raw, table.X).double(), encode(other, table.X).double()
+        inverse = torch.linalg.pinv(raw - raw.mean(0), rtol=SMALLEST)
+        encoder.rotate((inverse @ (wanted - wanted.mean(0))).T)
+
+
+def _on_labels(objective: BilevelObjective, table: TaskTable, labels: TaskTable) -> PathPart:
+    """What heads are fitted to, and labels on which they are judged, with their components."""
+    objective.eval()
+    with torch.no_grad():
+        Z, new = objective.calibrate(table), encode(objective.encoder, labels.X)
+    return PathPart(objective.problem, Z, table, new, labels, objective.task_weight)
+
+
+def _judge_encoder(
+    trial: Trial, run: TrainingRun, again: bool
+) -> tuple[JudgedEncoder, HeldOutResiduals | None]:
+    """The encoder of a trial and its heads, and what its labels say of residuals."""
+    encoder, judged = trial.objective.encoder, trial.held_out
+    X = trial.table.X
+    if not isinstance(X, Tensor) or len(X) + len(judged.X) > MAX_JUDGED_ROWS:
+        return JudgedEncoder(encoder, judged, None), None
+    goal = _mixed(encoder, trial.table, run.judgement["label_share"])
+    heads = _final_heads(trial.objective, goal)
+    kept = heads.coef if again else None
+    return JudgedEncoder(encoder, judged, kept), _residuals(encoder, heads, judged)
 
 
 def _residuals(encoder: Encoder, heads: Heads, table: TaskTable) -> HeldOutResiduals | None:
@@ -199,31 +277,16 @@ def _train_as_long_as_it_pays(
     lowest = np.inf
     for length, often in schedules.items():
         tried = replace(plan, max_iter=length)
-        trained = _train(*arguments, tried, seed, held_out, n_evaluations=often)
+        trained = train_once(*arguments, tried, seed, held_out, n_evaluations=often)
         loss = min(trained[1].held_out_losses, default=np.nan)
         if not loss >= lowest:
             (objective, run), plan_of_best, lowest = trained, tried, loss
         if not trained[1].judgement["gains"]:
             break
     if run.judgement["as_at_start"]:
-        objective = _objective(*arguments, seed, more_rows=False)
+        objective = new_objective(*arguments, seed, more_rows=False)
         run = replace(run, best_step=0)
     return objective, run, plan_of_best
-
-
-def is_judged(settings: RepresentationSettings, table: TaskTable, started: Encoder | None) -> bool:
-    """Whether held-out labels compare a training with ridge regression, which it starts with."""
-    return (
-        started is None
-        and settings.regressor is None
-        and settings.encoder.encoder in ("linear", "mlp")
-        and settings.heads.penalty.convex
-        and settings.heads.of_stacked_predictions
-        and table.losses is None
-        and table.task_of_output is None
-        and _is_small(table)
-        and table.Y.n_row_sets <= MAX_JUDGED_ROW_SETS
-    )
 
 
 def _is_cut_short(run: TrainingRun, shortened: bool) -> bool:
@@ -263,61 +326,3 @@ def _final_heads(objective: BilevelObjective, table: TaskTable) -> Heads:
     objective.eval()
     with torch.no_grad():
         return objective.fit_heads(table)
-
-
-def _train(
-    settings: RepresentationSettings,
-    table: TaskTable,
-    targets: Targets,
-    started: Encoder | None,
-    plan: TrainingPlan,
-    seed: int,
-    held_out: TaskTable | None = None,
-    n_steps: int | None = None,
-    n_evaluations: int = N_EVALUATIONS,
-) -> tuple[BilevelObjective, TrainingRun]:
-    """One training on a table, and how it went; as `train`."""
-    objective = _objective(settings, table, targets, started, seed, more_rows=plan.constant_rate)
-    n_steps = plan.max_iter if n_steps is None else n_steps
-    n_batches = max(n_steps, 1)
-    evaluate: Callable[[BilevelObjective], float] | None = None
-    if held_out is not None:
-        n_batches = max(1, plan.max_iter // n_evaluations)
-        if is_judged(settings, table, started):
-            linear, beside = predict_linearly(objective.encoder, table, [held_out])
-            evaluate = LinearJudge(table, held_out, linear, beside, plan.device)
-        else:
-            evaluate = evaluation(table.to(plan.device), held_out.to(plan.device), seed)
-    batches = TaskBatches(
-        table.to(plan.device),
-        batch_size=settings.batch_size,
-        tasks_per_batch=settings.tasks_per_batch,
-        query_fraction=settings.query_fraction,
-        n_batches=n_batches,
-        n_total=n_steps,
-        seed=seed,
-        part=objective.ranks.part,
-    )
-    return objective, train(objective, batches, plan, evaluate, n_steps)
-
-
-def _objective(
-    settings: RepresentationSettings,
-    table: TaskTable,
-    targets: Targets,
-    started: Encoder | None,
-    seed: int,
-    *,
-    more_rows: bool,
-) -> BilevelObjective:
-    if started is None:
-        encoder = new_encoder(settings.encoder, table, seed, more_rows=more_rows)
-    else:
-        encoder = copy.deepcopy(started).to(table.X.dtype)
-    for parameter in encoder.parameters():
-        parameter.requires_grad_(True)
-    problem = settings.heads.problem(torch.ones((), dtype=torch.float64))
-    weight = task_weights(targets, balanced=problem.balanced)
-    return BilevelObjective(
-        encoder, problem, table.Y.shape[1], settings.encoder.n_components, weight
-    )

@@ -113,6 +113,12 @@ PRIOR = {
 }
 REPRESENTATION = {
     "losses_": f"{'|'.join(sorted(LOSSES))} tasks",
+    "alpha_": "finite",
+    "path_.alpha": "positive? strengths",
+    "path_.loss": "finite? strengths",
+    "path_.error": "finite? strengths",
+    "path_.n_used": "finite? strengths",
+    "path_.loss_of_rank": "finite? ranks",
     "alpha_max_": "float tasks",
     "dual_gap_": "float tasks",
     "_layout": "flat|long|wide",

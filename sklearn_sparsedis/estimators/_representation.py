@@ -89,8 +89,9 @@ class SparseDisentangledRepresentation(
         many as the rank of its encoder's outputs: more are constant zero, with a warning. With
         "l0" "auto" takes as many as heads use directions beyond their errors: of X for a linear
         encoder, and else of the outputs of a network with more than enough of them, which is
-        trained before. Where the encoder is a regressor, "auto" takes as few as predict rows that
-        it has not seen as well as the best number does, up to a standard error.
+        trained before. Otherwise "auto" takes as few as predict labels that such a network, or a
+        regressor, has not seen as well as the best number does: not worse by a standard error and
+        by .001 of the loss of the constant. A network is trained before, with more than enough.
     encoder : {"linear", "mlp", "conv"}, nn.Module, callable or regressor, default="mlp"
         Network; a callable is called with (n_features_in, n_components). A module of yours is
         copied, gets X as it is (images with `input_shape`), and must map rows to n_components
@@ -117,9 +118,13 @@ class SparseDisentangledRepresentation(
         then these are turned to the basis in which least-squares heads have most zeros, and heads
         are fitted on the supports found. A penalty of your own is an object
         (`penalties.SeparablePenalty`).
-    alpha : float, default=0.05
+    alpha : float or "auto", default=0.05
         Strength of the penalty. With "l0" that of the ridge in training; zeros are chosen by
-        their evidence, with no strength to be set.
+        their evidence, with no strength to be set. With "auto" components are trained at 0.05, and
+        the strength of the final heads is chosen on labels that neither they nor the components
+        were fitted to: with a sparse penalty the largest whose loss is not worse than the lowest
+        by a standard error and by .005 of that of the constant, or else that of the lowest
+        (`path_`). Where few rows are held out, several trainings hold out others.
     alpha_mode : {"relative", "absolute"}, default="relative"
         Whether alpha is in [0, 1] as a fraction of `alpha_max_`, or in the units of the objective
         above.
@@ -237,6 +242,13 @@ class SparseDisentangledRepresentation(
         Names of the tasks: the columns of a data frame Y, values of `task_id`, or else 0, 1, ...
     losses_ : ndarray of str, shape (n_tasks,)
         "squared_error", "logistic" or "huber".
+    alpha_ : float
+        `alpha`, or what "auto" chose.
+    path_ : Bunch or None
+        What "auto" chose by. For `alpha` arrays of the strengths tried, `alpha`, falling; the
+        `loss` with each on labels not fitted to, in units of that of the best constant; the
+        standard `error` of its difference from the lowest; and components that a task uses,
+        `n_used`. For `n_components` the `loss_of_rank` of predictions along 1, 2, ... directions.
     alpha_max_ : ndarray of shape (n_tasks,)
         Unit of a relative alpha: for "l1", "elasticnet" and "mcp" the smallest alpha for which a
         head is zero, with "mcp" a Lasso head, for "l0" and "l2" the mean variance of the
@@ -331,7 +343,7 @@ class SparseDisentangledRepresentation(
         hidden_layer_sizes: Sequence[int] = (100, 100),
         input_shape: Sequence[int] | None = None,
         penalty: str | Penalty = "l1",
-        alpha: float = 0.05,
+        alpha: float | Literal["auto"] = 0.05,
         alpha_mode: str = "relative",
         l1_ratio: float = 0.5,
         common_head: bool = False,
@@ -492,9 +504,10 @@ class SparseDisentangledRepresentation(
             settings, self._identity(), rows, targets, started, one_epoch=one_epoch
         )
         self.regressor_, inputs, fitted_to = fit_regressor(settings, rows, targets, groups, seed)
+        of_rank = None
         if self.n_components == "auto":
-            parts = (settings, inputs, fitted_to, started, seed)
-            settings = choose_components(*parts, one_epoch=one_epoch)
+            parts = (settings, inputs, fitted_to, started, seed, self.regressor_)
+            settings, of_rank = choose_components(*parts, one_epoch=one_epoch)
         metadata = {"task_id": task_id, "sample_weight": sample_weight, "groups": groups}
         watching = fit_tasks(
             self,
@@ -505,16 +518,17 @@ class SparseDisentangledRepresentation(
             **metadata,
         )
         training = (settings, inputs, fitted_to, started, seed, record)
-        fitted = fit_encoder(*training, one_epoch=one_epoch, watching=watching)
+        labels = None if self.regressor_ is None else targets
+        fitted = fit_encoder(*training, one_epoch=one_epoch, watching=watching, labels=labels)
         fitted_to = fitted.targets or fitted_to
-        self._set_encoder(fitted, turned=settings.heads.penalty.turns_components)
+        self._set_encoder(fitted, settings.heads, of_rank)
         before, self.encoder_.reach = self.encoder_.reach, None
         Z, common = self._encode(inputs), settings.heads.common_head
         weight = fitted_to.values.row_weights
         if not fitted.linear and not (going_on and before is None):  # few rows do not bound all
             longest = to_tensor(Z if weight is None else Z[weight.numpy() > 0])
             self.encoder_.restrain(longest, before)
-        heads = fit_heads(settings.heads, Z, fitted_to, fitted.basis)
+        heads = fit_heads(self._with_alpha(settings.heads), Z, fitted_to, fitted.basis)
         if settings.regressor is not None:  # no labels need be held out beside the folds
             fitted = replace(fitted, judged=None, residuals=residuals_of(heads, Z, targets))
         heads = heads.with_residuals(fitted.residuals, targets)
@@ -550,9 +564,19 @@ class SparseDisentangledRepresentation(
         check_range(targets, rows.dtype)
         return settings.targets(targets)
 
-    def _set_encoder(self, fitted: FittedEncoder, *, turned: bool) -> None:
+    def _set_encoder(
+        self,
+        fitted: FittedEncoder,
+        settings: HeadSettings,
+        loss_of_rank: NDArray[np.float64] | None,
+    ) -> None:
         """Set what a training gives, with the basis that components were turned to, if any."""
+        turned = settings.penalty.turns_components
         self.encoder_ = fitted.encoder
+        self.alpha_ = settings.alpha if fitted.path is None else fitted.path.alpha
+        curves = {} if fitted.path is None else fitted.path.curves()
+        curves |= {} if loss_of_rank is None else {"loss_of_rank": loss_of_rank}
+        self.path_ = Bunch(**curves) if curves else None
         self.loss_curve_ = np.array(fitted.run.losses)
         self.validation_loss_curve_ = np.array(fitted.run.held_out_losses)
         self.n_iter_ = fitted.run.best_step
@@ -574,9 +598,13 @@ class SparseDisentangledRepresentation(
         """Fitted attributes if training ended with this encoder, without a basis of its heads."""
         ready = copy.copy(self)
         ready.encoder_ = ready_encoder(encoder, inputs, targets)
-        ready._n_features_out = len(encoder.mean)
+        ready._n_features_out, ready.alpha_ = len(encoder.mean), settings.alpha
         ready._set_heads(fit_heads(settings, ready._encode(inputs), targets))
         return new_attributes(ready, self)
+
+    def _with_alpha(self, settings: HeadSettings) -> HeadSettings:
+        """The settings with the alpha that was chosen, where it is not given."""
+        return replace(settings, alpha=self.alpha_) if settings.chooses_alpha else settings
 
     def _set_heads(self, heads: FittedHeads) -> None:
         self.coef_ = heads.coef
@@ -641,7 +669,7 @@ class SparseDisentangledRepresentation(
             A fitted copy that shares `encoder_` with this one, which does not change.
         """
         rows = self._check_X(X)
-        settings = HeadSettings.of(self.get_params(deep=False))
+        settings = self._with_alpha(HeadSettings.of(self.get_params(deep=False)))
         if loss is not None:
             settings = replace(settings, loss=loss)
         if task_of_output is not None:

@@ -17,8 +17,9 @@ from sklearn_sparsedis.basis._sparsest_heads import find_sparsest_basis, missing
 from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import Identity
 from sklearn_sparsedis.estimators._checkpoints import open_record
-from sklearn_sparsedis.estimators._encoder_training import FittedEncoder, is_judged, train_encoder
+from sklearn_sparsedis.estimators._encoder_training import FittedEncoder, train_encoder
 from sklearn_sparsedis.estimators._encoders import check_started, new_encoder, rows_of
+from sklearn_sparsedis.estimators._one_training import is_judged
 from sklearn_sparsedis.estimators._regressors import TaskRegressors, cross_fit
 from sklearn_sparsedis.estimators._representation_heads import standardise
 from sklearn_sparsedis.estimators._settings import RepresentationSettings, TrainingSettings
@@ -108,10 +109,12 @@ def fit_encoder(
     *,
     one_epoch: bool,
     watching: Sequence[Callback] = (),
+    labels: Targets | None = None,
 ) -> FittedEncoder:
     """Train an encoder, from `started` where that is given; the best of `n_init` runs.
 
-    The callbacks in `watching` are told of all trainings, beside those of the settings.
+    The callbacks in `watching` are told of all trainings, beside those of the settings. Where
+    targets are predictions, `labels` are what they predict.
     """
     check_started(started, settings.encoder.n_components)
     training, penalty = settings.training, settings.heads.penalty
@@ -131,11 +134,22 @@ def fit_encoder(
         record=record,
     )
     # the same labels for all trainings, which are compared on them
-    spares = training.max_iter > 0 and _spares_labels(settings, table, started)
+    chooses = settings.heads.chooses_alpha
+    spares = (training.max_iter > 0 or chooses) and _spares_labels(settings, table, started)
     parts = _held_out(training, table, int(seeds[0])) if spares and not one_epoch else None
+    if chooses and parts is None and labels is None and not one_epoch:
+        warn_caller(
+            f'alpha="auto" took {settings.heads.alpha}, because no labels were held out to choose '
+            f"it on: that takes {MIN_ROWS_TO_JUDGE} rows, and early_stopping not to be False. "
+            "Add rows, or give alpha as a number."
+        )
+    judge = None
+    if labels is not None:
+        array = (labels.array - targets.at(mean)) / targets.at(scale)
+        judge = replace(standard, values=labels.with_array(array).values).table(x, x.dtype)
     fitted: list[tuple[float, FittedEncoder]] = []
     for seed in seeds.tolist() if started is None else seeds[:1].tolist():
-        fitted.append(train_encoder(settings, table, standard, started, plan, seed, parts))
+        fitted.append(train_encoder(settings, table, standard, started, plan, seed, parts, judge))
     if not penalty.convex and started is None and not one_epoch:
         best = min(fitted, key=lambda pair: pair[0])[1]
         fitted.append(
@@ -242,7 +256,8 @@ def _spares_labels(
     wanted, n = settings.training.early_stopping, len(table.X)
     if wanted != "auto" or n >= MIN_ROWS_TO_HOLD_OUT:
         return bool(wanted)
-    if n < MIN_ROWS_TO_JUDGE or not is_judged(settings, table, started):
+    wanted = settings.heads.chooses_alpha or is_judged(settings, table, started)
+    if n < MIN_ROWS_TO_JUDGE or not wanted:
         return False
     X = table.X if isinstance(table.X, Tensor) else encode(lambda rows: rows, table.X)
     return len(X.unique(dim=0)) >= MIN_ROWS_TO_JUDGE

@@ -50,6 +50,8 @@ SMALLEST_SIDE = 8
 # outer steps of an encoder that is a network, and of the basis of a regressor's predictions
 DEFAULT_STEPS = 1500
 STEPS_OF_BASIS = 300
+# strength of the penalty in training where held-out labels choose that of the final heads
+TRAINING_ALPHA = 0.05
 # outer steps on episodes: enough to draw each row so often, within these bounds
 DRAWS_OF_A_ROW, FEWEST_STEPS, MOST_STEPS = 60, 100, 1000
 
@@ -62,6 +64,8 @@ class HeadSettings:
     ----------
     relative : bool
         Whether `alpha` is a fraction of the penalty's unit.
+    chooses_alpha : bool
+        Whether held-out labels choose the alpha of the final heads; `alpha` is that of training.
     balanced : bool
         Whether the classes 0 and 1 of a task get the same total weight.
     """
@@ -74,6 +78,7 @@ class HeadSettings:
     common_head: bool
     loss: Any
     task_of_output: Any
+    chooses_alpha: bool = False
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> "HeadSettings":
@@ -90,11 +95,16 @@ class HeadSettings:
         check_choice("alpha_mode", mode, ("absolute", "relative"))
         if params["class_weight"] is not None:
             check_choice("class_weight", params["class_weight"], ("balanced",), ", or None")
-        check_real("alpha", params["alpha"], 0, 1 if mode == "relative" else np.inf)
+        alpha, chooses = params["alpha"], isinstance(params["alpha"], str)
+        if chooses:
+            _check_automatic_alpha(alpha, kind, mode)
+            alpha = TRAINING_ALPHA
+        check_real("alpha", alpha, 0, 1 if mode == "relative" else np.inf)
         return cls(
             penalty=kind,
-            alpha=params["alpha"],
+            alpha=alpha,
             relative=mode == "relative",
+            chooses_alpha=chooses,
             tol=float(params["tol"]),
             balanced=params["class_weight"] == "balanced",
             common_head=bool(common),
@@ -164,6 +174,21 @@ class HeadSettings:
             self.tol,
             balanced=self.balanced,
             common=self.common_head,
+        )
+
+
+def _check_automatic_alpha(alpha: str, penalty: Penalty, mode: str) -> None:
+    """Raise where a word for alpha is unknown, or there is no alpha to be chosen."""
+    check_choice("alpha", alpha, ("auto",), ", or a number")
+    if penalty.turns_components:
+        raise ValueError(
+            f"alpha='auto' is not available with penalty={penalty.name!r}, whose zeros are chosen "
+            "by their evidence: leave alpha out."
+        )
+    if mode != "relative":
+        raise ValueError(
+            "alpha='auto' chooses among fractions of alpha_max_: leave alpha_mode='relative', or "
+            "give alpha as a number."
         )
 
 
@@ -302,12 +327,6 @@ class RepresentationSettings:
             if params["early_stopping"] == "auto":
                 params["early_stopping"] = False
         if isinstance(params["n_components"], str) and params["n_components"] == "auto":
-            if regressor is None and not heads.penalty.turns_components:
-                raise ValueError(
-                    'n_components="auto" is for penalty="l0", or for an encoder that is a '
-                    f"regressor, got penalty={params['penalty']!r} and encoder="
-                    f"{params['encoder']!r}: give the number of components."
-                )
             # until their number is chosen it is one
             params = {**params, "n_components": 1}
         if params["max_iter"] is None:

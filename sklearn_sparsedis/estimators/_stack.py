@@ -13,6 +13,7 @@ from sklearn_sparsedis.estimators._log_odds import calibrate
 from sklearn_sparsedis.inputs._losses import loss_names, one_kind, task_weights
 from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.losses import Logistic, SquaredError
+from sklearn_sparsedis.training._row_errors import RowErrors, fewest_directions
 from sklearn_sparsedis.training._start import right_vectors
 
 __all__ = ["Stack"]
@@ -89,7 +90,8 @@ class Stack:
             In the units of the predictions. Tasks with Huber's loss are not corrected.
         n_components : int or None
             Most directions; there are no more than the rank of the stacked predictions. None takes
-            as few as predict the labels as well as the best number, up to a standard error.
+            as few as predict the labels as well as the best number
+            (`fewest_directions`).
         """
         P = predictions.astype(np.float64)
         weights = targets.values.row_weights
@@ -115,8 +117,8 @@ class Stack:
             directions = np.eye(P.shape[1])[:, :1]
         losses = _losses(held_out @ directions, directions, intercept, targets)
         if n_components is None:
-            directions = directions[:, : _smallest(losses)]
-        return cls(mean, coef, intercept, directions, losses.mean(axis=1))
+            directions = directions[:, : fewest_directions(losses)]
+        return cls(mean, coef, intercept, directions, losses.mean(1).numpy())
 
     def combine(self, predictions: NDArray[Any]) -> NDArray[Any]:
         """Combinations of predictions along the leading directions, shape (n, m)."""
@@ -209,35 +211,28 @@ def _losses(
     directions: NDArray[np.float64],
     intercept: NDArray[np.float64],
     targets: Targets,
-) -> NDArray[np.float64]:
+) -> torch.Tensor:
     """Losses of predictions along the first 1, 2, ..., r directions, (r, n): of each row.
 
     Their means over rows are means over tasks of the mean squared error, or of the log-loss in
     units of that of the best constant.
     """
+    logistic = loss_names(targets) == Logistic.name
+    unit = task_weights(targets, balanced=False)
+    errors = RowErrors(
+        targets.values,
+        [Logistic() if chosen else SquaredError() for chosen in logistic]
+        if logistic.any()
+        else None,
+        None if unit is None else torch.where(torch.from_numpy(logistic), unit, 1.0),
+    )
     predicted, losses = np.broadcast_to(targets.at(intercept), targets.array.shape), []
     columns = [torch.from_numpy(x.copy()) for x in (scores, directions)]
-    unit = task_weights(targets, balanced=False)
-    logistic = targets.at(loss_names(targets) == Logistic.name)
     for score, direction in zip(*(x.T[..., None] for x in columns), strict=True):
         part = targets.values.predictions(score, direction, torch.zeros(len(direction)))
         predicted = predicted + part.numpy()
-        each = (targets.array - predicted) ** 2
-        if unit is not None:
-            of_labels = np.logaddexp(0, predicted) - targets.array * predicted
-            each = np.where(logistic, 2 * targets.at(unit.numpy()) * of_labels, each)
-        errors = targets.with_array(each).values.observed()
-        share = errors.weight / errors.total(errors.weight).repeat_interleave(errors.count)
-        n, T = errors.shape
-        losses.append(np.bincount(errors.row, share * errors.value * n / T, n))
-    return np.array(losses)
-
-
-def _smallest(losses: NDArray[np.float64]) -> int:
-    """Smallest number of directions that is no worse than the best by a standard error."""
-    excess = losses - losses[losses.mean(axis=1).argmin()]
-    error = excess.std(axis=1) / np.sqrt(excess.shape[1])
-    return int((excess.mean(axis=1) <= error).argmax()) + 1
+        losses.append(errors(torch.from_numpy(predicted)))
+    return torch.stack(losses)
 
 
 def _correct(

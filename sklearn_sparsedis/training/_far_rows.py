@@ -8,7 +8,7 @@ from torch import Tensor
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._encode import encode
-from sklearn_sparsedis.training._judge import RowErrors
+from sklearn_sparsedis.training._row_errors import RowErrors
 from sklearn_sparsedis.training._start import SMALLEST, fit_linearly, scaled_rows
 
 __all__ = ["goes_on_linearly"]

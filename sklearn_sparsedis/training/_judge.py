@@ -1,52 +1,27 @@
 """Held-out losses of a training beside those of ridge regression, and what follows from them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.tasks._dense import TargetValues
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._encode import encode
 from sklearn_sparsedis.training._objective import BilevelObjective
+from sklearn_sparsedis.training._row_errors import RowErrors, exceeds, matters
 from sklearn_sparsedis.training._table_heads import solve_heads
 
-__all__ = ["NOT_JUDGED", "LinearJudge", "RowErrors", "matters"]
+__all__ = ["NOT_JUDGED", "LinearJudge", "judge_together"]
 
 # shares of labels, beside ridge predictions, in what heads are fitted to
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 # of trainings that no judge looks on
 NOT_JUDGED = {"gains": True, "hurts": False, "as_at_start": False, "label_share": 1.0}
-# differences of the mean loss that matter, in units of that of the constant, and of the loss itself
-WORTH, WORTH_OF_IT = 0.005, 0.05
 # evaluations in a row that must say so before a training that fits noise ends
 PATIENCE = 3
 # one-sided 5 % of the normal distribution: what the best of several encoders must exceed
 CLEARLY = 1.645
-
-
-class RowErrors:
-    """Squared errors of the rows of some targets, whose mean is that of the tasks.
-
-    Parameters
-    ----------
-    targets : TargetValues
-        Of squared errors.
-    """
-
-    def __init__(self, targets: TargetValues) -> None:
-        self._targets, self._labels = targets, targets.observed()
-        total = self._labels.total(self._labels.weight)
-        each = total.repeat_interleave(self._labels.count)
-        # of means over rows that are means over tasks of the mean squared error
-        self._share = self._labels.weight / each * self._labels.n_rows / (total > 0).sum()
-
-    def __call__(self, predicted: Tensor) -> Tensor:
-        """Errors (n,) of predictions that are laid out as the values of the targets."""
-        predicted = self._targets.with_value(predicted).observed().value.cpu()
-        total = torch.zeros(self._labels.n_rows, dtype=torch.float64)
-        square = (predicted - self._labels.value).double().square()
-        return total.index_add_(0, self._labels.row, self._share * square)
 
 
 class LinearJudge:
@@ -65,6 +40,11 @@ class LinearJudge:
         The same with ridge predictions in place of labels.
     device : torch.device
         Where to compute.
+
+    Attributes
+    ----------
+    ridge : Tensor of shape (n,)
+        Losses of rows with ridge predictions.
     """
 
     def __init__(
@@ -79,7 +59,7 @@ class LinearJudge:
             one.to(device) for one in (table, linear, held_out)
         )
         self._row_errors = RowErrors(held_out.Y)
-        self._ridge = self._row_errors(linear_held_out.Y.value)
+        self.ridge = self._row_errors(linear_held_out.Y.value)
         self._errors: list[Tensor] = []
 
     def __call__(self, objective: BilevelObjective) -> float:
@@ -122,13 +102,18 @@ class LinearJudge:
         share = int(self._errors[best].mean(1).argmin())
         first = min(own[: len(own) // 2 + 1], key=lambda errors: float(errors.mean()))
         hurts = matters(own[-1], own[best])
-        as_at_start = hurts and not _exceeds(self._ridge, self._errors[best][share], times=CLEARLY)
+        as_at_start = hurts and not exceeds(self.ridge, self._errors[best][share], times=CLEARLY)
         return {
             "gains": matters(first, own[-1]),
             "hurts": hurts,
             "as_at_start": as_at_start,
             "label_share": 0.0 if as_at_start else SHARES[share],
         }
+
+    @property
+    def last(self) -> Tensor:
+        """Losses of rows in the last evaluation, of heads fitted to each of SHARES, (5, n)."""
+        return self._errors[-1]
 
     def only_hurts(self) -> bool:
         """Whether the last evaluations each say that the training fits noise."""
@@ -146,14 +131,14 @@ class LinearJudge:
         self._errors = list(state["errors"])
 
 
-def matters(larger: Tensor, smaller: Tensor) -> bool:
-    """Whether errors of rows exceed others by more than a standard error, and by what matters."""
-    least = min(WORTH, WORTH_OF_IT * float(smaller.mean()))
-    return _exceeds(larger, smaller) and float((larger - smaller).mean()) > least
+def judge_together(judges: Sequence[LinearJudge]) -> dict[str, Any]:
+    """What the last evaluations of trainings that did without other labels say together.
 
-
-def _exceeds(larger: Tensor, smaller: Tensor, *, times: float = 1.0) -> bool:
-    """Whether errors of rows exceed others by so many standard errors."""
-    excess = larger - smaller
-    error = excess.std(correction=0) / max(len(excess) - 1, 1) ** 0.5
-    return float(excess.mean()) > times * float(error)
+    Whether their encoders are not clearly better than ridge regression, and the best share of
+    labels, as in `LinearJudge.judgement`.
+    """
+    errors = torch.cat([judge.last for judge in judges], dim=1)
+    share = int(errors.mean(1).argmin())
+    ridge = torch.cat([judge.ridge for judge in judges])
+    as_at_start = not exceeds(ridge, errors[share], times=CLEARLY)
+    return {"as_at_start": as_at_start, "label_share": 0.0 if as_at_start else SHARES[share]}

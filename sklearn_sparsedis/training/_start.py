@@ -14,6 +14,7 @@ from sklearn_sparsedis.tasks._file_rows import FileRows
 from sklearn_sparsedis.tasks._tables import TaskTable
 
 __all__ = [
+    "SMALLEST",
     "fit_linearly",
     "predict_linearly",
     "right_vectors",

@@ -287,8 +287,6 @@ def test_a_correction_is_made_where_folds_ask_for_it(data):
 
 
 @pytest.mark.parametrize("encoder", ["mlp", "linear"])
-def test_groups_and_a_choice_by_prediction_are_for_regressors(data, encoder):
+def test_groups_are_for_regressors(data, encoder):
     with pytest.raises(ValueError, match="groups are for an encoder that is a regressor"):
         model(encoder).fit(data.X, data.Y, groups=np.zeros(300))
-    with pytest.raises(ValueError, match='n_components="auto" is for penalty="l0", or for an enc'):
-        model(encoder).set_params(n_components="auto").fit(data.X, data.Y)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sklearn_sparsedis import SparseDisentangledRepresentation
-from sklearn_sparsedis.estimators import _encoder_training
+from sklearn_sparsedis.estimators import _one_training
 from sklearn_sparsedis.losses import Logistic, SquaredError
 from sklearn_sparsedis.tasks._dense import DenseTargets
 from sklearn_sparsedis.tasks._observed import ObservedTargets
@@ -184,7 +184,7 @@ def test_trainings_are_compared_on_the_same_labels(monkeypatch):
             judged.append(held_out.X[:, 0].tolist())
             super().__init__(table, held_out, *args)
 
-    monkeypatch.setattr(_encoder_training, "LinearJudge", Judge)
+    monkeypatch.setattr(_one_training, "LinearJudge", Judge)
     random = np.random.default_rng(0)
     X = random.normal(size=(150, 4))
     model(n_init=3, max_iter=3).fit(X, X[:, :2])

@@ -10,13 +10,13 @@ from sklearn.metrics import r2_score
 
 from sklearn_sparsedis import SparseDisentangledRepresentation
 from sklearn_sparsedis.datasets import make_sparse_multitask
-from sklearn_sparsedis.estimators import _encoder_training
+from sklearn_sparsedis.estimators import _encoder_training, _one_training
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._networks import ENCODERS
 from sklearn_sparsedis.tasks._dense import DenseTargets
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskTable
-from sklearn_sparsedis.training import _judge
+from sklearn_sparsedis.training import _judge, _row_errors
 from sklearn_sparsedis.training._judge import SHARES
 from sklearn_sparsedis.training._start import predict_linearly
 
@@ -62,7 +62,7 @@ def judged(monkeypatch):
             seen.append((self, loss, objective.held_out_loss(self.table, self.held_out)))
             return loss
 
-    monkeypatch.setattr(_encoder_training, "LinearJudge", Judge)
+    monkeypatch.setattr(_one_training, "LinearJudge", Judge)
     monkeypatch.setattr(_judge, "LinearJudge", Judge)
     return seen
 
@@ -112,8 +112,8 @@ def test_a_training_that_only_hurts_ends_before_its_schedule_does():
 
 def test_a_rise_within_its_error_is_none():
     rows = torch.from_numpy(normal(100)).square()
-    assert not _judge._exceeds(rows.flip(0), rows)
-    assert _judge._exceeds(rows + 0.5, rows)
+    assert not _row_errors.exceeds(rows.flip(0), rows)
+    assert _row_errors.exceeds(rows + 0.5, rows)
 
 
 def test_copies_of_rows_are_no_rows_to_hold_out():
