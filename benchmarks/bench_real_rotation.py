@@ -156,8 +156,13 @@ def halves(options):
         order = np.random.default_rng(split).permutation(len(X))
         parts = order[: len(X) // 2], order[len(X) // 2 :]
         for method, run in methods(m, loadings=("ML",)):
-            one, two = (run(np.corrcoef(X[part].T), len(part))[0] for part in parts)
+            (one, _, model), (two, _, other) = (
+                run(np.corrcoef(X[part].T), len(part)) for part in parts
+            )
             found.setdefault(method, []).append(congruence(one, two))
+            if model is not None:
+                averages = model.coef_average_, other.coef_average_
+                found.setdefault(f"{method}, averaged", []).append(congruence(*averages))
         progress(f"halves: {split + 1} of {options.splits}")
     for method, values in found.items():
         values = np.array(values)

@@ -37,6 +37,8 @@ class Components:
         The regression of ``F - mean`` on the components.
     coef : ndarray of shape (T, m)
         Heads that were fitted again on their supports. The sum of a component's heads is positive.
+    coef_average : ndarray of shape (T, m)
+        Heads on all components, times the probabilities that tasks use these.
     intercept : ndarray of shape (T,)
     support : ndarray of bool, shape (T, m)
         That of `basis` where it was found, and one that the labels of the task choose elsewhere.
@@ -51,6 +53,7 @@ class Components:
     matrix: NDArray[np.float64]
     mixing: NDArray[np.float64]
     coef: NDArray[np.float64]
+    coef_average: NDArray[np.float64]
     intercept: NDArray[np.float64]
     support: NDArray[np.bool_]
     n_directions: int
@@ -154,11 +157,14 @@ def components_of(
     matrix = basis.rotation @ white.forward.T
     moments = read(matrix.T, white.mean)
     coef, intercept, support = refit(moments, basis.support, basis.found)
+    back = np.linalg.pinv(basis.rotation)
+    average = np.where(basis.found[:, None], heads.coef @ back * (1 - basis.unused), coef)
     sign = _signs(coef, matrix)
     return Components(
         matrix=sign[:, None] * matrix,
-        mixing=sign[:, None] * (np.linalg.pinv(basis.rotation).T @ white.backward),
+        mixing=sign[:, None] * (back.T @ white.backward),
         coef=coef * sign,
+        coef_average=average * sign,
         intercept=intercept,
         support=support,
         n_directions=white.forward.shape[1],

@@ -127,6 +127,7 @@ ROTATION = {
     "mean_": "finite features",
     "rotation_": "finite components features",
     "mixing_": "finite components features",
+    "coef_average_": "finite tasks components",
     "identified_": "flag components",
     "identified_by_": "non-Gaussianity|nothing|sparsity? components",
     "support_probability_": "finite tasks components",

@@ -97,8 +97,13 @@ class SparseRotation(
         Mean of the training features.
     coef_ : ndarray of shape (n_tasks, n_components)
         Heads on the components, refitted by least squares on their supports.
+    coef_average_ : ndarray of shape (n_tasks, n_components)
+        Heads averaged over which components the tasks use: those of least squares on all
+        components, times `support_probability_`. Where heads are only nearly sparse they are nearer
+        to the true ones than `coef_` and change less with the sample, because no coefficient
+        comes or goes as a whole.
     intercept_ : ndarray of shape (n_tasks,)
-        Their intercepts.
+        Intercepts of `coef_`.
     component_covariance_ : ndarray of shape (n_components, n_components)
         Covariance of the components on the training rows, which is their correlation: the factor
         correlations of factor analysis.
@@ -514,6 +519,7 @@ class SparseRotation(
         self.mean_, self._scale = mean, np.where(scale > 0, scale, 1.0)
         self.rotation_, self.mixing_ = found.matrix, found.mixing
         self.coef_, self.intercept_ = found.coef, found.intercept
+        self.coef_average_ = found.coef_average
         self.component_covariance_, self.structure_ = covariance, found.coef @ covariance
         self.support_ = found.support
         self.support_probability_ = 1 - basis.unused
@@ -655,6 +661,7 @@ class SparseRotation(
         adapted = copy(self)
         adapted.prior_, adapted._labels = known, labels
         adapted.coef_, adapted.intercept_, adapted.tasks_ = heads.coef, heads.intercept, heads.tasks
+        adapted.coef_average_ = heads.coef  # which averages with a prior
         adapted.structure_ = heads.coef @ self.component_covariance_
         adapted.support_ = heads.support
         used = heads.support_probability

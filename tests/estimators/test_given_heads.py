@@ -3,11 +3,20 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from sklearn_sparsedis import SparseRotation
 from tests.sparse_heads import make_tasks, match
 
-FITTED = ("rotation_", "mixing_", "coef_", "structure_", "component_covariance_", "support_")
+FITTED = (
+    "rotation_",
+    "mixing_",
+    "coef_",
+    "coef_average_",
+    "structure_",
+    "component_covariance_",
+    "support_",
+)
 TRUST = ("scores_", "support_probability_", "head_spectrum_")
 # the few starts of a small search, without one for a misfit
 QUICK = {"n_init": 8, "min_effect": 0, "random_state": 0}
@@ -182,3 +191,40 @@ def test_auto_takes_as_many_components_as_the_heads_use(data):
     assert SparseRotation("auto", **QUICK).fit(wide, Y).rotation_.shape == (4, 7)
     auto = SparseRotation("auto", **QUICK).fit(F, Y)
     np.testing.assert_array_equal(auto.rotation_, expected.rotation_)
+
+
+def _nearly_sparse(seed, leak, n_tasks=25, m=5):
+    """True heads on components of correlation .5, and estimates from two samples on others."""
+    rng = np.random.default_rng(seed)
+    W = leak * rng.standard_normal((n_tasks, m))
+    W[np.arange(n_tasks), np.arange(n_tasks) % m] = rng.uniform(0.5, 1, n_tasks)
+    white = W @ np.linalg.cholesky(np.full((m, m), 0.5) + 0.5 * np.eye(m))
+    return W, [white + 0.02 * rng.standard_normal(white.shape) for _ in range(2)]
+
+
+def _congruence(A, B):
+    found = np.abs((A / np.linalg.norm(A, axis=0)).T @ (B / np.linalg.norm(B, axis=0)))
+    return np.median(found[linear_sum_assignment(-found)])
+
+
+@pytest.mark.filterwarnings("ignore:Not every component is determined:UserWarning")
+@pytest.mark.parametrize("seed", range(2))
+def test_averages_over_supports_are_nearer_and_steadier_where_heads_are_nearly_sparse(seed):
+    W, samples = _nearly_sparse(seed, 0.2)
+    one, two = (
+        SparseRotation(random_state=0).fit_heads(coef, stderr=np.full(25, 0.02)) for coef in samples
+    )
+    means = one.coef_average_, two.coef_average_
+    assert _congruence(*means) > _congruence(one.coef_, two.coef_)
+    assert _congruence(means[0], W) > _congruence(one.coef_, W) + 0.01
+
+
+def test_averages_over_supports_are_the_heads_where_zeros_are_exact():
+    W, samples = _nearly_sparse(0, 0.0)
+    model = SparseRotation(random_state=0).fit_heads(samples[0], stderr=np.full(25, 0.02))
+    assert np.abs(model.coef_average_ - model.coef_).max() < 0.05
+    assert _congruence(model.coef_average_, W) > 0.999
+    few = SparseRotation(3, random_state=0)
+    with pytest.warns(UserWarning, match="only the 3 components"):
+        few.fit_heads(samples[0], stderr=np.full(25, 0.02))
+    assert few.coef_average_.shape == (25, 3)
