@@ -1,15 +1,14 @@
 """One training of an encoder: for how long, judged by held-out labels, and in which basis."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis._warnings import warn_caller
-from sklearn_sparsedis.basis._components import Components
 from sklearn_sparsedis.basis._sparsest_heads import find_sparsest_basis
+from sklearn_sparsedis.estimators._fitted_encoder import FittedEncoder, JudgedEncoder
 from sklearn_sparsedis.estimators._one_training import (
     MAX_JUDGED_ROWS,
     N_EVALUATIONS,
@@ -27,7 +26,6 @@ from sklearn_sparsedis.losses import SquaredError
 from sklearn_sparsedis.nn import Encoder
 from sklearn_sparsedis.nn._generators import seeded
 from sklearn_sparsedis.nn._head_parts import Heads
-from sklearn_sparsedis.tasks._dense import TargetValues
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._encode import encode
 from sklearn_sparsedis.training._far_rows import goes_on_linearly
@@ -38,7 +36,7 @@ from sklearn_sparsedis.training._state import TrainingRun
 from sklearn_sparsedis.training._strength import PathPart, StrengthPath, follow_path
 from sklearn_sparsedis.training._train import TrainingPlan
 
-__all__ = ["FittedEncoder", "JudgedEncoder", "train_encoder"]
+__all__ = ["train_encoder"]
 
 # with fewer than this, the held-out labels are worth a second training on all rows
 MIN_ROWS_TO_SPARE = 2000
@@ -47,63 +45,6 @@ SHORT, FEW = {100: 10, 400: 40}, 3
 # of the search for a basis of sparser heads, which more starts and rounds made no better. No zero
 # is rounded: that is what the penalty is for
 DRAFT = {"n_starts": 32, "max_rounds": 2, "min_effect": 0.0, "trust": False}
-
-
-@dataclass(frozen=True)
-class JudgedEncoder:
-    """An encoder, and labels that its training did not see.
-
-    Attributes
-    ----------
-    encoder : Encoder
-        On the CPU, in evaluation mode.
-    table : TaskTable
-        Labels that were held out.
-    heads : Tensor of shape (T, m) or None
-        On its components for standard targets; None where it is the encoder that is kept.
-    """
-
-    encoder: Encoder
-    table: TaskTable
-    heads: Tensor | None
-
-
-@dataclass(frozen=True)
-class FittedEncoder:
-    """A trained encoder on the CPU, in evaluation mode, and how its training went."""
-
-    encoder: Encoder
-    run: TrainingRun
-    basis: Components | None = None
-    judged: JudgedEncoder | None = None
-    # what heads are fitted to, if not the labels alone: in standard units, and those of Y
-    values: TargetValues | None = None
-    # whether it is linear, and rows far from the others follow the line
-    linear: bool = False
-    targets: Targets | None = None
-    # of held-out labels in standard units
-    residuals: HeldOutResiduals | None = None
-    # along which the strength of the final heads was chosen
-    path: StrengthPath | None = None
-
-    def warn(self, n_components: int, *, turned: bool, of_predictions: bool) -> None:
-        """Say what is wrong with a basis, or which components a linear encoder cannot have.
-
-        `of_predictions` is for an encoder of a regressor's predictions, and not of X.
-        """
-        if self.basis is not None and self.basis.basis.problems:
-            warn_caller(self.basis.basis.message)
-        constant = [] if turned else self.encoder.unreached()
-        if constant:
-            rank = n_components - len(constant)
-            said, remedy = "X", ', or encoder="mlp"'
-            if of_predictions:
-                said, remedy = "the encoder's predictions of the tasks", ""
-            warn_caller(
-                f"n_components={n_components} exceeds the rank of {said}, {rank}, and a linear "
-                f"map has no more independent components: components {constant} are constant "
-                f"zero. Set n_components={rank}{remedy}."
-            )
 
 
 def train_encoder(

@@ -19,7 +19,7 @@ from sklearn_sparsedis.adaptation._learn import (
 )
 from sklearn_sparsedis.adaptation._prior import TaskPrior, ValuePrior
 from sklearn_sparsedis.adaptation._rows import DRAWN, draw_rows
-from sklearn_sparsedis.estimators._encoder_training import FittedEncoder
+from sklearn_sparsedis.estimators._fitted_encoder import FittedEncoder
 from sklearn_sparsedis.estimators._representation_heads import FittedHeads
 from sklearn_sparsedis.inputs._losses import loss_names, standard_units
 from sklearn_sparsedis.inputs._rows import Rows

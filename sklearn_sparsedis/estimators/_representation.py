@@ -22,7 +22,7 @@ from sklearn_sparsedis.estimators._base import StampedEstimator, unchanged_on_fa
 from sklearn_sparsedis.estimators._callbacks import end_fit, fit_tasks, new_attributes
 from sklearn_sparsedis.estimators._component_count import choose_components
 from sklearn_sparsedis.estimators._encoded_tasks import EncodedTasks
-from sklearn_sparsedis.estimators._encoder_training import FittedEncoder
+from sklearn_sparsedis.estimators._fitted_encoder import FittedEncoder
 from sklearn_sparsedis.estimators._new_tasks import (
     AdaptedRows,
     adapt_heads,

@@ -17,8 +17,9 @@ from sklearn_sparsedis.basis._sparsest_heads import find_sparsest_basis, missing
 from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import Identity
 from sklearn_sparsedis.estimators._checkpoints import open_record
-from sklearn_sparsedis.estimators._encoder_training import FittedEncoder, train_encoder
+from sklearn_sparsedis.estimators._encoder_training import train_encoder
 from sklearn_sparsedis.estimators._encoders import check_started, new_encoder, rows_of
+from sklearn_sparsedis.estimators._fitted_encoder import FittedEncoder
 from sklearn_sparsedis.estimators._one_training import is_judged
 from sklearn_sparsedis.estimators._regressors import TaskRegressors, cross_fit
 from sklearn_sparsedis.estimators._representation_heads import standardise
