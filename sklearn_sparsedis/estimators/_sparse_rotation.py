@@ -192,9 +192,10 @@ class SparseRotation(
     any weight count alike), if there are no fewer components than `n_latents_`. `partial_fit`,
     `fit_heads` and `fit_correlation` have no rows, and leave such components as they are.
 
-    Tasks with labels 0 and 1 need no other heads: on normal features those of least squares have
-    the directions of those of the log-odds [2]_, and nearly so on others. Heads of any other model,
-    such as one of counts, and their error matrices can be given to `fit_heads`.
+    Tasks with labels 0 and 1, or with counts, need no other heads: on normal features those of
+    least squares have the directions of those of the log-odds, or of log-rates [2]_, and nearly so
+    on others. Heads of a logistic or Poisson regression, whose errors are smaller, can be given to
+    `fit_heads` with their error matrices.
 
     Where torch.distributed is initialised, all ranks call `fit` or `partial_fit` with the same
     data: each reads a part of the rows, their moments are added, and all end with the same model.

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import linear_sum_assignment
+from sklearn.linear_model import PoissonRegressor
 
 from sklearn_sparsedis import SparseRotation
 from tests.sparse_heads import make_tasks, match
@@ -130,6 +131,24 @@ def test_errors_that_differ_by_entry_are_used():
 
 
 @pytest.mark.filterwarnings(DOUBT)
+def test_heads_of_counts_with_their_information_find_the_latents():
+    rng = np.random.default_rng(0)
+    latents = rng.standard_normal((800, 3))
+    latents = latents + rng.standard_normal((800, 1))  # correlated
+    heads = 0.3 * rng.standard_normal((40, 3)) * (rng.random((40, 3)) < 0.5)
+    F = latents @ rng.standard_normal((3, 3))
+    counts = rng.poisson(np.exp(1 + latents @ heads.T))
+    columns, coef, errors = np.column_stack([np.ones(800), F]), [], []
+    for count in counts.T:
+        model = PoissonRegressor(alpha=0, solver="newton-cholesky").fit(F, count)
+        coef.append(model.coef_)
+        information = (columns.T * model.predict(F)) @ columns
+        errors.append(np.linalg.inv(information)[1:, 1:])
+    rotation = SparseRotation(3, random_state=0)
+    rotation.fit_heads(coef, stderr=errors, feature_covariance=np.cov(F.T))
+    assert match(latents, rotation.transform(F))[0] > 0.995
+
+
 def test_names_come_from_data_frames():
     heads = pd.DataFrame(np.eye(3)[[0, 0, 1, 1, 2, 2] * 2], columns=["f", "g", "h"])
     assert SparseRotation(**QUICK).fit_heads(heads).tasks_.tolist() == list(range(12))
