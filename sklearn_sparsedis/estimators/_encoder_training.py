@@ -42,6 +42,8 @@ __all__ = ["train_encoder"]
 MIN_ROWS_TO_SPARE = 2000
 # steps of first trainings where `max_iter` is at least FEW times as large, and evaluations in them
 SHORT, FEW = {100: 10, 400: 40}, 3
+# rows too few to show that a training fits noise
+FEW_JUDGED = 10
 # of the search for a basis of sparser heads, which more starts and rounds made no better. No zero
 # is rounded: that is what the penalty is for
 DRAFT = {"n_starts": 32, "max_rounds": 2, "min_effect": 0.0, "trust": False}
@@ -93,7 +95,9 @@ def train_encoder(
             objective.problem = replace(objective.problem, alpha=path.alpha)
         linear = run.judgement["as_at_start"] and goes_on_linearly(objective.encoder, table)
         if turns:
-            _turn(objective, goal, plan.device, seed)
+            _turn(
+                objective, goal, plan.device, seed, table if _is_hardly_judged(held_out) else goal
+            )
         if labels is not None and settings.heads.chooses_alpha:
             path = follow_path([_on_labels(objective, goal, labels)])
         if not settings.heads.penalty.convex:  # the objective tells local minima apart best
@@ -119,18 +123,18 @@ def _settle_trials(
 ) -> tuple[list[Trial], TrainingRun]:
     """Trials of the length that is kept, of which there are several where one judges few rows.
 
-    A training that fits noise in the end is kept only if all of them say that it is better than
-    ridge regression.
+    A training that fits noise in the end, or that hardly any rows judge, is kept only if all of
+    them say that it is better than ridge regression, or there is hardly any noise.
     """
     chooses, judgement = runner.settings.heads.chooses_alpha, run.judgement
-    in_doubt = judgement["hurts"] and not judgement["as_at_start"]
+    hardly_judged = _is_hardly_judged(first.held_out) and runner.judged
+    in_doubt = (judgement["hurts"] or hardly_judged) and not judgement["as_at_start"]
     if not (chooses or in_doubt):
         return [first], run
     trials = runner.repeat(first, run.best_step)
     if in_doubt and len(trials) > 1:
-        judgement = judgement | judge_together(
-            [trial.judge(runner.plan.device) for trial in trials]
-        )
+        judges = [trial.judge(runner.plan.device) for trial in trials]
+        judgement = judgement | judge_together(judges, hurts=judgement["hurts"])
         run = replace(run, judgement=judgement)
         if judgement["as_at_start"]:
             run = replace(run, best_step=0)
@@ -150,7 +154,8 @@ def _follow_path(
         objective = trial.objective
         goal = _mixed(objective.encoder, trial.table, run.judgement["label_share"])
         if turns and objective is first:
-            _turn(first, goal, device, seed)
+            hardly = _is_hardly_judged(trial.held_out)
+            _turn(first, goal, device, seed, trial.table if hardly else goal)
         elif turns:
             _turn_like(objective.encoder, first.encoder, trial.table)
         parts.append(_on_labels(objective, goal, trial.held_out))
@@ -235,16 +240,28 @@ def _is_cut_short(run: TrainingRun, shortened: bool) -> bool:
     return shortened or run.judgement["hurts"] or not run.judgement["gains"]
 
 
-def _turn(objective: BilevelObjective, table: TaskTable, device: torch.device, seed: int) -> None:
+def _is_hardly_judged(held_out: TaskTable | None) -> bool:
+    return held_out is not None and len(held_out.X) < FEW_JUDGED
+
+
+def _turn(
+    objective: BilevelObjective,
+    table: TaskTable,
+    device: torch.device,
+    seed: int,
+    searched: TaskTable,
+) -> None:
     """Turn components to the basis of sparsest heads, within the span of those that were kept.
 
-    It is taken where the inner problems reach lower objectives there than in the basis that there
-    was, with heads that are no less sparse.
+    It is searched for with the heads of one table, which may have labels where the other has ridge
+    predictions: of few rows these are shrunk so far that they hide it. It is taken where the inner
+    problems reach lower objectives there than in the basis that there was, with heads that are no
+    less sparse.
     """
     encoder = objective.encoder
     with torch.no_grad():
         raw = encode(encoder.raw, table.X)
-    found = find_sparsest_basis(raw, table, search=DRAFT, device=device, seed=seed)
+    found = find_sparsest_basis(raw, searched, search=DRAFT, device=device, seed=seed)
     before = _final_heads(objective, table)
     encoder.rotate(torch.from_numpy(found.matrix).to(raw))
     after = _final_heads(objective, table)

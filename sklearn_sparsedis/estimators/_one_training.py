@@ -73,6 +73,11 @@ class TrialRunner:
     plan: TrainingPlan
     seed: int
 
+    @property
+    def judged(self) -> bool:
+        """As `is_judged`."""
+        return is_judged(self.settings, self.table, self.started)
+
     def repeat(self, first: Trial, n_steps: int) -> list[Trial]:
         """The first trial, and as many more as give MIN_JUDGED_ROWS rows to judge on."""
         trials = [first]

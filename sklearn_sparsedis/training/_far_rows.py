@@ -13,8 +13,9 @@ from sklearn_sparsedis.training._start import SMALLEST, fit_linearly, scaled_row
 
 __all__ = ["goes_on_linearly"]
 
-# share of the rows that are left out as the far ones
-FAR = 0.1
+# share of the rows that are left out as the far ones; of few rows enough for the test to decide,
+# but no more than a third
+FAR, LEAST_FAR = 0.1, 10
 # probability that chance alone would favour the line as often
 CHANCE = 0.05
 
@@ -22,10 +23,10 @@ CHANCE = 0.05
 def goes_on_linearly(encoder: Encoder, table: TaskTable) -> bool:
     """Whether far rows are better predicted along the line than from shortened components.
 
-    The tenth of the rows with the longest components are left out of a ridge regression, and
-    predicted by it: with components, the standardised singular directions of its predictions, as
-    they are, and shortened to the longest of the rows that it was fitted to. The line must have the
-    lower mean error, and must be better in more of the rows that are shortened than chance
+    The tenth of the rows with the longest components, or of few rows up to a third, are left out of
+    a ridge regression, and predicted by it: with components, the standardised singular directions
+    of its predictions, as they are, and shortened to the longest of the rows that it was fitted to.
+    The line must have the lower mean error, and be better in more of the shortened rows than chance
     explains (sign test), so that one far row does not decide.
 
     Parameters
@@ -37,7 +38,7 @@ def goes_on_linearly(encoder: Encoder, table: TaskTable) -> bool:
         Rows in memory, and tasks with squared errors.
     """
     n, m = len(table.X), len(encoder.mean)
-    n_far = round(FAR * n)
+    n_far = max(round(FAR * n), min(LEAST_FAR, n // 3))
     if n_far < 1 or n - n_far < 2:
         return False
     order = encode(encoder, table.X).norm(dim=1).argsort()

@@ -20,6 +20,8 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 NOT_JUDGED = {"gains": True, "hurts": False, "as_at_start": False, "label_share": 1.0}
 # evaluations in a row that must say so before a training that fits noise ends
 PATIENCE = 3
+# share of the targets' variance that ridge regression leaves, below which there is hardly any noise
+NOISE = 0.1
 # one-sided 5 % of the normal distribution: what the best of several encoders must exceed
 CLEARLY = 1.645
 
@@ -131,14 +133,16 @@ class LinearJudge:
         self._errors = list(state["errors"])
 
 
-def judge_together(judges: Sequence[LinearJudge]) -> dict[str, Any]:
+def judge_together(judges: Sequence[LinearJudge], *, hurts: bool) -> dict[str, Any]:
     """What the last evaluations of trainings that did without other labels say together.
 
-    Whether their encoders are not clearly better than ridge regression, and the best share of
-    labels, as in `LinearJudge.judgement`.
+    Whether ridge regression is kept: of trainings that fit noise, unless their encoders are clearly
+    better, and of others likewise where there is noise to be fitted. And the best share of labels,
+    as in `LinearJudge.judgement`.
     """
     errors = torch.cat([judge.last for judge in judges], dim=1)
     share = int(errors.mean(1).argmin())
     ridge = torch.cat([judge.ridge for judge in judges])
-    as_at_start = not exceeds(ridge, errors[share], times=CLEARLY)
+    noisy = hurts or float(ridge.mean()) > NOISE
+    as_at_start = noisy and not exceeds(ridge, errors[share], times=CLEARLY)
     return {"as_at_start": as_at_start, "label_share": 0.0 if as_at_start else SHARES[share]}

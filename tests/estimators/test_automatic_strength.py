@@ -94,18 +94,23 @@ def test_a_training_that_one_draw_of_few_rows_favours_is_judged_by_more():
     errors = np.random.default_rng(0).normal(1, 0.3, size=(5, 22)).clip(0.1)
 
     class Judge:
-        def __init__(self, gain):
-            self.ridge = torch.from_numpy(errors[0])
-            self.last = torch.from_numpy(errors - gain)
+        def __init__(self, gain, unit=1.0):
+            self.ridge = unit * torch.from_numpy(errors[0])
+            self.last = unit * torch.from_numpy(errors - gain)
 
     lucky, others = Judge(0.2), [Judge(-0.3) for _ in range(4)]
-    assert not judge_together([lucky])["as_at_start"]
-    told = judge_together([lucky, *others])
+    assert not judge_together([lucky], hurts=True)["as_at_start"]
+    told = judge_together([lucky, *others], hurts=True)
     assert told["as_at_start"]
     assert told["label_share"] == 0
-    told = judge_together([lucky, Judge(0.1)])
+    told = judge_together([lucky, Judge(0.1)], hurts=True)
     assert told["label_share"] in SHARES
     assert not told["as_at_start"]
+    # where nothing says that training fits noise it is kept where there is hardly any
+    assert judge_together(others, hurts=False)["as_at_start"]
+    exact = [Judge(-0.3, unit=0.01)]
+    assert not judge_together(exact, hurts=False)["as_at_start"]
+    assert judge_together(exact, hurts=True)["as_at_start"]
 
 
 @pytest.mark.parametrize("encoder", ["linear", "mlp"])

@@ -135,3 +135,17 @@ def test_a_basis_is_taken_only_where_its_heads_have_a_lower_objective(monkeypatc
     monkeypatch.setattr(_encoder_training, "find_sparsest_basis", found)
     model = SparseDisentangledRepresentation(3, encoder="linear", max_iter=3, random_state=0)
     assert (model.fit(data.X, data.Y).encoder_.rotation is None) == dense
+
+
+@pytest.mark.parametrize(("noise", "kept"), [(0.1, False), (0.5, True)])
+def test_of_few_rows_ridge_regression_is_kept_where_there_is_noise(monkeypatch, noise, kept):
+    told, together = [], _encoder_training.judge_together
+
+    def listening(judges, *, hurts):
+        told.append((len(judges), together(judges, hurts=False)["as_at_start"]))
+        return together(judges, hurts=hurts)
+
+    monkeypatch.setattr(_encoder_training, "judge_together", listening)
+    data = make_sparse_multitask(60, 20, n_latents=3, n_features=8, noise=noise, random_state=0)
+    SparseDisentangledRepresentation(3, encoder="linear", random_state=0).fit(data.X, data.Y)
+    assert told == [(10, kept)]
