@@ -25,6 +25,7 @@ from sklearn_sparsedis.estimators._base import (
     unchanged_on_failure,
 )
 from sklearn_sparsedis.estimators._callbacks import end_fit, fit_tasks, new_attributes
+from sklearn_sparsedis.estimators._episode_settings import EpisodeSettings, few_shot_head
 from sklearn_sparsedis.estimators._meta_episodes import EpisodesMixin, check_labels
 from sklearn_sparsedis.estimators._meta_training import (
     check_features,
@@ -32,7 +33,6 @@ from sklearn_sparsedis.estimators._meta_training import (
     fit_meta_encoder,
     fold_center,
 )
-from sklearn_sparsedis.estimators._settings import EpisodeSettings, few_shot_head
 from sklearn_sparsedis.inputs._arrays import check_labelled
 from sklearn_sparsedis.inputs._parameters import check_device
 from sklearn_sparsedis.inputs._tensors import check_magnitude

@@ -18,7 +18,8 @@ from sklearn_sparsedis.estimators._agreement import agree
 from sklearn_sparsedis.estimators._base import Identity
 from sklearn_sparsedis.estimators._checkpoints import open_record
 from sklearn_sparsedis.estimators._encoders import check_started, not_applicable, users_network
-from sklearn_sparsedis.estimators._settings import EncoderSettings, EpisodeSettings
+from sklearn_sparsedis.estimators._episode_settings import EpisodeSettings
+from sklearn_sparsedis.estimators._settings import EncoderSettings
 from sklearn_sparsedis.exceptions import DivergenceError
 from sklearn_sparsedis.inputs._parameters import check_device, draw_seed
 from sklearn_sparsedis.inputs._tensors import to_tensor

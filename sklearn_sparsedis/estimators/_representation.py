@@ -23,6 +23,7 @@ from sklearn_sparsedis.estimators._callbacks import end_fit, fit_tasks, new_attr
 from sklearn_sparsedis.estimators._component_count import choose_components
 from sklearn_sparsedis.estimators._encoded_tasks import EncodedTasks
 from sklearn_sparsedis.estimators._fitted_encoder import FittedEncoder
+from sklearn_sparsedis.estimators._head_settings import HeadSettings
 from sklearn_sparsedis.estimators._new_tasks import (
     AdaptedRows,
     adapt_heads,
@@ -37,7 +38,7 @@ from sklearn_sparsedis.estimators._representation_training import (
     open_training,
     ready_encoder,
 )
-from sklearn_sparsedis.estimators._settings import HeadSettings, RepresentationSettings
+from sklearn_sparsedis.estimators._settings import RepresentationSettings
 from sklearn_sparsedis.inputs._observations import known_tasks
 from sklearn_sparsedis.inputs._parameters import check_choice
 from sklearn_sparsedis.inputs._rows import Rows, check_rows, read_or_stay

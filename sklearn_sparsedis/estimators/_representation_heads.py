@@ -13,8 +13,8 @@ from torch import Tensor
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.basis._components import Components
 from sklearn_sparsedis.basis._sparsest_heads import solve_sparsest_heads
+from sklearn_sparsedis.estimators._head_settings import HeadSettings
 from sklearn_sparsedis.estimators._residuals import HeldOutResiduals
-from sklearn_sparsedis.estimators._settings import HeadSettings
 from sklearn_sparsedis.inputs._losses import (
     calibrate_intercepts,
     loss_names,

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from sklearn_sparsedis.adaptation._learn import prior_of_heads
+from sklearn_sparsedis.estimators._head_settings import HeadSettings
 from sklearn_sparsedis.estimators._new_tasks import AdaptedRows, adapt_heads
 from sklearn_sparsedis.estimators._old_tasks import to_arrays
 from sklearn_sparsedis.estimators._representation_heads import FittedHeads, fit_heads
-from sklearn_sparsedis.estimators._settings import HeadSettings
 from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.losses import Logistic, SquaredError
