@@ -39,8 +39,8 @@ def choose_components(
     Where that is how many directions heads use, those on the columns of X say it for a linear
     encoder, and those on more outputs than they use for another network. This one is trained
     before, and held-out labels end its training, because outputs that fit noise would count too.
-    Under other penalties it is as few as predict held-out labels of such a network as well as the
-    best number of them does, up to a standard error.
+    Under other penalties it is as few as predict labels that such a network has not seen as well as
+    any number of them (`fewest_directions`).
 
     Parameters
     ----------
