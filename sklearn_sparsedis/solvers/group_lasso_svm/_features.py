@@ -3,15 +3,20 @@
 from dataclasses import dataclass
 
 import torch
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array
 from torch import Tensor
 
 from sklearn_sparsedis._warnings import hear_out_torch
+from sklearn_sparsedis.solvers.group_lasso_svm._arrays import on_host
 
 # Elements of a dense table that a pass over it may copy at once
 _CHUNK = 2**22
 # A smaller share of a dense table than this is copied for the products with it alone
 _COPIED_SHARE = 0.15
+# A smaller share of sparse features than this is copied for the products with it alone
+_WORTH_COPYING = 0.7
+# With a smaller share of a sparse table's columns alone a product is worth while
+_WORTH_SKIPPING = 0.5
 # Integers that short indices hold are below this
 _SHORT = 2**31
 
@@ -53,8 +58,17 @@ class Features:
     def scores(self, W: Tensor) -> Tensor:
         """Product (n, k) with coefficients (m, k), in their dtype."""
         m = self.F.shape[1]
-        scores = (self.F @ W[:m].to(self.F.dtype)).to(W.dtype)
+        scores = self._product(W[:m].to(self.F.dtype)).to(W.dtype)
         return self.scale * (scores + W[m:] if self.ones else scores)
+
+    def _product(self, W: Tensor) -> Tensor:
+        """Product of F with W, of its columns alone that count where they are few and sparse."""
+        if on_host(W) and is_sparse(self.F):
+            used = (W != 0).any(-1).nonzero()[:, 0]
+            if len(used) < _WORTH_SKIPPING * len(W):
+                columns = _in_scipy(self.transposed)[used.numpy()].T
+                return torch.from_numpy(columns @ W[used].numpy())
+        return self.F @ W
 
     def image(self, A: Tensor) -> Tensor:
         """Product (m, k) of the transpose with A (n, k), in its dtype."""
@@ -90,13 +104,21 @@ class Features:
         few = len(rows) * len(columns) < _COPIED_SHARE * n * m
         return self.copied(rows, columns) if few else Part(self, rows, columns)
 
+    def among(self, columns: Tensor) -> "Features | Part":
+        """Products with some features, copied once more where far fewer are left."""
+        n, m = self.shape
+        rows = torch.arange(n, device=columns.device)
+        if is_sparse(self.F) and len(columns) < _WORTH_COPYING * m:
+            return self.copied(rows, columns)
+        return Part(self, rows, columns)
+
     def copied(self, rows: Tensor, columns: Tensor) -> "Features":
         """Copy of some samples and features."""
         inner = columns[columns < self.F.shape[1]]
         ones = len(inner) < len(columns)
         if is_sparse(self.F):
-            transposed = _light(_entries(self.transposed, inner, rows))
-            return Features(_transposed(transposed), transposed, self.scale, ones)
+            F = _light(_entries(self.F, rows, inner))
+            return Features(F, _transposed(F), self.scale, ones)
         F = self.F.new_empty(len(rows), len(inner))
         size = max(1, _CHUNK // max(1, self.F.shape[1]))
         for part, index in zip(F.split(size), rows.split(size), strict=True):
@@ -128,6 +150,12 @@ class Part:
         """Numbers of samples and of features."""
         return len(self.rows), len(self.columns)
 
+    def among(self, columns: Tensor) -> "Features | Part":
+        """Products with some of the features."""
+        if len(self.rows) == self.whole.shape[0]:
+            return self.whole.among(self.columns[columns])
+        return Part(self.whole, self.rows, self.columns[columns])
+
     def scores(self, x: Tensor) -> Tensor:
         """Product (r, k) with coefficients (p, k)."""
         W = x.new_zeros(self.whole.shape[1], x.shape[1]).index_copy_(0, self.columns, x)
@@ -148,11 +176,20 @@ def _transposed(matrix: Tensor) -> Tensor:
     """Transpose in compressed sparse rows, on a CPU by SciPy, which takes a tenth of the time."""
     if matrix.device.type != "cpu":
         return matrix.t().to_sparse_csr()
+    return _in_torch(_in_scipy(matrix).tocsc(), matrix.shape[::-1])
+
+
+def _in_scipy(matrix: Tensor) -> csr_array:
+    """SciPy's matrix on the memory of a tensor on a CPU."""
     parts = matrix.values(), matrix.col_indices(), matrix.crow_indices()
-    found = csr_array(tuple(x.numpy() for x in parts), shape=matrix.shape).tocsc()
+    return csr_array(tuple(x.numpy() for x in parts), shape=matrix.shape)
+
+
+def _in_torch(found: csr_array | csc_array, shape: tuple[int, ...]) -> Tensor:
+    """Tensor on the memory of SciPy's matrix, or transposed on that of sparse columns."""
     ends, index, values = map(torch.from_numpy, (found.indptr, found.indices, found.data))
     hear_out_torch()
-    return torch.sparse_csr_tensor(ends, index, values, matrix.shape[::-1], check_invariants=False)
+    return torch.sparse_csr_tensor(ends, index, values, shape, check_invariants=False)
 
 
 def _light(matrix: Tensor) -> Tensor:
@@ -168,6 +205,9 @@ def _light(matrix: Tensor) -> Tensor:
 
 def _entries(matrix: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Some rows and columns of a matrix in compressed sparse rows."""
+    if on_host(matrix):
+        some = _in_scipy(matrix)[rows.numpy()][:, columns.numpy()]
+        return _in_torch(some, some.shape)
     start, counts = matrix.crow_indices()[rows], matrix.crow_indices().diff()[rows]
     ends = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     index = torch.arange(int(ends[-1]), device=rows.device)

@@ -217,7 +217,7 @@ def augmented_lagrangian(
     if coef is not None:
         W[: len(coef)] = coef
     state = smoothing.at(W, problem.features.scores(W))
-    spectrum = Spectrum.of(problem.features, problem.c)
+    spectrum = Spectrum.of(problem.features, problem.c, W.shape[1])
     best, steps, since, last = None, 0, 0, 0.0
     for n_iter in range(max_iter + 1):
         while True:

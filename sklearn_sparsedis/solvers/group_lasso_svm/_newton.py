@@ -1,6 +1,8 @@
 """Newton directions of the group-Lasso SVM's augmented Lagrangian, on active rows and features."""
 
+from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -8,7 +10,7 @@ from torch import Tensor
 from sklearn_sparsedis.functional._block_threshold import shrinkage
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers.group_lasso_svm._arrays import lengths
-from sklearn_sparsedis.solvers.group_lasso_svm._features import Features, Part, is_sparse
+from sklearn_sparsedis.solvers.group_lasso_svm._features import Features, is_sparse
 from sklearn_sparsedis.solvers.group_lasso_svm._spectrum import Preconditioner, Spectrum
 from sklearn_sparsedis.solvers.group_lasso_svm._system import (
     Factor,
@@ -18,8 +20,6 @@ from sklearn_sparsedis.solvers.group_lasso_svm._system import (
 
 # Features that may come into use at once where few are: so many, or a share of one in so many
 _FIRST, _FIRST_SHARE = 100, 20
-# A smaller share of sparse features than this is copied for the products with it alone
-_WORTH_COPYING = 0.7
 # Rounds in which features that the direction would take through zero are taken out
 _ROUNDS = 4
 # Relative residual of a system: less of it would help little while the active rows change
@@ -108,22 +108,14 @@ def newton_move(
     """
     keep = _chosen(W, target, tau)
     part_of_move = torch.zeros_like(W)
-    first = keep.nonzero()[:, 0]
-    largest = features.part(rows.index, first)
-    everything = torch.arange(len(rows.index), device=W.device)
+    system = NewtonSystem(features, spectrum, rows, keep.nonzero()[:, 0], target, tau)
     for _ in range(_ROUNDS):
-        active = keep.nonzero()[:, 0]
-        less = len(active) < _WORTH_COPYING * len(first)
-        if less and isinstance(largest, Features) and is_sparse(largest.F):
-            largest, first = largest.part(everything, keep[first].nonzero()[:, 0]), active
-        same = len(active) == len(first)
-        part = largest if same else Part(largest, everything, keep[first].nonzero()[:, 0])
-        system = NewtonSystem(features, part, spectrum, rows, active, target, tau)
+        active = system.active
         move = torch.where(keep.unsqueeze(-1), part_of_move, -W)
         right = system.residual(W[active] - target.W[active])
         stops = (~keep & (W != 0).any(-1)).nonzero()[:, 0]
         if len(stops) and len(active):
-            scores = Part(features, rows.index, stops).scores(move[stops])
+            scores = features.part(rows.index, stops).scores(move[stops])
             right -= system.part.image(rows.bend(scores))
         move[active] = system.solve(right, move[active])
         end = W + move
@@ -131,6 +123,7 @@ def newton_move(
         crosses = keep & (tau > 0) & through
         if not any_true(crosses):
             break
+        system = system.among((~crosses[active]).nonzero()[:, 0])
         keep, part_of_move = keep & ~crosses, move
     return move
 
@@ -159,8 +152,6 @@ class NewtonSystem:
     ----------
     features : Features
         All of them.
-    part : Features or Part
-        Those of the rows and features below.
     spectrum : Spectrum
         Second moments of all features.
     rows : MixedRows
@@ -176,20 +167,42 @@ class NewtonSystem:
     def __init__(
         self,
         features: Features,
-        part: Features | Part,
         spectrum: Spectrum,
         rows: MixedRows,
         active: Tensor,
         target: Target,
         tau: Tensor,
     ):
-        self.part, self.spectrum = part, spectrum
-        self.features, self.rows, self.active = features, rows, active
+        self.features, self.spectrum, self.rows, self.active = features, spectrum, rows, active
+        self.part = features.part(rows.index, active)
         norm = target.norm[active]
         self.shrink = target.shrink[active].unsqueeze(-1)
         self.unit = target.towards[active] / norm.unsqueeze(-1)
         self.curve = (tau[active] / (self.shrink[:, 0] * norm)).unsqueeze(-1)
         self.metric = target.metric[active].unsqueeze(-1)
+
+    def among(self, kept: Tensor) -> "NewtonSystem":
+        """Return the system of some of the active features, given by their places."""
+        new = copy(self)
+        for name in ("active", "shrink", "unit", "curve", "metric"):
+            setattr(new, name, getattr(self, name)[kept])
+        new.part = self.part.among(kept)
+        if "near" in vars(self):
+            new.near = self.near.among(kept)
+        return new
+
+    @cached_property
+    def near(self) -> Preconditioner:
+        """Preconditioner, of which parts of the system keep a part."""
+        coupling = self.rows.coupling()
+        mean = coupling.diagonal().mean()
+        return Preconditioner(
+            1 + mean * self.spectrum.rest[self.active].unsqueeze(-1),
+            self.curve,
+            self.unit,
+            self.spectrum.directions[self.active],
+            coupling,
+        )
 
     def residual(self, ahead: Tensor) -> Tensor:
         """Right-hand side (p, k) for coefficients that are `ahead` of their target."""
@@ -219,21 +232,12 @@ class NewtonSystem:
         return bent + x + self.curve * (x - self._along(x))
 
     def _conjugate_gradients(self, right: Tensor, x: Tensor) -> Tensor:
-        coupling = self.rows.coupling()
-        mean = coupling.diagonal().mean()
-        precondition = Preconditioner(
-            1 + mean * self.spectrum.rest[self.active].unsqueeze(-1),
-            self.curve,
-            self.unit,
-            self.spectrum.directions[self.active],
-            coupling,
-        )
         residual = right - self._multiply(x) if any_true(x != 0) else right.clone()
         # in the preconditioner's metric features near their kink do not outweigh all others
-        enough = _ACCURACY**2 * float((right * precondition(right)).sum())
+        enough = _ACCURACY**2 * float((right * self.near(right)).sum())
         search, last = torch.zeros_like(right), 1.0
         for _ in range(_CG_STEPS):
-            scaled = precondition(residual)
+            scaled = self.near(residual)
             now = float((residual * scaled).sum())
             if now <= enough:
                 break

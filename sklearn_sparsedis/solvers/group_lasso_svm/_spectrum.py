@@ -1,13 +1,16 @@
 """Leading directions of the features, which the group-Lasso SVM's conjugate gradients leave out."""
 
+from copy import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sklearn_sparsedis.solvers.group_lasso_svm._features import Features
+from sklearn_sparsedis.solvers.group_lasso_svm._system import lower_product
 
-_RANK = 4
+# Directions beside one for each class: the classes' own come soon after the common ones
+_MORE = 4
 _ITERATIONS = 3
 # Order up to which directions times classes are coupled
 _ORDER = 400
@@ -30,11 +33,11 @@ class Spectrum:
     rest: Tensor
 
     @classmethod
-    def of(cls, features: Features, c: Tensor) -> "Spectrum":
-        """Spectrum of F^T C F / sum(c), by subspace iteration from a fixed start."""
+    def of(cls, features: Features, c: Tensor, k: int) -> "Spectrum":
+        """Spectrum of F^T C F / sum(c) for k classes, by subspace iteration from a fixed start."""
         c = c / c.sum()
         squares = features.squares(c)
-        rank = min(_RANK, *features.shape)
+        rank = min(min(k, _ORDER // k) + _MORE, *features.shape)
         draw = torch.Generator().manual_seed(0)
         basis = torch.randn(len(squares), rank, generator=draw, dtype=torch.float64).to(squares)
         for _ in range(_ITERATIONS):
@@ -69,24 +72,27 @@ class Preconditioner:
         self.across, self.unit = 1 / (diagonal + curve), unit
         self.along = 1 / diagonal - self.across
         self.directions = directions[:, -max(1, _ORDER // k) :]
-        eye = torch.eye(k, dtype=unit.dtype, device=unit.device)
-        wide = self.directions.unsqueeze(2) * (unit * self.along.sqrt()).unsqueeze(1)
-        wide = wide.flatten(1)
-        inner = wide.mT @ wide
-        inner += torch.kron(self.directions.mT @ (self.directions * self.across), eye)
         strength, turn = torch.linalg.eigh(coupling)
-        root = turn * strength.clamp_min(0).sqrt() @ turn.mT
-        root = torch.block_diag(*[root] * self.directions.shape[1])
-        # (P^-1 + L' D^-1 L)^-1 for a P that has no inverse
-        middle = root @ inner @ root
+        self.root = turn * strength.clamp_min(0).sqrt() @ turn.mT
+        wide = self.directions.unsqueeze(2) * (unit @ self.root * self.along.sqrt()).unsqueeze(1)
+        across = self.directions.mT @ (self.directions * self.across)
+        # R (P^-1 + L' D^-1 L)^-1 R of the root R of P, for a P that has no inverse
+        middle = lower_product(wide.flatten(1).mT) + torch.kron(across, self.root @ self.root)
         middle.diagonal().add_(1)
-        self.inverse = root @ torch.linalg.solve(middle, root)
+        self.inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(middle).L)
+
+    def among(self, kept: Tensor) -> "Preconditioner":
+        """Return the part of this inverse for some features, given by their places."""
+        new = copy(self)
+        for name in ("across", "along", "unit", "directions"):
+            setattr(new, name, getattr(self, name)[kept])
+        return new
 
     def __call__(self, x: Tensor) -> Tensor:
         """Solve for a right-hand side (p, k)."""
         x = self._apart(x)
-        along = self.directions.mT @ x
-        back = (self.inverse @ along.flatten()).reshape(along.shape)
+        along = self.directions.mT @ x @ self.root
+        back = (self.inverse @ along.flatten()).reshape(along.shape) @ self.root
         return x - self._apart(self.directions @ back)
 
     def _apart(self, x: Tensor) -> Tensor:

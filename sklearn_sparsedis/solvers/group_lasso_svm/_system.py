@@ -113,19 +113,19 @@ def weighted_hessian(
             blocks *= part[:, :, None]
         else:
             X *= rows_at(part, sample)
-        total += _lower_product(X)
+        total += lower_product(X)
     return total
 
 
-def _lower_product(X: Array) -> Array:
-    """``X X^T`` (b, f, f), of which only the lower triangle is sure to be there."""
-    b, f, _ = X.shape
+def lower_product(X: Array) -> Array:
+    """``X X^T`` (*batch, f, f), of which only the lower triangle is sure to be there."""
+    f = X.shape[-2]
     if f < _ROW_BLOCKS * 32:
         return X @ X.mT
-    product = full(X, (b, f, f), 0)
+    product = full(X, (*X.shape[:-1], f), 0)
     ends = [f * (i + 1) // _ROW_BLOCKS for i in range(_ROW_BLOCKS)]
     for start, end in zip([0, *ends], ends, strict=False):
-        product[:, start:end, :end] = X[:, start:end] @ X[:, :end].mT
+        product[..., start:end, :end] = X[..., start:end, :] @ X[..., :end, :].mT
     return product
 
 
