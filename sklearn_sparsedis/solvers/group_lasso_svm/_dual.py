@@ -139,11 +139,12 @@ def _solved(problem: Problem, state: State, coef: Array | None = None) -> Solved
     norm = lengths(V)
     if coef is None:
         coef = V * shrinkage(norm, TOUCHING * problem.tau)[..., None]
-    primal, gap = certify(problem, coef, state.best, norm)
+    scores = problem.F @ coef
+    primal, gap = certify(problem, coef, scores, state.best, norm)
     # where zero does as well, by gaps without cancellation, all else has come from rounding
     loss = problem.c.sum((-1, -2))
     at_zero = gap_at_zero(problem, state.best, norm)
-    zero = at_zero <= gap_of_rows(problem.c * problem.Y - problem.F @ coef, state.best)
+    zero = at_zero <= gap_of_rows(problem.c * problem.Y - scores, state.best)
     coef = where(zero[:, None, None], 0, coef)
     primal = where(zero, loss, primal)
     gap = where(zero, relative(at_zero, loss, problem.c), gap)

@@ -272,12 +272,14 @@ def relative(gap: Array, primal: Array, c: Array) -> Array:
     return gap / at_least(maximum(primal, floor), limits(primal).tiny)
 
 
-def certify(problem: Problem, coef: Array, dual: Array, norm_V: Array) -> tuple[Array, Array]:
+def certify(
+    problem: Problem, coef: Array, scores: Array, dual: Array, norm_V: Array
+) -> tuple[Array, Array]:
     """Primal objective and relative gap, both (b,), of any pair of primal and dual points.
 
-    `norm_V` (b, m) holds the norms of the blocks of V at the dual point.
+    `scores` (b, n, k) are those of the coefficients, and `norm_V` (b, m) holds the norms of the
+    blocks of V at the dual point.
     """
-    scores = problem.F @ coef
     margin = problem.c * (1 - problem.Y)
     loss = margin + scores - (problem.Y * scores).sum(-1, keepdims=True)
     loss = largest(loss, -1).sum(-1)
