@@ -253,7 +253,7 @@ def path_rows(options):
     X, y = map(torch.tensor, digits())
     bound = float(uniform_spread_bound(X, nn.functional.one_hot(y).double()))
     strengths = [bound * share for share in np.geomspace(0.7, 0.01, options.strengths)]
-    for tol in (1e-6, CHOICE_TOL):
+    for tol in (1e-6, 1e-4, CHOICE_TOL):
         one = seconds(lambda: solve_group_lasso_svm(X, y, 0.1 * bound, 1.0, tol=tol))  # noqa: B023
         path = seconds(lambda: group_lasso_svm_path(X, y, strengths, 1.0, tol=tol))  # noqa: B023
         yield options.strengths, f"{tol:g}", f"{one:.2f}", f"{path:.2f}", f"{path / one:.1f}"

@@ -10,7 +10,7 @@ from torch import Tensor
 from sklearn_sparsedis.functional._block_threshold import shrinkage
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers.group_lasso_svm._arrays import lengths
-from sklearn_sparsedis.solvers.group_lasso_svm._features import Features, is_sparse
+from sklearn_sparsedis.solvers.group_lasso_svm._features import Features, Part, is_sparse
 from sklearn_sparsedis.solvers.group_lasso_svm._spectrum import Preconditioner, Spectrum
 from sklearn_sparsedis.solvers.group_lasso_svm._system import (
     Factor,
@@ -174,7 +174,6 @@ class NewtonSystem:
         tau: Tensor,
     ):
         self.features, self.spectrum, self.rows, self.active = features, spectrum, rows, active
-        self.part = features.part(rows.index, active)
         norm = target.norm[active]
         self.shrink = target.shrink[active].unsqueeze(-1)
         self.unit = target.towards[active] / norm.unsqueeze(-1)
@@ -186,10 +185,14 @@ class NewtonSystem:
         new = copy(self)
         for name in ("active", "shrink", "unit", "curve", "metric"):
             setattr(new, name, getattr(self, name)[kept])
-        new.part = self.part.among(kept)
-        if "near" in vars(self):
-            new.near = self.near.among(kept)
+        for name in vars(self).keys() & {"part", "near"}:
+            setattr(new, name, getattr(self, name).among(kept))
         return new
+
+    @cached_property
+    def part(self) -> Features | Part:
+        """The rows' active features, which a factored system does not need."""
+        return self.features.part(self.rows.index, self.active)
 
     @cached_property
     def near(self) -> Preconditioner:
