@@ -94,7 +94,8 @@ class GroupLassoSVMMetaClassifier(
     head : str, default="group_lasso_svm"
         Inner problem, or "svm" for the one above with lambda_1 = 0; "ridge" and "logistic" have the
         same lambda_2; "prototype" is the nearest class mean, and "sparse_prototype" the same on
-        those features that "group_lasso_svm" uses.
+        those features that "group_lasso_svm" uses. For new classes of one row each take
+        "sparse_prototype", which is about a point more accurate than the default.
     group_reg : float in [0, inf), default=0.1
         Lambda_1 as a fraction of the bound from which on no feature is used (the "uniform
         spread", exact for two classes); for "group_lasso_svm" and "sparse_prototype".
