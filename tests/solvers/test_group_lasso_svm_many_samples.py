@@ -93,7 +93,8 @@ def test_without_group_penalty_it_is_the_svm_of_crammer_and_singer():
 @pytest.mark.parametrize("copied", [0.0, 0.25, 2.0])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_sparse_rows_give_what_dense_ones_do(monkeypatch, copied, fit_intercept):
-    monkeypatch.setattr(_features, "_COPIED_SHARE", copied)
+    for share in ("_COPIED_SHARE", "_WORTH_COPYING", "_WORTH_SKIPPING"):
+        monkeypatch.setattr(_features, share, copied)
     F, y = make_data(density=0.3)
     options = {"tol": 1e-12, "fit_intercept": fit_intercept}
     dense = solve_group_lasso_svm(F, y, 3.0, 0.7, **options)
