@@ -18,7 +18,11 @@ from sklearn_sparsedis.functional._support import (
 )
 from sklearn_sparsedis.functional._sync import any_true
 from sklearn_sparsedis.solvers._parts import solve_each_part
-from sklearn_sparsedis.solvers.lasso._feature_sign import SignState, feature_sign_steps
+from sklearn_sparsedis.solvers.lasso._feature_sign import (
+    SignState,
+    feature_sign_search,
+    feature_sign_steps,
+)
 from sklearn_sparsedis.solvers.lasso._state import LassoProblem, LassoState, choose, evaluate
 
 __all__ = ["Factor", "newton_step", "solve_in_parts", "sweep"]
@@ -34,6 +38,8 @@ SWEEPS = 8
 NEWTON_STEPS = 3
 # steps of feature-sign search between two looks at the gaps
 SEARCH_STEPS = 8
+# and most steps of that of small problems, in units of their variables
+SEARCHED = 4
 # errors of a gradient, in units of rounding
 ROUNDING = 1e3
 
@@ -88,7 +94,7 @@ def _solve(
             start = sweep(problem, torch.zeros_like(problem.corr), problem.corr)
             n_iter = SWEEPS
         n_steps = min(PLAIN_STEPS, max_iter)
-        return _solve_plainly(problem, start, n_iter, tol, max_iter, n_steps)
+        return _solve_plainly(problem, start, start, n_iter, tol, max_iter, n_steps)
     return _solve_safely(problem, start, _count(problem, 0), tol, max_iter)
 
 
@@ -99,15 +105,22 @@ def _count(problem: LassoProblem, n_iter: int) -> Tensor:
 
 
 def _solve_plainly(
-    problem: LassoProblem, start: Tensor, n_iter: int, tol: float, max_iter: int, n_steps: int
+    problem: LassoProblem,
+    start: Tensor,
+    first: Tensor,
+    n_iter: int,
+    tol: float,
+    max_iter: int,
+    n_steps: int,
 ) -> tuple[LassoState, Factor | None]:
-    """Plain Newton steps, each of the problems that are left; for what they leave, the safe way.
+    """Plain Newton steps, each of the problems that are left, whose start was `first`.
 
     The time of small problems goes by the number of kernels. A training step starts at the solution
-    of the last one: for most problems one step is enough, for a few two.
+    of the last one: for most problems one step is enough, for a few two. Of others `first` is
+    nearer to the solution than where the steps led.
     """
     if not n_steps:
-        return _solve_safely(problem, start, _count(problem, n_iter), tol, max_iter)
+        return _search_plainly(problem, start, first, n_iter, tol, max_iter)
     support, rhs = _guess(problem, start, problem.gradient(start))
     factor, regular = factor_regular(problem.gram, support)
     trial = evaluate(problem, factor.solve(rhs), _count(problem, n_iter + 1))
@@ -117,13 +130,42 @@ def _solve_plainly(
     index = torch.nonzero(left)[:, 0]
     start = torch.where(regular[:, None], trial.coef, start)[index]
     rest, their_factor = _solve_plainly(
-        problem.part(index), start, n_iter + 1, tol, max_iter - 1, n_steps - 1
+        problem.part(index), start, first[index], n_iter + 1, tol, max_iter - 1, n_steps - 1
     )
-    trial.put_(index, rest)
+    return _together(trial, factor, index, rest, their_factor)
+
+
+def _search_plainly(
+    problem: LassoProblem, start: Tensor, first: Tensor, n_iter: int, tol: float, max_iter: int
+) -> tuple[LassoState, Factor | None]:
+    """Feature-sign search of small problems from `first`; for what it leaves, the safe way."""
+    n_steps = min(SEARCHED * problem.corr.shape[1], max_iter)
+    gram, corr, alpha = (x.numpy() for x in (problem.gram, problem.corr, problem.alpha))
+    coef, spent = feature_sign_search(gram, corr, alpha, first.numpy(), n_steps)
+    trial = evaluate(problem, torch.from_numpy(coef), _count(problem, n_iter + spent))
+    factor, regular = factor_regular(problem.gram, trial.coef != 0)
+    left = _left(problem, trial, tol) | ~regular
+    if not any_true(left):
+        return trial, factor
+    index = torch.nonzero(left)[:, 0]
+    count = _count(problem, n_iter)[index]
+    rest, their_factor = _solve_safely(problem.part(index), start[index], count, tol, max_iter)
+    return _together(trial, factor, index, rest, their_factor)
+
+
+def _together(
+    state: LassoState,
+    factor: RegularFactor,
+    index: Tensor,
+    rest: LassoState,
+    their_factor: Factor | None,
+) -> tuple[LassoState, Factor | None]:
+    """Solutions of all problems, of which those at an index were solved later."""
+    state.put_(index, rest)
     if not isinstance(their_factor, RegularFactor):
-        return trial, None
+        return state, None
     factor.put_(index, their_factor)
-    return trial, factor
+    return state, factor
 
 
 def _solve_safely(
