@@ -1,6 +1,8 @@
 """Where the linear path of an encoder starts: the best linear prediction of all tasks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
+from weakref import finalize
 
 import numpy as np
 import torch
@@ -37,6 +39,26 @@ COARSE = 4
 LEAST_LEFT = 1e-8
 
 
+class _Ridge(NamedTuple):
+    """Tasks with the same rows, and their ridge coefficients (d, k) and intercepts (k,)."""
+
+    tasks: Sequence[int]
+    coef: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+
+
+class _FittedRidge(NamedTuple):
+    """Ridge regressions, and all that they depend on beside the rows."""
+
+    table: tuple[object, ...]
+    scaling: tuple[Tensor, Tensor]
+    ridge: list[_Ridge]
+
+
+# of tensors of rows, by their identity and as long as they are in use: a fit needs each three times
+_FITTED: dict[int, _FittedRidge] = {}
+
+
 def start_linear_path(
     encoder: Encoder, table: TaskTable, seed: int, *, more_rows: bool = False
 ) -> None:
@@ -64,7 +86,7 @@ def start_linear_path(
     random = np.random.RandomState(seed)
     table = _sample(table, random)
     X = _array(scaled_rows(encoder, table))
-    coefs = [coef for _, coef, _ in _ridge_of_tasks(X, table)]
+    coefs = [one.coef for one in _ridge_of_tasks(encoder, table)]
     B = np.concatenate(coefs, axis=1) if coefs else np.zeros((X.shape[1], 1))
     weights = table.row_weights
     weight = np.ones(len(X)) if weights is None else _array(weights)
@@ -109,9 +131,9 @@ def predict_linearly(
 
 def fit_linearly(encoder: Encoder, table: TaskTable) -> tuple[Tensor, Tensor]:
     """Coefficients (T, d) and intercepts (T,) of that regression, in double precision."""
-    X, T = _array(scaled_rows(encoder, table)), table.Y.shape[1]
-    coef, intercept = np.zeros((T, X.shape[1])), np.zeros(T)
-    for tasks, some, constant in _ridge_of_tasks(X, table):
+    T = table.Y.shape[1]
+    coef, intercept = np.zeros((T, table.X.shape[1])), np.zeros(T)
+    for tasks, some, constant in _ridge_of_tasks(encoder, table):
         coef[list(tasks)], intercept[list(tasks)] = some.T, constant
     return torch.from_numpy(coef), torch.from_numpy(intercept)
 
@@ -122,17 +144,28 @@ def scaled_rows(encoder: Encoder, table: TaskTable) -> Tensor:
     return ((table.X - encoder.center) / encoder.scale).detach().double().cpu()
 
 
-def _ridge_of_tasks(
-    X: NDArray[np.float64], table: TaskTable
-) -> Iterator[tuple[Sequence[int], NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield tasks with the same rows, and their ridge coefficients (d, k) and intercepts (k,)."""
+def _ridge_of_tasks(encoder: Encoder, table: TaskTable) -> list[_Ridge]:
+    """Ridge regressions of all tasks with two labels, fitted once as long as rows are in use."""
+    assert isinstance(table.X, Tensor)  # for mypy
+    scaling, known = (encoder.center.cpu(), encoder.scale.cpu()), _FITTED.get(id(table.X))
+    if (
+        known is not None
+        and all(one is other for one, other in zip(known.table, table[1:], strict=True))
+        and all(map(torch.equal, known.scaling, scaling))
+    ):
+        return known.ridge
+    X, found = _array(scaled_rows(encoder, table)), []
     for tasks, rows, values, row_weights in table.Y.same_rows():
         if len(row_weights) >= 2:
             losses = table.losses and tuple(table.losses[task] for task in tasks)
             weight = _array(row_weights)
             Y = _starting_targets(losses, _array(values), weight)
             coef, share = _ridge_loo(X[rows], Y, weight), weight / weight.sum()
-            yield tasks, coef, share @ Y - share @ X[rows] @ coef
+            found.append(_Ridge(tasks, coef, share @ Y - share @ X[rows] @ coef))
+    if id(table.X) not in _FITTED:
+        finalize(table.X, _FITTED.pop, id(table.X), None)
+    _FITTED[id(table.X)] = _FittedRidge(table[1:], scaling, found)
+    return found
 
 
 def _array(tensor: Tensor) -> NDArray[np.float64]:
