@@ -99,7 +99,8 @@ def train_encoder(
                 objective, goal, plan.device, seed, table if _is_hardly_judged(held_out) else goal
             )
         if labels is not None and settings.heads.chooses_alpha:
-            path = follow_path([_on_labels(objective, goal, labels)])
+            refits = settings.refits_heads
+            path = follow_path([_on_labels(objective, goal, labels)._replace(refits=refits)])
         if not settings.heads.penalty.convex:  # the objective tells local minima apart best
             loss = float(objective.fit_heads(table).result.objective.mean())
         elif np.isnan(loss) and settings.training.n_init > 1:

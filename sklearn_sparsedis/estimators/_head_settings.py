@@ -22,7 +22,7 @@ from sklearn_sparsedis.penalties._registry import check_penalty, penalties_with
 
 __all__ = ["HeadSettings"]
 
-# strength of the penalty in training where held-out labels choose that of the final heads
+# strength of the penalty where none is given, and in training where labels choose that of the heads
 TRAINING_ALPHA = 0.05
 
 
@@ -36,6 +36,8 @@ class HeadSettings:
         Whether `alpha` is a fraction of the penalty's unit.
     chooses_alpha : bool
         Whether held-out labels choose the alpha of the final heads; `alpha` is that of training.
+    by_default : bool
+        Whether `alpha` was not given.
     balanced : bool
         Whether the classes 0 and 1 of a task get the same total weight.
     """
@@ -49,6 +51,7 @@ class HeadSettings:
     loss: Any
     task_of_output: Any
     chooses_alpha: bool = False
+    by_default: bool = False
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> "HeadSettings":
@@ -68,6 +71,7 @@ class HeadSettings:
         alpha, chooses = params["alpha"], isinstance(params["alpha"], str)
         if chooses:
             _check_automatic_alpha(alpha, kind, mode)
+        if chooses or alpha is None:
             alpha = TRAINING_ALPHA
         check_real("alpha", alpha, 0, 1 if mode == "relative" else np.inf)
         return cls(
@@ -75,6 +79,7 @@ class HeadSettings:
             alpha=alpha,
             relative=mode == "relative",
             chooses_alpha=chooses,
+            by_default=params["alpha"] is None,
             tol=float(params["tol"]),
             balanced=params["class_weight"] == "balanced",
             common_head=bool(common),

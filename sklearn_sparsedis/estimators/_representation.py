@@ -119,13 +119,16 @@ class SparseDisentangledRepresentation(
         then these are turned to the basis in which least-squares heads have most zeros, and heads
         are fitted on the supports found. A penalty of your own is an object
         (`penalties.SeparablePenalty`).
-    alpha : float or "auto", default=0.05
-        Strength of the penalty. With "l0" that of the ridge in training; zeros are chosen by
-        their evidence, with no strength to be set. With "auto" components are trained at 0.05, and
-        the strength of the final heads is chosen on labels that neither they nor the components
-        were fitted to: with a sparse penalty the largest whose loss is not worse than the lowest
-        by a standard error and by .005 of that of the constant, or else that of the lowest
-        (`path_`). Where few rows are held out, several trainings hold out others.
+    alpha : float, "auto" or None, default=None
+        Strength of the penalty. None stands for 0.05. Where the encoder is a regressor, heads of
+        squared errors under a sparse penalty are fitted to its predictions, and refitted by least
+        squares on their supports: then alpha chooses zeros and shrinks nothing, and None stands
+        for 0.05 in training and 0.2 for the final heads. With "l0" that of the ridge in training;
+        zeros are chosen by their evidence, with no strength to be set. With "auto" components are
+        trained at 0.05, and the strength of the final heads is chosen on labels that neither they
+        nor the components were fitted to: with a sparse penalty the largest whose loss is not worse
+        than the lowest by a standard error and by .005 of that of the constant, or else that of the
+        lowest (`path_`). Where few rows are held out, several trainings hold out others.
     alpha_mode : {"relative", "absolute"}, default="relative"
         Whether alpha is in [0, 1] as a fraction of `alpha_max_`, or in the units of the objective
         above.
@@ -344,7 +347,7 @@ class SparseDisentangledRepresentation(
         hidden_layer_sizes: Sequence[int] = (100, 100),
         input_shape: Sequence[int] | None = None,
         penalty: str | Penalty = "l1",
-        alpha: float | Literal["auto"] = 0.05,
+        alpha: float | Literal["auto"] | None = None,
         alpha_mode: str = "relative",
         l1_ratio: float = 0.5,
         common_head: bool = False,
@@ -513,7 +516,7 @@ class SparseDisentangledRepresentation(
         watching = fit_tasks(
             self,
             context,
-            lambda encoder: self._attributes(settings.heads, encoder, inputs, fitted_to),
+            lambda encoder: self._attributes(settings, encoder, inputs, fitted_to),
             X,
             Y,
             **metadata,
@@ -522,14 +525,15 @@ class SparseDisentangledRepresentation(
         labels = None if self.regressor_ is None else targets
         fitted = fit_encoder(*training, one_epoch=one_epoch, watching=watching, labels=labels)
         fitted_to = fitted.targets or fitted_to
-        self._set_encoder(fitted, settings.heads, of_rank)
+        self._set_encoder(fitted, settings.final_heads, of_rank)
         before, self.encoder_.reach = self.encoder_.reach, None
         Z, common = self._encode(inputs), settings.heads.common_head
         weight = fitted_to.values.row_weights
         if not fitted.linear and not (going_on and before is None):  # few rows do not bound all
             longest = to_tensor(Z if weight is None else Z[weight.numpy() > 0])
             self.encoder_.restrain(longest, before)
-        heads = fit_heads(self._with_alpha(settings.heads), Z, fitted_to, fitted.basis)
+        own, refits = self._with_alpha(settings.final_heads), settings.refits_heads
+        heads = fit_heads(own, Z, fitted_to, fitted.basis, refits=refits)
         if settings.regressor is not None:  # no labels need be held out beside the folds
             fitted = replace(fitted, judged=None, residuals=residuals_of(heads, Z, targets))
         heads = heads.with_residuals(fitted.residuals, targets)
@@ -591,7 +595,7 @@ class SparseDisentangledRepresentation(
 
     def _attributes(
         self,
-        settings: HeadSettings,
+        settings: RepresentationSettings,
         encoder: Encoder,
         inputs: NDArray[Any] | Rows,
         targets: Targets,
@@ -599,8 +603,9 @@ class SparseDisentangledRepresentation(
         """Fitted attributes if training ended with this encoder, without a basis of its heads."""
         ready = copy.copy(self)
         ready.encoder_ = ready_encoder(encoder, inputs, targets)
-        ready._n_features_out, ready.alpha_ = len(encoder.mean), settings.alpha
-        ready._set_heads(fit_heads(settings, ready._encode(inputs), targets))
+        own, refits = settings.final_heads, settings.refits_heads
+        ready._n_features_out, ready.alpha_ = len(encoder.mean), own.alpha
+        ready._set_heads(fit_heads(own, ready._encode(inputs), targets, refits=refits))
         return new_attributes(ready, self)
 
     def _with_alpha(self, settings: HeadSettings) -> HeadSettings:
@@ -670,7 +675,9 @@ class SparseDisentangledRepresentation(
             A fitted copy that shares `encoder_` with this one, which does not change.
         """
         rows = self._check_X(X)
-        settings = self._with_alpha(HeadSettings.of(self.get_params(deep=False)))
+        settings = HeadSettings.of(self.get_params(deep=False))
+        if self.regressor_ is None:  # behind one, an alpha is chosen for refitted heads
+            settings = self._with_alpha(settings)
         if loss is not None:
             settings = replace(settings, loss=loss)
         if task_of_output is not None:

@@ -26,7 +26,7 @@ from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.inputs._tensors import to_tensor
 from sklearn_sparsedis.losses import SquaredError
 from sklearn_sparsedis.nn._common_head import CommonHead
-from sklearn_sparsedis.training._table_heads import settle_losses, solve_heads
+from sklearn_sparsedis.training._table_heads import refit_heads, settle_losses, solve_heads
 
 __all__ = ["FittedHeads", "fit_heads", "residuals_of", "standardise"]
 
@@ -127,6 +127,8 @@ def fit_heads(
     targets: Targets,
     basis: Components | None = None,
     common: Bunch | None = None,
+    *,
+    refits: bool = False,
 ) -> FittedHeads:
     """Heads of all tasks on given components, in the units of Y.
 
@@ -140,6 +142,8 @@ def fit_heads(
     common : Bunch, optional
         Common head of other tasks, from which these deviate; fitted on these where it is wanted
         and not given.
+    refits : bool, default=False
+        Whether heads are refitted on their supports (`refit_heads`).
     """
     if common is None:
         standard, (mean, scale) = standardise(targets, jointly=settings.common_head)
@@ -156,6 +160,7 @@ def fit_heads(
         if common is not None:
             problem = replace(problem, common=_in_units(common, mean[0], scale[0]))
         heads = solve_heads(problem, components, table)
+        heads = refit_heads(heads, components, table) if refits else heads
     if not penalty.in_units_of_targets:
         unit = np.ones_like(scale)
     coef = heads.coef.numpy() * scale[:, None]

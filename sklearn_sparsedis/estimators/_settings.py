@@ -37,6 +37,9 @@ SMALLEST_SIDE = 8
 # outer steps of an encoder that is a network, and of the basis of a regressor's predictions
 DEFAULT_STEPS = 1500
 STEPS_OF_BASIS = 300
+# strength of heads that are refitted on their supports, where it chooses zeros and takes nothing
+# from coefficients
+ALPHA_OF_REFITTED = 0.2
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,19 @@ class RepresentationSettings:
         check_integer("batch_size", own["batch_size"], 2)
         check_integer("tasks_per_batch", own["tasks_per_batch"], 1, none="all tasks")
         return cls(heads, encoder, training, **own, regressor=regressor)
+
+    @property
+    def refits_heads(self) -> bool:
+        """Whether final heads are refitted on their supports: to stacked predictions of tasks."""
+        stacked = self.regressor is not None and self.heads.of_stacked_predictions
+        return stacked and self.heads.penalty.sparse
+
+    @property
+    def final_heads(self) -> HeadSettings:
+        """Settings of heads on components that are not trained any further."""
+        heads, squared = self.heads, self.heads.loss == "squared_error"
+        stronger = self.refits_heads and heads.by_default and heads.relative and squared
+        return replace(heads, alpha=ALPHA_OF_REFITTED) if stronger else heads
 
     def with_components(self, n_components: int) -> "RepresentationSettings":
         """Settings with another number of components."""

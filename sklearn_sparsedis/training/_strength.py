@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sklearn_sparsedis.nn._head_parts import Heads
 from sklearn_sparsedis.nn._heads import HeadProblem
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._row_errors import RowErrors, fewest_directions, first_as_good
-from sklearn_sparsedis.training._table_heads import solve_heads
+from sklearn_sparsedis.training._table_heads import refit_heads, solve_heads
 
 __all__ = ["PathPart", "StrengthPath", "follow_path"]
 
@@ -80,6 +81,8 @@ class PathPart(NamedTuple):
         Their labels.
     task_weight : Tensor of shape (n_tasks,) or None
         As that of `RowErrors`.
+    refits : bool
+        Whether heads are refitted on their supports (`refit_heads`).
     """
 
     problem: HeadProblem
@@ -88,6 +91,10 @@ class PathPart(NamedTuple):
     new: Tensor
     labels: TaskTable
     task_weight: Tensor | None
+    refits: bool = False
+
+    def _final(self, heads: Heads) -> Heads:
+        return refit_heads(heads, self.Z, self.table) if self.refits else heads
 
     def losses(self) -> tuple[list[Tensor], list[float]]:
         """Losses of rows for each of ALPHAS, and components that a task uses in the mean."""
@@ -97,14 +104,16 @@ class PathPart(NamedTuple):
             problem = replace(self.problem, alpha=alpha)
             heads = solve_heads(problem, self.Z, self.table, coef, intercept)
             coef, intercept = heads.coef, heads.intercept
-            losses.append(row_errors(self.labels.Y.predictions(self.new.double(), coef, intercept)))
+            final = self._final(heads)
+            parts = self.new.double(), final.coef, final.intercept
+            losses.append(row_errors(self.labels.Y.predictions(*parts)))
             n_used.append(float(coef.count_nonzero()) / len(coef))
         return losses, n_used
 
     def losses_of_rank(self) -> list[Tensor]:
         """Losses of rows with predictions along their 1, 2, ... leading directions."""
         row_errors = RowErrors(self.labels.Y, self.labels.losses, self.task_weight)
-        heads = solve_heads(self.problem, self.Z, self.table)
+        heads = self._final(solve_heads(self.problem, self.Z, self.table))
         of_rows = torch.linalg.qr(self.Z.double(), mode="r")[1]
         directions = torch.linalg.svd(of_rows @ heads.coef.T, full_matrices=False)[2]
         losses = []

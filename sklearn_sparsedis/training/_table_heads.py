@@ -1,16 +1,19 @@
 """Heads of all tasks of a table on its components, those with missing labels a pack at a time."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from sklearn_sparsedis.losses import Loss
+from sklearn_sparsedis.losses import Loss, SquaredError
 from sklearn_sparsedis.losses._groups import kinds_of
 from sklearn_sparsedis.nn._head_parts import Heads, head_statistics, merge_heads, weights_by_task
 from sklearn_sparsedis.nn._heads import HeadProblem
+from sklearn_sparsedis.solvers import least_squares_on
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskTable
 
-__all__ = ["judge_heads", "settle_losses", "solve_heads"]
+__all__ = ["judge_heads", "refit_heads", "settle_losses", "solve_heads"]
 
 # numbers in the Gram matrices that are held at a time: 128 MB
 HELD = 2**24
@@ -89,6 +92,27 @@ def _solve_observed(
         heads.append(solved)
         order.append(tasks)
     return merge_heads(heads, torch.cat(order).argsort().to(Z.device))
+
+
+def refit_heads(heads: Heads, Z: Tensor, table: TaskTable) -> Heads:
+    """Least-squares heads of tasks with squared errors, on the supports of heads with a penalty.
+
+    For targets without noise, such as stacked predictions: what a penalty takes from the
+    coefficients that it keeps is no protection there, but an error (the relaxed Lasso [1]_).
+
+    References
+    ----------
+    .. [1] Meinshausen, "Relaxed Lasso", Computational Statistics & Data Analysis, 2007.
+    """
+    stats = head_statistics(Z, table.Y)
+    coef = least_squares_on(heads.coef != 0, stats.gram, stats.corr, stats.y_sq)[0]
+    intercept = stats.y_mean - (coef * stats.z_mean).sum(-1)
+    squared = table.which(lambda loss: isinstance(loss, SquaredError))
+    return replace(
+        heads,
+        coef=torch.where(squared[:, None], coef, heads.coef),
+        intercept=torch.where(squared, intercept, heads.intercept),
+    )
 
 
 def settle_losses(Z: Tensor, table: TaskTable) -> TaskTable:

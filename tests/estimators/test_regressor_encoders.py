@@ -86,6 +86,21 @@ def test_new_tasks_have_heads_on_the_components(data):
     assert new.score(data.X[220:], data.Z[220:, :1]) > 0.8
 
 
+def test_alpha_chooses_zeros_and_does_not_shrink(data):
+    X, Y = data.X[:200], data.Y[:200]
+    fitted, strong = model(LinearRegression()).fit(X, Y), model(LinearRegression(), alpha=0.3)
+    assert fitted.alpha_ == 0.2
+    assert strong.fit(X, Y).alpha_ == 0.3
+    assert (~strong.support_).sum() > 0
+    alone = LinearRegression().fit(X, Y).score(data.X[200:], data.Y[200:])
+    # a Lasso of that strength has a tenth of the variance left to explain
+    assert strong.score(data.X[200:], data.Y[200:]) > alone - 0.03
+    # heads of new tasks are fitted to labels, which have noise
+    new = fitted.adapt(data.X[200:], data.Y[200:, :1], prior=None)
+    weaker = fitted.set_params(alpha=0.05).adapt(data.X[200:], data.Y[200:, :1], prior=None)
+    np.testing.assert_array_equal(new.coef_, weaker.coef_)
+
+
 def test_heads_are_fitted_on_components_of_held_out_predictions(data):
     noise = np.random.default_rng(0).normal(size=(300, 12))
     memory = model(DecisionTreeRegressor()).fit(data.X[:200], noise[:200])
