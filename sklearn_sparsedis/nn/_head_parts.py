@@ -1,6 +1,6 @@
 """Heads of tasks, and functions that select and merge tasks of different kinds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from sklearn_sparsedis.functional import GramStatistics, centred_gram
 from sklearn_sparsedis.functional._gram import ROUNDED, CentredTargets
 from sklearn_sparsedis.nn._common_head import CommonHead
-from sklearn_sparsedis.solvers import SolveResult
+from sklearn_sparsedis.solvers import SolveResult, least_squares_on
 from sklearn_sparsedis.tasks._dense import TargetValues
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Heads",
     "head_statistics",
     "merge_heads",
+    "refit_on_supports",
     "rounding_of",
     "rows_of_tasks",
     "starts_of_tasks",
@@ -112,6 +113,12 @@ def targets_of_tasks(Y: Tensor | HeadTargets, tasks: Tensor) -> Tensor | HeadTar
     if isinstance(Y, Tensor):
         return Y[:, tasks]
     return HeadTargets(*(x.index_select(0, tasks) for x in Y))
+
+
+def refit_on_supports(heads: Heads, stats: GramStatistics) -> Heads:
+    """Least-squares heads on the supports of others, from the statistics of their tasks."""
+    coef = least_squares_on(heads.coef != 0, stats.gram, stats.corr, stats.y_sq)[0]
+    return replace(heads, coef=coef, intercept=stats.y_mean - (coef * stats.z_mean).sum(-1))
 
 
 def merge_heads(heads: list[Heads], order: Tensor) -> Heads:

@@ -7,9 +7,14 @@ from torch import Tensor
 
 from sklearn_sparsedis.losses import Loss, SquaredError
 from sklearn_sparsedis.losses._groups import kinds_of
-from sklearn_sparsedis.nn._head_parts import Heads, head_statistics, merge_heads, weights_by_task
+from sklearn_sparsedis.nn._head_parts import (
+    Heads,
+    head_statistics,
+    merge_heads,
+    refit_on_supports,
+    weights_by_task,
+)
 from sklearn_sparsedis.nn._heads import HeadProblem
-from sklearn_sparsedis.solvers import least_squares_on
 from sklearn_sparsedis.tasks._observed import ObservedTargets
 from sklearn_sparsedis.tasks._tables import TaskTable
 
@@ -95,7 +100,7 @@ def _solve_observed(
 
 
 def refit_heads(heads: Heads, Z: Tensor, table: TaskTable) -> Heads:
-    """Least-squares heads of tasks with squared errors, on the supports of heads with a penalty.
+    """Heads whose tasks with squared errors are fitted again by least squares on their supports.
 
     For targets without noise, such as stacked predictions: what a penalty takes from the
     coefficients that it keeps is no protection there, but an error (the relaxed Lasso [1]_).
@@ -104,14 +109,12 @@ def refit_heads(heads: Heads, Z: Tensor, table: TaskTable) -> Heads:
     ----------
     .. [1] Meinshausen, "Relaxed Lasso", Computational Statistics & Data Analysis, 2007.
     """
-    stats = head_statistics(Z, table.Y)
-    coef = least_squares_on(heads.coef != 0, stats.gram, stats.corr, stats.y_sq)[0]
-    intercept = stats.y_mean - (coef * stats.z_mean).sum(-1)
+    refitted = refit_on_supports(heads, head_statistics(Z, table.Y))
     squared = table.which(lambda loss: isinstance(loss, SquaredError))
     return replace(
         heads,
-        coef=torch.where(squared[:, None], coef, heads.coef),
-        intercept=torch.where(squared, intercept, heads.intercept),
+        coef=torch.where(squared[:, None], refitted.coef, heads.coef),
+        intercept=torch.where(squared, refitted.intercept, heads.intercept),
     )
 
 

@@ -146,7 +146,7 @@ def test_it_goes_on_from_the_last_writing(path):
 @pytest.mark.parametrize(
     ("change", "shift", "message"),
     [
-        ({"alpha": 0.1}, 0, r"alpha \(0.05 there, 0.1 here\)"),
+        ({"alpha": 0.1}, 0, r"alpha \(None there, 0.1 here\)"),
         ({"hidden_layer_sizes": [9]}, 0, r"hidden_layer_sizes \(\[8\] there, \[9\] here\)"),
         ({"random_state": 1}, 0, "seed drawn from random_state"),
         ({"encoder": lambda n, m: nn.Linear(n, m)}, 0, r"encoder \('mlp' there"),
@@ -225,7 +225,7 @@ def test_an_encoder_that_nothing_tells_from_others_is_refused(path):
 
 
 def test_the_same_parameters_in_other_types_are_the_same(path):
-    model = clone(MODELS["one epoch"]).set_params(callbacks=[Checkpoint(path)])
+    model = clone(MODELS["one epoch"]).set_params(callbacks=[Checkpoint(path)], alpha=0.05)
     first = model.fit(DATA.X, DATA.Y).coef_
     model.set_params(hidden_layer_sizes=np.array([8]), alpha=np.float64(0.05), verbose=True)
     assert (model.fit(DATA.X, DATA.Y).coef_ == first).all()
