@@ -46,7 +46,7 @@ SHORT, FEW = {100: 10, 400: 40}, 3
 FEW_JUDGED = 10
 # of the search for a basis of sparser heads, which more starts and rounds made no better. No zero
 # is rounded: that is what the penalty is for
-DRAFT = {"n_starts": 32, "max_rounds": 0, "min_effect": 0.0, "trust": False}
+DRAFT = {"n_starts": 32, "max_rounds": 1, "min_effect": 0.0, "trust": False}
 
 
 def train_encoder(
