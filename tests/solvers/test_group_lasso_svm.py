@@ -273,7 +273,7 @@ def test_systems_solved_by_conjugate_gradients_lead_to_the_same_solution(
         lambda *x: solved.append(len(x)) or GradientSolver(*x),
     )
     # the face, which decides the last digits of both, is left out
-    monkeypatch.setattr(_dual, "finish_on_face", lambda *x: None)
+    monkeypatch.setattr(_dual, "finish_on_face", lambda *x, **options: None)
     result = solve_group_lasso_svm(F, y, group_reg, 1.0, **options)
     assert result.converged.all()
     assert bool(solved) == (group_reg > 0)  # without thresholds the preconditioner is exact

@@ -225,7 +225,7 @@ def test_wide_tables_with_weak_penalties_converge(l2_reg):
 def test_steps_go_on_where_the_dual_does_not_help(monkeypatch, max_iter):
     F, y = make_wide()
     monkeypatch.setattr(_dual, "_PLAIN_ITERATIONS", 4)
-    monkeypatch.setattr(_dual, "finish_on_face", lambda *x: None)
+    monkeypatch.setattr(_dual, "finish_on_face", lambda *x, **options: None)
     monkeypatch.setattr(_dual, "_STIFF_ORDER", 0)
     result = solve_group_lasso_svm(F, y, 0.1, 1.0, tol=1e-6, max_iter=max_iter)
     assert result.converged == (max_iter == 400)

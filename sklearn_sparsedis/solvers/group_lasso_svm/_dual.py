@@ -101,7 +101,7 @@ def _solve_plainly(
         most = _COARSE_ITERATIONS if coarse else _PLAIN_ITERATIONS
         interior_point(inner, state, level, min(max_iter, most), coarse=coarse)
         if host or not coarse:
-            finish_on_face(inner, state, enough, n_steps)
+            finish_on_face(inner, state, enough, n_steps, coarse=coarse)
         if host and not any_true(state.gap > enough):
             break
     return Solved(*map(to_torch, vars(_solved(problem, state)).values())), to_torch(start)

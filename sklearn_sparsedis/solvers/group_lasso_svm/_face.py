@@ -21,7 +21,8 @@ from sklearn_sparsedis.solvers.group_lasso_svm._system import (
     chosen_coordinates,
 )
 
-_RIDGE = 1e-12
+# The latter for systems that are summed in single precision
+_RIDGE, _COARSE_RIDGE = 1e-12, 1e-6
 # Steps end this far below the gap asked for, or where one more would only move rounding errors
 BEYOND = 1e-3
 EXACT = 1e-13
@@ -42,6 +43,8 @@ class FaceSolver:
         Coordinates; pivots are free.
     free : Array of bool, shape (b, n, k)
         Free entries.
+    coarse : bool
+        Whether the system is summed in single precision.
 
     Notes
     -----
@@ -50,17 +53,23 @@ class FaceSolver:
     """
 
     def __init__(
-        self, problem: Problem | GramProblem, point: Point, basis: PivotBasis, free: Array
+        self,
+        problem: Problem | GramProblem,
+        point: Point,
+        basis: PivotBasis,
+        free: Array,
+        *,
+        coarse: bool = False,
     ):
         self.basis = basis
         self.mask = gather(free, basis.others).reshape(len(free), -1)
         self.index = chosen_coordinates(self.mask)
         mask = self.mask if self.index is None else gather(self.mask, self.index)
-        matrix = problem.hessian(point, basis, self.index)
+        matrix = problem.hessian(point, basis, self.index, coarse=coarse)
         matrix = where(mask[:, None] & mask[:, :, None], matrix, 0)
         entries = diagonal(matrix)
         entries[...] = where(mask & (entries > 0), entries, 1)
-        self.factor = Factor(matrix, _RIDGE)
+        self.factor = Factor(matrix, _COARSE_RIDGE if coarse else _RIDGE)
 
     def __call__(self, gradient: Array) -> Array:
         """Return the move of Lambda (b, n, k) that answers a gradient (b, n, k)."""
@@ -99,13 +108,19 @@ def face_solver(problem: Problem, point: Point, dual: Array, free: Array) -> Sol
 
 
 def finish_on_face(
-    problem: Problem | GramProblem, state: State, enough: float, n_steps: int
+    problem: Problem | GramProblem,
+    state: State,
+    enough: float,
+    n_steps: int,
+    *,
+    coarse: bool = False,
 ) -> None:
     """Newton steps on the face of entries whose Lambda exceeds its slack, until all gaps are low.
 
     After a step all entries that it made negative leave the face, and all whose slack it made
     negative enter. The exact zeros that this gives to Lambda are what the derivative of the
-    solution rests on.
+    solution rests on. `coarse` systems are summed in single precision: residuals are exact, so that
+    a step or two more get as far.
     """
     dual, free = state.best, state.free
     n, k = dual.shape[1:]
@@ -120,7 +135,7 @@ def finish_on_face(
         state.record(dual, point.gap, free)
         if on_host(dual) and not any_true(state.gap > enough):
             return
-        move = FaceSolver(problem, point, basis, free)(point.grad)
+        move = FaceSolver(problem, point, basis, free, coarse=coarse)(point.grad)
         move = where(free & is_finite(move), move, 0)
         slack = centred(problem.evaluate(dual + move).grad, free)
         left = largest(where(free, abs(slack), 0), (-1, -2), keepdims=True)

@@ -235,7 +235,14 @@ class GramProblem:
         empty = full(V, (len(V), 0), 0)
         return _point(self, dual, (V, empty, empty), V, regulariser)
 
-    def hessian(self, point: Point, basis: PivotBasis, index: Array | None = None) -> Array:
+    def hessian(
+        self,
+        point: Point,
+        basis: PivotBasis,
+        index: Array | None = None,
+        *,
+        coarse: bool = False,
+    ) -> Array:
         """Hessian of the dual objective in (some) coordinates of a basis."""
         return gram_hessian(self.gram, basis, index)
 
