@@ -18,8 +18,12 @@ class Strengths:
 
     Attributes
     ----------
-    heads, features, noise : Tensor of shape (G,)
-        Shares of heads on components, of heads on features, and of noise, which sum to one.
+    heads : Tensor of shape (G,)
+        Shares of heads on components.
+    features : Tensor of shape (G, k)
+        Shares of heads on features of each of k kinds.
+    noise : Tensor of shape (G,)
+        Shares of noise; all of these sum to one.
     """
 
     heads: Tensor
@@ -28,20 +32,21 @@ class Strengths:
 
     @classmethod
     def grid(cls, noise: Tensor, residual: Tensor) -> "Strengths":
-        """All combinations of shares of noise, and of the features in what is not noise."""
+        """All combinations of shares of noise (h,), and of features in what is not noise (r, k)."""
         return cls.products(1 - noise, residual, noise)
 
     @classmethod
     def products(cls, signal: Tensor, residual: Tensor, noise: Tensor) -> "Strengths":
-        """Variances of signals, each with its noise, divided by each share of the features."""
-        signal, share = (x.flatten() for x in torch.meshgrid(signal, residual, indexing="ij"))
-        noise = noise.repeat_interleave(len(residual))
-        return cls(signal * (1 - share), signal * share, noise)
+        """Variances of signals, each with its noise, divided by each of the shares of features."""
+        heads = signal[:, None] * (1 - residual.sum(1))
+        features = signal[:, None, None] * residual
+        return cls(heads.flatten(), features.flatten(0, 1), noise.repeat_interleave(len(residual)))
 
     @property
     def residual(self) -> Tensor:
-        """Share of the features in the signal."""
-        return self.features / (self.heads + self.features)
+        """Share of all features in the signal."""
+        features = self.features.sum(1)
+        return features / (self.heads + features)
 
     def __len__(self) -> int:
         return len(self.noise)
@@ -62,8 +67,9 @@ class Scales(NamedTuple):
     ----------
     moment : Tensor of shape (1 + m, 1 + m) or (T, 1 + m, 1 + m)
         Second moment of intercept and head, of signals whose variance is one.
-    feature : Tensor of shape ()
-        Variance of a coefficient of the features, likewise.
+    feature : Tensor of shape (k, p)
+        Variances of coefficients of the features, likewise, where each kind of features has all of
+        the signal; zero for those of another kind.
     level : Tensor of shape ()
         Variance of an intercept beside that, which is not shared out.
     dof : Tensor of shape ()
@@ -102,11 +108,14 @@ class Solution(NamedTuple):
 
 
 def kernels(left: Design, right: Design, scales: Scales) -> tuple[Tensor, Tensor, Tensor]:
-    """Covariances (B, n, k) of heads on components, heads on features, and intercepts."""
+    """Covariances (B, n, k) of heads on components, heads on each kind of features, intercepts.
+
+    Those of features are stacked in a first dimension.
+    """
     ones, others = left.components[..., :1], right.components[..., :1].mT
     return (
         left.components @ scales.moment @ right.components.mT,
-        scales.feature * (left.features @ right.features.mT),
+        (left.features * scales.feature[:, None, None]) @ right.features.mT,
         scales.level * (ones @ others),
     )
 
@@ -115,11 +124,12 @@ def solutions(design: Design, scales: Scales, strengths: Strengths) -> Iterator[
     r"""Posterior of heads under one strength after the other.
 
     For targets :math:`y = U w + V v + e` with :math:`w \sim N(0, \sigma^2 (a S + l)), v \sim N(0,
-    \sigma^2 b \kappa I)` and :math:`e \sim N(0, \sigma^2 c I)` with shares a, b, c, and
+    \sigma^2 K)`, K diagonal, :math:`K_{jj} = b_i \kappa_j` for features j of the kind i, and
+    :math:`e \sim N(0, \sigma^2 c I)` with shares a, b, c, and
     :math:`\nu / \sigma^2 \sim \chi^2_\nu`, the density is Student's:
 
     .. math:: \log p(y) = -\tfrac12 \log\det C - \tfrac{\nu + n}2 \log(\nu + y' C^{-1} y) + const,
-       \quad C = U (a S + l) U' + b \kappa V V' + c I.
+       \quad C = U (a S + l) U' + V K V' + c I.
 
     Parameters
     ----------
@@ -139,7 +149,9 @@ def solutions(design: Design, scales: Scales, strengths: Strengths) -> Iterator[
     covariance = torch.empty_like(heads)  # filled again and again: fresh memory costs more
     for a, b, c in strengths.each():
         torch.mul(heads, a, out=covariance)
-        covariance.add_(level).addcmul_(features, b)
+        covariance.add_(level)
+        for share, kind in zip(b, features, strict=True):
+            covariance.addcmul_(kind, share)
         covariance.diagonal(dim1=-2, dim2=-1).add_(c)
         root = torch.linalg.cholesky_ex(covariance).L
         log_det = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1) + design.spare * c.log()

@@ -28,19 +28,18 @@ Designs = Sequence[Design] | Sequence[LabelDesign]
 
 # shares of noise, and of the features in the rest
 NOISE = (1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.95)
-RESIDUAL = (0.0, 0.1, 0.3, 0.6, 0.9, 1.0)
+RESIDUAL = (0.1, 0.3, 0.6, 0.9, 1.0)
+# shares of the second kind of features among these
+SECOND = (0.0, 0.5, 1.0)
 # variances of log-odds, as many as shares of noise
 SPREAD = (0.01, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 # tasks that a multiple of the identity counts as among the old ones in their second moment
 SHRINKAGE = (0.3, 1.0, 4.0, 16.0, 1e6)
-# tasks that equal probabilities of every third share of noise, with every second one of the
-# features, count as: new tasks may be unlike the old ones
-DOUBT = 1.0
+# tasks that equal probabilities of all strengths count as: new tasks may be unlike the old ones
+DOUBT = 2.0
 EM_STEPS = 100
 # old tasks that say whether new heads have zeros
 SPIKED = 32
-# strengths with every third share of noise and every second one of the features
-COARSE = torch.tensor([i * len(RESIDUAL) + j for i in range(0, 10, 3) for j in range(0, 6, 2)])
 # variance of an intercept where tasks have units and levels of their own, in units of the targets'
 FREE = 100.0
 # degrees of freedom of the variance there, and those that are tried where tasks share a unit
@@ -94,7 +93,9 @@ class FinalHeads(NamedTuple):
     rows: TaskRows | None
 
 
-def learn_prior(draws: Sequence[TaskRows], heads: Tensor, final: FinalHeads) -> ValuePrior:
+def learn_prior(
+    draws: Sequence[TaskRows], heads: Tensor, final: FinalHeads, kinds: Tensor
+) -> ValuePrior:
     """Prior for tasks with units and levels of their own.
 
     The second moment S of the heads is shrunk towards a multiple of the identity. How far, and the
@@ -110,9 +111,11 @@ def learn_prior(draws: Sequence[TaskRows], heads: Tensor, final: FinalHeads) -> 
         Heads on components for targets with a standard deviation of one, those of the draws first.
     final : FinalHeads
         From which S comes in the end, where those above were but tried.
+    kinds : Tensor of shape (k, p)
+        One where a feature is of a kind, and zero elsewhere.
     """
     zero = heads.new_zeros(())
-    blank = _blank(heads.new_zeros(1 + heads.shape[1]), zero, heads.new_tensor(FREE), FEW)
+    blank = _blank(heads.new_zeros(1 + heads.shape[1]), zero, heads.new_tensor(FREE), FEW, kinds)
     designs = [blank.design(rows) for rows in draws]
     prior, shrinkage = _most_evident([blank], designs, _about_zero(heads))
     moments, Z = _about_zero(final.heads), final.components
@@ -126,6 +129,9 @@ def learn_prior(draws: Sequence[TaskRows], heads: Tensor, final: FinalHeads) -> 
     few = prior.with_strengths(torch.arange(min(2, len(prior.strengths))))
     few = few.given(few.scales._replace(moment=without), few.log_probability)
     sparse = _share(few.sparse_gain(design, Spikes.of(final.heads, final.used, without=n)))
+    # a basis can be turned so that each component has m - 1 zeros among heads that have none
+    n_tasks, m = final.heads.shape
+    sparse = sparse * max(1 - (m - 1) / n_tasks, 0)
     return replace(prior, spikes=Spikes.of(final.heads, final.used), sparse=sparse)
 
 
@@ -157,12 +163,13 @@ def prior_of_heads(heads: Tensor, covariance: Tensor, n_features: int) -> ValueP
     moment = _about_zero(heads).shrunk(1.0)[0]
     moment = moment / (moment * pad(covariance, (1, 0, 1, 0))).sum()
     zero = heads.new_zeros(())
-    blank = _blank(heads.new_zeros(1 + heads.shape[1]), zero, heads.new_tensor(FREE), FEW)
-    scales = blank.scales._replace(moment=moment, feature=heads.new_tensor(1 / n_features))
+    kinds = heads.new_ones(1, n_features)
+    blank = _blank(heads.new_zeros(1 + heads.shape[1]), zero, heads.new_tensor(FREE), FEW, kinds)
+    scales = blank.scales._replace(moment=moment, feature=kinds / n_features)
     return blank.given(scales, blank.log_probability - math.log(len(blank.log_probability)))
 
 
-def learn_common_prior(draws: Sequence[TaskRows], rows: TaskRows) -> ValuePrior:
+def learn_common_prior(draws: Sequence[TaskRows], rows: TaskRows, kinds: Tensor) -> ValuePrior:
     """Prior for tasks that resemble one another and have targets in the same units.
 
     Their heads scatter about a mean head. It and their covariance are those under which the labels
@@ -170,7 +177,7 @@ def learn_common_prior(draws: Sequence[TaskRows], rows: TaskRows) -> ValuePrior:
 
     Parameters
     ----------
-    draws : sequence of TaskRows
+    draws, kinds
         As in `learn_prior`.
     rows : TaskRows
         Labels of T' tasks, those of the draws first.
@@ -193,26 +200,26 @@ def learn_common_prior(draws: Sequence[TaskRows], rows: TaskRows) -> ValuePrior:
     ]
     mean = mean * unit
     mean[0] += level
-    blanks = [_blank(mean, variance * unit**2, mean.new_zeros(()), dof) for dof in DOF]
+    blanks = [_blank(mean, variance * unit**2, mean.new_zeros(()), dof, kinds) for dof in DOF]
     return _most_evident(blanks, designs, moments)[0]
 
 
-def learn_label_prior(draws: Sequence[TaskRows], rows: TaskRows) -> LabelPrior:
+def learn_label_prior(draws: Sequence[TaskRows], rows: TaskRows, kinds: Tensor) -> LabelPrior:
     """Prior for tasks with labels 0 and 1, as `learn_common_prior` has it for log-odds.
 
     Parameters
     ----------
-    draws, rows
+    draws, rows, kinds
         As in `learn_common_prior`.
     """
     found = Hierarchy.fit_labels(rows)
     mean, moments = _about_mean(found)
     others = _means_without(found.heads, len(draws[0].targets))
     spread = mean.new_tensor(SPREAD)
-    strengths = Strengths.products(spread, mean.new_tensor(RESIDUAL), 0 * spread)
+    strengths = Strengths.products(spread, _shares(kinds), 0 * spread)
     zero, one = mean.new_zeros(()), mean.new_ones(())
     unlearned = mean.new_zeros(len(strengths))
-    blank = LabelPrior(mean, Scales(zero, zero, zero, one), strengths, unlearned, one)
+    blank = LabelPrior(mean, Scales(zero, kinds, zero, one), strengths, unlearned, one)
     return _most_evident([blank], [LabelDesign.of(d, others) for d in draws], moments)[0]
 
 
@@ -243,10 +250,25 @@ def _about_zero(heads: Tensor) -> Moments:
     return Moments(each, torch.tensor([0] + [1] * heads.shape[1]))
 
 
-def _blank(mean: Tensor, variance: Tensor, level: Tensor, dof: float) -> ValuePrior:
+def _shares(kinds: Tensor) -> Tensor:
+    """Shares (r, k) of features of each kind in the signal, the first of which are zero."""
+    second = SECOND if len(kinds) > 1 else SECOND[:1]
+    found = [(s * (1 - t), s * t) for s in RESIDUAL for t in second]
+    return kinds.new_tensor([(0.0, 0.0), *found])[:, : len(kinds)]
+
+
+def _coarse(prior: TaskPrior) -> Tensor:
+    """Some strengths that stand for all: every third share of noise, fewer of the others."""
+    n_shares = len(prior.strengths) // len(NOISE)
+    step = 4 if prior.strengths.features.shape[1] > 1 else 2
+    index = torch.arange(len(prior.strengths)).unflatten(0, (len(NOISE), n_shares))
+    return index[::3, ::step].flatten()
+
+
+def _blank(mean: Tensor, variance: Tensor, level: Tensor, dof: float, kinds: Tensor) -> ValuePrior:
     """A prior whose strengths are to be found."""
-    strengths = Strengths.grid(mean.new_tensor(NOISE), mean.new_tensor(RESIDUAL))
-    scales = Scales(mean.new_zeros(()), mean.new_zeros(()), level, mean.new_tensor(dof))
+    strengths = Strengths.grid(mean.new_tensor(NOISE), _shares(kinds))
+    scales = Scales(mean.new_zeros(()), kinds, level, mean.new_tensor(dof))
     return ValuePrior(mean, scales, strengths, mean.new_zeros(len(strengths)), variance)
 
 
@@ -257,7 +279,8 @@ def _most_evident(
 
     And the shrinkage.
     """
-    feature, n_drawn = _feature_scale(designs), len(designs[0].targets)
+    n_drawn = len(designs[0].targets)
+    feature = _feature_scale(designs, blanks[0].scales.feature)
 
     def judge(blank: Prior, shrinkage: float, designs: Designs) -> tuple[Tensor, Prior]:
         without = _unit(moments.shrunk(shrinkage, without=n_drawn), designs)
@@ -269,7 +292,7 @@ def _most_evident(
 
     def best(tried: Sequence[tuple[Prior, float]]) -> int:
         """Judged by few strengths on the smallest draw, at a fraction of the cost."""
-        few = [blank.with_strengths(COARSE) for blank, _ in tried]
+        few = [blank.with_strengths(_coarse(blank)) for blank, _ in tried]
         totals = [judge(f, s, designs[:1])[0] for f, (_, s) in zip(few, tried, strict=True)]
         return int(torch.stack(totals).argmax())
 
@@ -286,28 +309,26 @@ def _unit(moment: Tensor, designs: Designs) -> Tensor:
     return moment / torch.where(size > 0, size, 1.0)[:, None, None]
 
 
-def _feature_scale(designs: Designs) -> Tensor:
-    square = torch.stack([d.features.square().sum() for d in designs]).sum()
+def _feature_scale(designs: Designs, kinds: Tensor) -> Tensor:
+    """Variances with which the mean variance of signals of each kind on the rows is one."""
+    square = torch.stack([d.features.square().sum((0, 1)) for d in designs]).sum(0)
     rows = torch.stack([d.components[..., 0].square().sum() for d in designs]).sum()
-    return 1 / torch.where(square > 0, square / rows, 1.0)
+    size = kinds @ square / rows
+    return kinds / torch.where(size > 0, size, 1.0)[:, None]
 
 
 def _probabilities(log_evidence: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities (G,) from evidence of D draws of T tasks (D, G, T), and mean evidence.
 
-    Found by expectation maximisation, with coarse equal ones as if from `DOUBT` more tasks.
+    Found by expectation maximisation, with equal ones as if from `DOUBT` more tasks.
     """
     top = log_evidence.amax(1, keepdim=True)
     relative = (log_evidence - top).exp()
     probability = relative.new_full((log_evidence.shape[1],), 1 / log_evidence.shape[1])
-    doubt = relative.new_zeros(len(NOISE), len(RESIDUAL))
-    doubt[::3, ::2] = 1
-    doubt = doubt.flatten()[COARSE] if len(probability) == len(COARSE) else doubt.flatten()
-    doubt = DOUBT * doubt / doubt.sum()
     for _ in range(EM_STEPS):
         share = relative * probability[:, None]
         share = share / share.sum(1, keepdim=True)
-        probability = share.mean(0).sum(1) + doubt
+        probability = share.mean(0).sum(1) + DOUBT / len(probability)
         probability = probability / probability.sum()
     total = ((relative * probability[:, None]).sum(1).log() + top[:, 0]).mean(0).sum()
     return probability.log(), total

@@ -38,12 +38,12 @@ class Mode(NamedTuple):
 def modes(design: LabelDesign, scales: Scales, strengths: Strengths) -> Iterator[Mode]:
     r"""Most probable heads and evidence under one strength after the other.
 
-    For log-odds :math:`f = o + U w + V v` with :math:`w \sim N(0, a S), v \sim N(0, b \kappa I)`
-    and the mode of the posterior,
+    For log-odds :math:`f = o + U w + V v` with :math:`w \sim N(0, a S), v \sim N(0, K)` with K as
+    in `solutions`, and the mode of the posterior,
 
     .. math:: \log p(y) \approx \log p(y | f) - \tfrac12 \|\beta\|^2
        - \tfrac12 \log\det(I + \Phi' W \Phi), \quad f = o + \Phi \beta,
-       \quad \Phi \Phi' = a U S U' + b \kappa V V', \quad W = \mathrm{diag}(p (1 - p)).
+       \quad \Phi \Phi' = a U S U' + V K V', \quad W = \mathrm{diag}(p (1 - p)).
 
     Parameters
     ----------
@@ -65,15 +65,15 @@ def modes(design: LabelDesign, scales: Scales, strengths: Strengths) -> Iterator
 
 def _root(design: LabelDesign, scales: Scales) -> Callable[[Tensor, Tensor], Tensor]:
     """Function from shares of heads and of features to a root of the covariance (B, n, r)."""
-    U, V = design.components, design.features * scales.feature.sqrt()
+    U, V, sizes = design.components, design.features, scales.feature
     values, vectors = torch.linalg.eigh(scales.moment)
     U = U @ (vectors * values.clamp_min(0).sqrt()[..., None, :])
     if U.shape[1] > U.shape[2] + V.shape[2]:
-        return lambda a, b: torch.cat([a.sqrt() * U, b.sqrt() * V], -1)
-    heads, beside = U @ U.mT, V @ V.mT
+        return lambda a, b: torch.cat([a.sqrt() * U, (b @ sizes).sqrt() * V], -1)
+    heads, beside = U @ U.mT, (V * sizes[:, None, None]) @ V.mT
 
     def root(a: Tensor, b: Tensor) -> Tensor:
-        covariance = a * heads + b * beside
+        covariance = a * heads + torch.tensordot(b, beside, 1)
         diagonal = covariance.diagonal(dim1=-2, dim2=-1)
         diagonal += JITTER * diagonal.mean(-1, keepdim=True) + torch.finfo(U.dtype).tiny
         return torch.linalg.cholesky_ex(covariance).L

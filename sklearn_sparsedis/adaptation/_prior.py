@@ -22,6 +22,7 @@ __all__ = ["LabelPrior", "NewHeads", "TaskPrior", "ValuePrior"]
 
 # probability of the strengths that need not be tried, and of those that need not be summed over
 NEGLECTED = 0.01
+NEGLECTED_BY_MANY = 0.05
 # labels of a task up to which all strengths are tried on all of them, and the probability of a
 # strength without which it is not tried on more
 MANY = 500
@@ -97,9 +98,17 @@ class TaskPrior(ABC):
 
     def likely(self) -> Self:
         """The prior without the least likely strengths."""
-        order = self.log_probability.argsort(descending=True)
-        before = self.log_probability[order].exp().cumsum(0) - self.log_probability[order].exp()
-        return self.with_strengths(order[before < 1 - NEGLECTED])
+        return self._with_likely(self.log_probability.exp(), NEGLECTED)
+
+    def likely_given(self, rows: TaskRows) -> Self:
+        """The prior without the strengths that many tasks together find least likely."""
+        found = self._given(self.log_evidence(self.design(rows), self.scales))
+        return self._with_likely(found.mean(1), NEGLECTED_BY_MANY)
+
+    def _with_likely(self, probability: Tensor, neglected: float) -> Self:
+        order = probability.argsort(descending=True)
+        before = probability[order].cumsum(0) - probability[order]
+        return self.with_strengths(order[before < 1 - neglected])
 
     def with_strengths(self, kept: Tensor) -> Self:
         """The prior with some of its strengths."""
@@ -135,13 +144,14 @@ class TaskPrior(ABC):
 
     def _mean_heads(self, design: Any, log_evidence: Tensor, dual: Tensor) -> StandardHeads:
         probability, s = self._given(log_evidence), self.strengths
-        heads, features, level = (
+        heads, level, *features = (
             torch.einsum("g,gt,gtn->tn", share, probability, dual)
-            for share in (s.heads, s.features, torch.ones_like(s.noise))
+            for share in (s.heads, torch.ones_like(s.noise), *s.features.T)
         )
         w = _transposed(design.components, heads) @ self.scales.moment
         w[:, 0] += self.scales.level * _transposed(design.components[..., :1], level)[:, 0]
-        v = self.scales.feature * _transposed(design.features, features)
+        beside = [_transposed(design.features, kind) for kind in features]
+        v = (self.scales.feature[:, None] * torch.stack(beside)).sum(0)
         return StandardHeads(w, v, probability.T @ s.residual)
 
     def _in_units(self, rows: TaskRows, heads: StandardHeads) -> NewHeads:
@@ -227,7 +237,7 @@ class ValuePrior(TaskPrior):
             gain = (found.log_evidence - log_evidence[g, tasks]).clamp_max(MOST_GAIN).exp()
             odds = probability[g, tasks] * gain * self.sparse / (1 - self.sparse)
             level = scales.level * _transposed(part.components[..., :1], found.dual)
-            beside = b * scales.feature * _transposed(part.features, found.dual)
+            beside = (b @ scales.feature) * _transposed(part.features, found.dual)
             total[tasks] += odds[:, None]
             w[tasks] += odds[:, None] * torch.cat([level, found.coef], 1)
             v[tasks] += odds[:, None] * beside
@@ -261,9 +271,10 @@ class ValuePrior(TaskPrior):
         mean = square = components.new_zeros(())
         found = solutions(design, self.scales, self.strengths)
         for p, solution, (a, b, c) in zip(probability, found, self.strengths.each(), strict=True):
-            between = a * cross[0] + b * cross[1] + cross[2]
+            between = a * cross[0] + torch.tensordot(b, cross[1], 1) + cross[2]
             explained = torch.linalg.solve_triangular(solution.root, between, upper=False)
-            variance = a * own[0] + b * own[1] + own[2] + c - explained.square().sum(-2)
+            variance = a * own[0] + torch.tensordot(b, own[1], 1) + own[2] + c
+            variance = variance - explained.square().sum(-2)
             predicted = _transposed(between, solution.dual)
             variance = (spread * solution.variance)[:, None] * variance
             mean = mean + p[:, None] * predicted

@@ -107,7 +107,7 @@ def sparse_heads(
     a, b, c = strength
     U, V, y = design.components, design.features, design.targets
     ones, Z = U[..., :1], U[..., 1:]
-    base = scales.level * (ones @ ones.mT) + b * scales.feature * (V @ V.mT)
+    base = scales.level * (ones @ ones.mT) + (V * (b @ scales.feature)) @ V.mT
     base.diagonal(dim1=-2, dim2=-1).add_(c)
     root = torch.linalg.cholesky_ex(base).L
     Z = torch.linalg.solve_triangular(root, Z, upper=False)

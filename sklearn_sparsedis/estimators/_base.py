@@ -111,14 +111,17 @@ class StampedEstimator(BaseEstimator):
 
         check_is_fitted(self)
         fitted: Any = self
-        beside = getattr(self, "coef_residual_", None)
         return Predictor(
             self._encoder_module(),
             torch.tensor(fitted.coef_),
             torch.tensor(fitted.intercept_),
-            None if beside is None else torch.tensor(beside),
+            self._heads_beside(),
             getattr(self, "losses_", ()),
         ).eval()
+
+    def _heads_beside(self) -> list[tuple[nn.Module, torch.Tensor]]:
+        """Modules from rows to further features, each with the heads that are on these."""
+        return []
 
     def _encoder_module(self) -> nn.Module:
         """Copy of what `transform` computes."""
@@ -180,6 +183,11 @@ class ComponentHeads:
         check_is_fitted(self)
         of_predictions = getattr(self, "regressor_", None) is not None
         found = None if of_predictions else self.encoder_.linear_map()
+        if found is not None and getattr(self, "coef_landmarks_", None) is not None:
+            raise AttributeError(
+                f"{type(self).__name__} has no {wanted}: its new tasks have heads on similarities "
+                "of rows too. Ask for heads on columns alone: adapt(X, Y, residual='linear')."
+            )
         if found is None:
             raise AttributeError(
                 f"{type(self).__name__} has no {wanted}: its components are no linear map of X. "

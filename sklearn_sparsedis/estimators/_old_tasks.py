@@ -19,6 +19,7 @@ from sklearn_sparsedis.adaptation._learn import (
 )
 from sklearn_sparsedis.adaptation._prior import TaskPrior, ValuePrior
 from sklearn_sparsedis.adaptation._rows import DRAWN, draw_rows
+from sklearn_sparsedis.estimators._beside import Beside, landmarks_among, take_rows
 from sklearn_sparsedis.estimators._fitted_encoder import FittedEncoder
 from sklearn_sparsedis.estimators._representation_heads import FittedHeads
 from sklearn_sparsedis.inputs._losses import loss_names, standard_units
@@ -27,6 +28,7 @@ from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.losses import Logistic, SquaredError
 from sklearn_sparsedis.nn._encoders import column_moments
 from sklearn_sparsedis.nn._generators import seeded
+from sklearn_sparsedis.nn._landmarks import typical_distance
 from sklearn_sparsedis.tasks._dense import TargetValues
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._encode import encode, rows_at_once
@@ -72,16 +74,20 @@ def learn_task_prior(
     if targets.task_of_output is not None:
         return None
     index = np.arange(0, len(Z), -(-len(Z) // min(MOST_ROWS, max(64, MOST_NUMBERS // X.shape[1]))))
-    rows = torch.from_numpy(np.asarray(_take(X, index), dtype=np.float64))
-    center, scale = column_moments(rows)
+    rows = np.asarray(take_rows(X, index), dtype=np.float64)
+    center, scale = (x.numpy() for x in column_moments(torch.from_numpy(rows)))
+    distance = typical_distance(rows, scale)
+    landmarks = landmarks_among(rows, scale, distance)
+    beside = Beside(center, scale, landmarks)
     old = OldTasks(
         components=torch.from_numpy(Z[index].astype(np.float64)),
-        features=(rows - center) / scale,
+        features=beside.features(rows),
+        kinds=beside.kinds(1 if landmarks is None else 2),
         table=targets.table(torch.empty(len(Z), 0), torch.float64),
         rows=torch.from_numpy(index),
         heads=torch.from_numpy(heads.coef / standard_units(targets)[1][:, None]),
         used=torch.from_numpy(heads.support),
-        held_out=None if common else _held_out(fitted, center, scale),
+        held_out=None if common else _held_out(fitted, beside),
         common=common,
         seed=seed,
     )
@@ -91,7 +97,8 @@ def learn_task_prior(
         found[name] = None if prior is None else to_arrays(prior)
     if all(prior is None for prior in found.values()):
         return None
-    return Bunch(center=center.numpy(), scale=scale.numpy(), **found)
+    compared = None if landmarks is None else distance
+    return Bunch(center=center, scale=scale, distance=compared, **found)
 
 
 @dataclass(frozen=True)
@@ -101,8 +108,10 @@ class OldTasks:
     Attributes
     ----------
     components : Tensor of shape (n, m)
-    features : Tensor of shape (n, p)
-        Standardised.
+    features : Tensor of shape (n, q)
+        Beside the components.
+    kinds : Tensor of shape (k, q)
+        One where a feature is of a kind, and zero elsewhere.
     table : TaskTable
         Targets of all rows.
     rows : Tensor of shape (n,)
@@ -120,6 +129,7 @@ class OldTasks:
 
     components: Tensor
     features: Tensor
+    kinds: Tensor
     table: TaskTable
     rows: Tensor
     heads: Tensor
@@ -157,7 +167,7 @@ class OldTasks:
         )
         order = _first(tasks[own], len(heads))
         final = FinalHeads(self.components, heads[order], used[order], rows[0] if rows else None)
-        return learn_prior(draws, tried[_first(tasks, len(heads))], final)
+        return learn_prior(draws, tried[_first(tasks, len(heads))], final, self.kinds)
 
     def label_prior(self, chosen: NDArray[np.intp]) -> TaskPrior | None:
         """Of tasks with labels 0 and 1."""
@@ -165,7 +175,7 @@ class OldTasks:
 
     def _from_rows(
         self,
-        learn: Callable[[list[TaskRows], TaskRows], TaskPrior],
+        learn: Callable[[list[TaskRows], TaskRows, Tensor], TaskPrior],
         chosen: NDArray[np.intp],
         sizes: Sequence[int] = DRAWN,
     ) -> TaskPrior | None:
@@ -181,7 +191,7 @@ class OldTasks:
             sizes=(COMMON_LABELS,),
             most_tasks=COMMON_TASKS,
         )[1]
-        return learn(draws, everything)
+        return learn(draws, everything, self.kinds)
 
 
 LEARNERS = {SquaredError.name: OldTasks.value_prior, Logistic.name: OldTasks.label_prior}
@@ -194,7 +204,7 @@ class HeldOut(NamedTuple):
     ----------
     components : Tensor of shape (n, m)
         Of the encoder that did not see them.
-    features : Tensor of shape (n, p)
+    features : Tensor of shape (n, q)
     table : TaskTable
         Targets of these rows.
     heads : Tensor of shape (T, m), optional
@@ -207,7 +217,7 @@ class HeldOut(NamedTuple):
     heads: Tensor | None
 
 
-def _held_out(fitted: FittedEncoder, center: Tensor, scale: Tensor) -> HeldOut | None:
+def _held_out(fitted: FittedEncoder, beside: Beside) -> HeldOut | None:
     if fitted.judged is None:
         return None
     table = fitted.judged.table
@@ -217,7 +227,7 @@ def _held_out(fitted: FittedEncoder, center: Tensor, scale: Tensor) -> HeldOut |
     encoder = fitted.judged.encoder
     with torch.no_grad(), seeded(0):
         components = encode(encoder, X.to(encoder.mean)).double()
-    features = (X.double() - center) / scale
+    features = beside.features(X.double().numpy())
     return HeldOut(components, features, table.targets(some), fitted.judged.heads)
 
 
@@ -233,20 +243,12 @@ def _of_tasks(table: TaskTable, chosen: NDArray[np.intp]) -> TaskTable:
     return table._replace(Y=table.Y.of_tasks(torch.from_numpy(chosen)), losses=None)
 
 
-def _take(X: NDArray[Any] | Rows, index: NDArray[np.intp]) -> NDArray[Any]:
-    """Rows at an index, of a file some at a time."""
-    if isinstance(X, np.ndarray):
-        return X[index]
-    size = rows_at_once(X.shape[1])
-    return np.concatenate([X.take(index[i : i + size]) for i in range(0, len(index), size)])
-
-
 def to_arrays(prior: TaskPrior) -> Bunch:
     scales, strengths = prior.scales, prior.strengths
     found = Bunch(
         mean=prior.mean.numpy(),
         moment=scales.moment.numpy(),
-        feature=float(scales.feature),
+        feature=scales.feature.amax(1).numpy(),
         level=float(scales.level),
         dof=float(scales.dof),
         heads=strengths.heads.numpy(),

@@ -273,7 +273,8 @@ class SparseDisentangledRepresentation(
         of log-odds; and the `probability` of each combination. Where old heads have zeros, new ones
         have some with the probability `sparse`: a component is used with that of `used_share`, and
         then has coefficients of the mean `used_mean` and the variance `used_variance`. `center` and
-        `scale` are those of the columns of X. None where tasks have other losses, and with
+        `scale` are those of the columns of X, `distance` the typical one of two rows, or None where
+        X is too large to compare rows. None where tasks have other losses, and with
         `task_of_output`.
     coef_residual_ : ndarray of shape (n_tasks, n_features) or None
         Of heads that `adapt` gave with a prior: coefficients of the columns of X, which `predict`
@@ -281,8 +282,13 @@ class SparseDisentangledRepresentation(
     support_probability_ : ndarray of shape (n_tasks, n_components) or None
         Of heads that `adapt` gave with a prior: the posterior probability that a task uses a
         component; one or zero where the prior has no zeros, by the penalty.
+    landmarks_ : ndarray of shape (n_landmarks, n_features) or None
+        Rows of new tasks, at most 256, that further rows are compared with.
+    coef_landmarks_ : ndarray of shape (n_tasks, n_landmarks) or None
+        Coefficients of the similarities to them, which `predict` adds likewise: that of x and x' is
+        exp(-sum_j |x_j - x'_j| / (s_j d)) with the `scale` s and the `distance` d of `prior_`.
     residual_share_ : ndarray of shape (n_tasks,) or None
-        Expected share of these in the variance of the signal, given the labels.
+        Expected share of both in the variance of the signal, given the labels.
     residual_std_ : ndarray of shape (n_tasks,) or None
         Standard deviation of each target about its prediction, on rows that the training has not
         seen: held out ones, or where the encoder is a regressor those of all folds. NaN for tasks
@@ -623,6 +629,8 @@ class SparseDisentangledRepresentation(
         self.dual_gap_ = heads.dual_gap
         self._layout = heads.layout
         self.coef_residual_ = heads.coef_residual
+        self.landmarks_ = heads.landmarks
+        self.coef_landmarks_ = heads.coef_landmarks
         self.residual_share_ = heads.residual_share
         self.support_probability_ = heads.support_probability
         self.residual_std_ = heads.residual_std
@@ -640,13 +648,15 @@ class SparseDisentangledRepresentation(
         loss: str | Sequence[str] | Mapping[Any, str] | None = None,
         task_of_output: Sequence[Any] | NDArray[Any] | None = None,
         prior: Literal["learned"] | None = "learned",
-        residual: bool = True,
+        residual: bool | Literal["linear"] = True,
     ) -> Self:
         """Heads for new tasks on the same encoder.
 
         What the old tasks say of a new one, `prior_`, decides how far its few labels are trusted:
         in which directions heads are large, how much noise there is, and how much of the signal
-        is in X beside the components, where the new task gets a second head (`coef_residual_`).
+        is in X beside the components, where the new task gets a second head, on the columns of X
+        (`coef_residual_`) and on how similar rows are to those of the new tasks, by a Laplace
+        kernel (`coef_landmarks_`).
         Each of many strengths is weighed with its probability given the labels. Where old heads of
         squared errors have zeros, heads are averaged over which components they use, and `support_`
         has those that are used more probably than not (`support_probability_`). Coefficients are
@@ -664,10 +674,10 @@ class SparseDisentangledRepresentation(
             With None heads are fitted as those of `fit` are, under the penalty, and so they are
             where there is no prior, which takes tasks of the same loss in `fit`, squared error or
             logistic, without `task_of_output`.
-        residual : bool, default=True
-            Whether new tasks have heads on the columns of X too, as far as their labels ask for
-            it. Without, heads weigh components alone. There are none where the rows of X hold
-            more than 67 million numbers.
+        residual : bool or "linear", default=True
+            Whether new tasks have heads on X too, as far as their labels ask for it; with
+            "linear" on its columns alone. Without, heads weigh components alone. There are none
+            where the rows of X hold more than 67 million numbers.
 
         Returns
         -------
@@ -685,6 +695,8 @@ class SparseDisentangledRepresentation(
         targets = self._check_targets(settings, rows, Y, task_id, sample_weight)
         if prior is not None:
             check_choice("prior", prior, ("learned",), ", or None")
+        if not isinstance(residual, bool):
+            check_choice("residual", residual, ("linear",), ", True or False")
         adapted = copy.copy(self)
         Z, common = self._transform(rows), self.common_head_ if self.common_head else None
         known = None

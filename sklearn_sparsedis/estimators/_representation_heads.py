@@ -46,6 +46,8 @@ class FittedHeads:
     support: NDArray[np.bool_]
     common: Bunch | None
     coef_residual: NDArray[np.float64] | None = None
+    landmarks: NDArray[np.float64] | None = None
+    coef_landmarks: NDArray[np.float64] | None = None
     residual_share: NDArray[np.float64] | None = None
     support_probability: NDArray[np.float64] | None = None
     residual_std: NDArray[np.float64] | None = None

@@ -63,4 +63,4 @@ def prior_of_rotation(
     """
     found = prior_of_heads(torch.from_numpy(coef), torch.from_numpy(covariance), len(scale))
     named = {SquaredError.name: to_arrays(found), Logistic.name: None}
-    return Bunch(center=center, scale=scale, **named)
+    return Bunch(center=center, scale=scale, distance=None, **named)

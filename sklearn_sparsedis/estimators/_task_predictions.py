@@ -9,7 +9,7 @@ from scipy.special import ndtri
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Tensor, nn
 
 from sklearn_sparsedis._warnings import warn_caller
 from sklearn_sparsedis.estimators._base import ComponentHeads
@@ -31,6 +31,8 @@ class TaskPredictions(ComponentHeads):
     tasks_: NDArray[Any]
     losses_: NDArray[np.str_]
     coef_residual_: NDArray[np.float64] | None
+    landmarks_: NDArray[np.float64] | None
+    coef_landmarks_: NDArray[np.float64] | None
     prior_: Bunch | None
     _layout: str
     # rows and labels of heads with a prior, which say how far predictions are trusted
@@ -144,14 +146,14 @@ class TaskPredictions(ComponentHeads):
                 f"numbers{self._also_with_deviations}."
             )
         # only here, because it loads what the trained estimators need
-        from sklearn_sparsedis.estimators._new_tasks import AdaptedRows, features_of
+        from sklearn_sparsedis.estimators._new_tasks import AdaptedRows
 
         Z = torch.from_numpy(self._transform(X).astype(np.float64))
         assert self.prior_ is not None  # for mypy
-        known = AdaptedRows.of_arrays(self.prior_, self._labels, self.losses_)
+        known = AdaptedRows.of_arrays(self.prior_, self._labels, self.losses_, self.landmarks_)
         table = predicted if columns is not None else predicted.reshape(len(Z), -1)
         means = torch.from_numpy(table.astype(np.float64))
-        found = known.deviations(Z, features_of(self.prior_, X), means, columns)
+        found = known.deviations(X, Z, means, columns)
         return found.reshape(predicted.shape)
 
     def _predictions(
@@ -172,11 +174,25 @@ class TaskPredictions(ComponentHeads):
 
     def _predict_all(self, X: NDArray[Any] | Rows) -> NDArray[np.float64]:
         predicted = self._transform(X).astype(np.float64) @ self.coef_.T + self.intercept_
-        if self.coef_residual_ is not None:
-            for some in _parts(len(X)):
-                predicted[some] += X[some].astype(np.float64) @ self.coef_residual_.T
+        beside = self._heads_beside()
+        for some in _parts(len(X)) if beside else ():
+            rows = torch.from_numpy(X[some].astype(np.float64))
+            for module, coef in beside:
+                predicted[some] += (module(rows) @ coef.T).numpy()
         self._respond(predicted, self.losses_)
         return predicted
+
+    def _heads_beside(self) -> list[tuple[nn.Module, Tensor]]:
+        if self.coef_residual_ is None:
+            return []
+        # only here, because who rotates features needs no network
+        from sklearn_sparsedis.estimators._beside import landmarks_of
+
+        found: list[tuple[nn.Module, Tensor]] = [(nn.Identity(), torch.tensor(self.coef_residual_))]
+        landmarks = landmarks_of(self.prior_, self.landmarks_)
+        if landmarks is not None:
+            found.append((landmarks, torch.tensor(self.coef_landmarks_)))
+        return found
 
     def _respond(self, scores: NDArray[np.float64], names: NDArray[np.str_]) -> None:
         """Turn scores into predictions in place, with the loss of each in the last dimension.
@@ -186,12 +202,14 @@ class TaskPredictions(ComponentHeads):
 
     def _components_and_heads(self, X: NDArray[Any] | Rows) -> tuple[Tensor, Tensor, Tensor]:
         """Components of rows, and features with coefficients, these and intercepts, in float64."""
-        Z, coef = self._transform(X).astype(np.float64), self.coef_
-        if self.coef_residual_ is not None:
-            features = [X[some].astype(np.float64) for some in _parts(len(X))]
-            Z = np.hstack([Z, np.concatenate(features)])
-            coef = np.hstack([coef, self.coef_residual_])
-        return torch.from_numpy(Z), torch.from_numpy(coef), torch.from_numpy(self.intercept_)
+        Z, coef = torch.from_numpy(self._transform(X).astype(np.float64)), torch.tensor(self.coef_)
+        beside = self._heads_beside()
+        if beside:
+            parts = [torch.from_numpy(X[some].astype(np.float64)) for some in _parts(len(X))]
+            further = [torch.cat([module(part) for part in parts]) for module, _ in beside]
+            Z = torch.cat([Z, *further], 1)
+            coef = torch.cat([coef, *(heads for _, heads in beside)], 1)
+        return Z, coef, torch.from_numpy(self.intercept_)
 
     def score(
         self,

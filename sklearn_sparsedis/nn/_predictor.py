@@ -21,29 +21,30 @@ class Predictor(nn.Module):
         Heads of k tasks or classes.
     intercept : Tensor of shape (k,)
         Their intercepts.
-    residual : Tensor of shape (k, n_features), optional
-        Their coefficients on the rows themselves.
+    beside : sequence of tuple of nn.Module and Tensor, optional
+        Modules from rows to further features (n, q), each with coefficients (k, q) on these.
     losses : sequence of str, optional
         Loss of each task: scores become predictions by its response.
     """
 
     coef: Tensor
     intercept: Tensor
-    residual: Tensor | None
 
     def __init__(
         self,
         encoder: nn.Module,
         coef: Tensor,
         intercept: Tensor,
-        residual: Tensor | None = None,
+        beside: Sequence[tuple[nn.Module, Tensor]] = (),
         losses: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.register_buffer("coef", coef)
         self.register_buffer("intercept", intercept)
-        self.register_buffer("residual", residual)
+        self.beside = nn.ModuleList(module for module, _ in beside)
+        for i, (_, heads) in enumerate(beside):
+            self.register_buffer(f"coef_beside_{i}", heads)
         named = {name: LOSSES[name].response for name in sorted(set(losses))}
         self.responses = {name: given for name, given in named.items() if given is not None}
         for name in self.responses:
@@ -53,8 +54,9 @@ class Predictor(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         first = next(self.encoder.buffers(), self.coef)
         scores = self.encoder(x.to(first.dtype)).to(self.coef.dtype) @ self.coef.T + self.intercept
-        if self.residual is not None:
-            scores = scores + x.to(self.coef.dtype) @ self.residual.T
+        for i, module in enumerate(self.beside):
+            heads = self.get_buffer(f"coef_beside_{i}")
+            scores = scores + module(x.to(heads.dtype)) @ heads.T
         for name, response in self.responses.items():
             scores = torch.where(self.get_buffer(name), response(scores), scores)
         return scores.to(x.dtype) if x.is_floating_point() else scores

@@ -35,15 +35,26 @@ def draw(n_tasks, n_rows, n_components=3, n_features=2, seed=0):
     return TaskRows(tensor(Z), tensor(X), tensor(y), torch.ones(y.shape, dtype=torch.float64))
 
 
-def prior(m, shares, *, dof=1e9, level=100.0, mean=None, variance=1.0):
+def strengths(shares):
+    """Shares (g, 3) of heads, of one kind of features and of noise."""
+    heads, features, noise = tensor(shares).T
+    return Strengths(heads, features[:, None], noise)
+
+
+def every(n_features, value=1.0):
+    """Variances of features of one kind."""
+    return tensor(np.full((1, n_features), value))
+
+
+def prior(m, shares, *, p=2, dof=1e9, level=100.0, mean=None, variance=1.0):
     moment = np.zeros((1 + m, 1 + m))
     moment[1:, 1:] = np.diag(np.arange(1.0, 1 + m))
-    scales = Scales(tensor(moment), tensor(0.5), tensor(level), tensor(dof))
+    scales = Scales(tensor(moment), every(p, 0.5), tensor(level), tensor(dof))
     log_probability = torch.full((len(shares),), -np.log(len(shares)), dtype=torch.float64)
     return ValuePrior(
         tensor(np.zeros(1 + m) if mean is None else mean),
         scales,
-        Strengths(*tensor(shares).T),
+        strengths(shares),
         log_probability,
         tensor(variance),
     )
@@ -75,13 +86,13 @@ def test_modes_are_those_of_a_gaussian_process_classifier(n_rows):
     rows, variance = draw(1, n_rows), 2.0
     labels = (rows.targets > rows.targets.median()).to(torch.float64)
     rows = rows._replace(targets=labels, features=rows.features[..., :0])
-    scales = Scales(torch.eye(4, dtype=torch.float64), tensor(1.0), tensor(0.0), tensor(1.0))
+    scales = Scales(torch.eye(4, dtype=torch.float64), every(0), tensor(0.0), tensor(1.0))
     shares = torch.tensor([[variance, 0.0, 0.0], [0.5, 0.0, 0.0]], dtype=torch.float64)
     log_probability = torch.tensor([0.0, -torch.inf], dtype=torch.float64)
     prior = LabelPrior(
         torch.zeros(4, dtype=torch.float64),
         scales,
-        Strengths(*shares.T),
+        strengths(shares),
         log_probability,
         tensor(1),
     )
@@ -114,8 +125,8 @@ def test_a_hierarchy_of_labels_is_what_drew_them():
 
 def test_evidence_against_scikit_learn():
     rows, shares = draw(1, 12, n_features=3), [(0.6, 0.0, 0.4), (0.2, 0.0, 0.8)]
-    scales = Scales(torch.eye(4, dtype=torch.float64), tensor(1.0), tensor(0.0), tensor(1e6))
-    found = log_evidence(Design.of(rows), scales, Strengths(*tensor(shares).T))[:, 0]
+    scales = Scales(torch.eye(4, dtype=torch.float64), every(3), tensor(0.0), tensor(1e6))
+    found = log_evidence(Design.of(rows), scales, strengths(shares))[:, 0]
     process = [
         GaussianProcessRegressor(a * DotProduct(1.0) + WhiteKernel(c), optimizer=None, alpha=0)
         .fit(rows.components[0], rows.targets[0])
@@ -174,7 +185,8 @@ def old_tasks(random, n_tasks, n_rows, outside, used=2, m=6, p=6, noise=0.3):
 def learned(Z, draws, heads, used=None):
     """Prior from old heads, all of which use all components unless it is said."""
     used = torch.ones(heads.shape, dtype=torch.bool) if used is None else used
-    return learn_prior(draws, heads, FinalHeads(tensor(Z), heads, used, draws[-1]))
+    kinds = every(draws[0].features.shape[-1])
+    return learn_prior(draws, heads, FinalHeads(tensor(Z), heads, used, draws[-1]), kinds)
 
 
 def test_directions_that_tasks_use_and_what_is_outside_are_learned():
@@ -185,7 +197,7 @@ def test_directions_that_tasks_use_and_what_is_outside_are_learned():
         unit = tensor(Y.std(0))[:, None]
         found = learned(Z, draws, (tensor(W) / unit)[tasks])
         p = found.log_probability.exp()
-        share = float(p @ (found.strengths.features / (1 - found.strengths.noise)))
+        share = float(p @ (found.strengths.features[:, 0] / (1 - found.strengths.noise)))
         assert share < 0.1 if outside == 0 else 0.3 < share < 0.7
         noise = (0.3**2 / Y.var(0)).mean()  # shares of noise that are tried differ by a factor of 3
         assert noise / 2 < float(p @ found.strengths.noise) < 2 * noise
@@ -233,7 +245,7 @@ def test_a_common_head_is_learned_and_few_rows_stay_near_it():
     W = mean + random.normal(size=(n_tasks, 4)) * [1.0, 0.3, 0.0, 0.0]
     y = W[:, :1] + np.einsum("tnm,tm->tn", Z, W[:, 1:]) + 0.5 * random.normal(size=(n_tasks, 12))
     rows = TaskRows(tensor(Z), tensor(Z[..., :0]), tensor(y), tensor(np.ones(y.shape)))
-    model = learn_common_prior([TaskRows(*(x[:40] for x in rows))], rows)
+    model = learn_common_prior([TaskRows(*(x[:40] for x in rows))], rows, every(0))
     # a head from twelve rows has errors of .15, and so many are averaged
     np.testing.assert_allclose(model.mean, W.mean(0), atol=0.05)
     two = model.adapt(TaskRows(*(x[:, :2] for x in rows)))
@@ -290,9 +302,11 @@ def test_heads_with_zeros_are_the_mean_over_all_supports(n_rows, shift, close):
     W = W + (W != 0) * center
     y = np.einsum("tnm,tm->tn", rows.components, W) + random.normal(size=(T, n_rows))
     design = Design.of(rows._replace(targets=tensor(y)))
-    scales = Scales(tensor(0.0), tensor(0.5), tensor(1.0), tensor(1.0))
+    scales = Scales(tensor(0.0), every(2, 0.5), tensor(1.0), tensor(1.0))
     spikes = Spikes(tensor(share), tensor(slab), tensor(center))
-    found = sparse_heads(design, scales, spikes, tensor(strength))
+    found = sparse_heads(
+        design, scales, spikes, (tensor(strength[0]), tensor(strength[1:2]), tensor(strength[2]))
+    )
     errors = []
     for t in range(T):
         U, V, y = (x[t].numpy() for x in (design.components, design.features, design.targets))
@@ -352,7 +366,7 @@ def test_zeros_of_old_heads_are_those_of_new_ones():
         model = learned(Z, draws, heads, used)
         assert model.sparse > 0.8 if zeros else model.sparse < 0.2
         Y, part = tensor(Y[:12].T), tensor(Z[:12])[None]
-        found = model.adapt(TaskRows(part, part[..., :0], Y, tensor(np.ones((1, 12)))))
+        found = model.adapt(TaskRows(part, tensor(X[:12])[None], Y, tensor(np.ones((1, 12)))))
         if zeros:
             p = found.support_probability.numpy()
             assert (W != 0)[p > 0.9].mean() > 0.9
@@ -375,7 +389,7 @@ def test_hard_rows_and_shares_of_nothing_leave_finite_heads(seed):
     center = slab**0.5 * random.normal(size=m)
     spikes = Spikes(tensor(random.uniform(0.01, 0.99, m)), tensor(slab), tensor(center))
     shares = [(1 - 1e-6, 0.0, 1e-6), (0.0, 1 - 1e-6, 1e-6), (0.05, 0.0, 0.95)]
-    model = replace(prior(m, shares, dof=1.0, variance=0.0), spikes=spikes, sparse=tensor(0.5))
+    model = replace(prior(m, shares, p=p, dof=1.0, variance=0.0), spikes=spikes, sparse=tensor(0.5))
     for found in model.adapt(rows):
         assert found.isfinite().all()
     assert model.sparse_gain(model.design(rows), spikes).isfinite().all()

@@ -44,19 +44,46 @@ def test_few_rows_predict_better_than_with_ridge_or_the_penalty_alone(data, fitt
 
 @pytest.mark.parametrize("encoder", ["linear", "mlp"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_predictions_are_of_components_and_columns(data, encoder, dtype):
+def test_predictions_are_of_components_columns_and_similar_rows(data, encoder, dtype):
     X, Y = data.X.astype(dtype), data.Y.astype(dtype)
     model = SparseDisentangledRepresentation(4, **{**SETTINGS, "encoder": encoder})
     model.fit(X[:200], Y[:200, :5])
     new = model.adapt(X[200:240], Y[200:240, 20:23])
     by_hand = new.transform(X) @ new.coef_.T + X @ new.coef_residual_.T + new.intercept_
+    distance = np.abs(X[:, None] - new.landmarks_) / new.prior_.scale
+    similarity = np.exp(-distance.sum(-1) / new.prior_.distance)
+    by_hand = by_hand + similarity @ new.coef_landmarks_.T
     np.testing.assert_allclose(new.predict(X), by_hand, rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(new.landmarks_, X[200:240].astype(np.float64))
     assert new.predict(X).dtype == dtype
     assert ((new.residual_share_ > 0) & (new.residual_share_ < 1)).all()
     without = model.adapt(X[200:240], Y[200:240, 20:23], residual=False)
     assert not without.coef_residual_.any()
     assert not without.residual_share_.any()
     assert model.coef_residual_ is None
+    assert model.landmarks_ is None
+
+
+def test_heads_on_columns_alone_are_linear_in_them(data):
+    model = SparseDisentangledRepresentation(4, **SETTINGS).fit(data.X[:200], data.Y[:200, :5])
+    X, Y = data.X[200:240], data.Y[200:240, 20:23]
+    linear = model.adapt(X, Y, residual="linear")
+    assert linear.coef_landmarks_ is None
+    predicted = data.X @ linear.coef_features_.T + linear.intercept_features_
+    np.testing.assert_allclose(predicted, linear.predict(data.X))
+    with pytest.raises(AttributeError, match="adapt.X, Y, residual='linear'"):
+        model.adapt(X, Y).coef_features_  # noqa: B018
+    with pytest.raises(ValueError, match="residual must be"):
+        model.adapt(X, Y, residual="curved")
+
+
+def test_what_bends_outside_the_components_is_found(data, fitted):
+    outside = np.abs(data.X[:, 12]) + np.abs(data.X[:, 17])
+    scores = {}
+    for residual in (True, "linear"):
+        new = fitted.adapt(data.X[:300], outside[:300], residual=residual)
+        scores[residual] = new.score(data.X[300:], outside[300:])
+    assert scores[True] > scores["linear"] + 0.15
 
 
 def test_what_lies_outside_the_components_is_found(data, fitted):
