@@ -44,7 +44,7 @@ class Beside:
             columns = torch.from_numpy((part - self.center) / self.scale)
             if self.landmarks is None:
                 return columns
-            rows = torch.from_numpy(np.asarray(part, dtype=np.float64))
+            rows = torch.from_numpy(np.array(part, dtype=np.float64))  # a file gives none to write
             return torch.cat([columns, self.landmarks.features(rows)], 1)
 
         return encode(convert, X)
