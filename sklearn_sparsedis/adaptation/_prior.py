@@ -252,7 +252,13 @@ class ValuePrior(TaskPrior):
         each = self.log_probability[:, None]
         return torch.logsumexp(zeros + each, 0) - torch.logsumexp(dense + each, 0)
 
-    def deviation(self, rows: TaskRows, components: Tensor, features: Tensor) -> Tensor:
+    def deviation(
+        self,
+        rows: TaskRows,
+        components: Tensor,
+        features: Tensor,
+        missed: Tensor | None = None,
+    ) -> Tensor:
         """Standard deviations (T, k) of targets of further rows, given those of each task.
 
         Parameters
@@ -260,12 +266,17 @@ class ValuePrior(TaskPrior):
         rows : TaskRows
         components : Tensor of shape (k, m)
         features : Tensor of shape (k, p)
+        missed : Tensor of shape (k,), optional
+            Of similarities to landmarks, which are the last kind of features: how much less than
+            one their sum of squares is, as the landmarks tell nothing of the rest.
         """
         unit, design = _positive(self.levels(rows)[1]), self.design(rows)
         others = Design.of_inputs(components, features)
         probability = self._given(self.log_evidence(design, self.scales))
         cross = kernels(design, others, self.scales)
-        own = [k.diagonal(dim1=-2, dim2=-1) for k in kernels(others, others, self.scales)]
+        own = [k.diagonal(dim1=-2, dim2=-1).clone() for k in kernels(others, others, self.scales)]
+        if missed is not None:
+            own[1][-1] += self.scales.feature[-1].max() * missed
         dof = self.scales.dof + design.n_labels
         spread = dof / (dof - 2).clamp_min(1.0)
         mean = square = components.new_zeros(())

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.distance import pdist
 from sklearn.utils import Bunch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from sklearn_sparsedis.inputs._rows import Rows
 from sklearn_sparsedis.nn._landmarks import Landmarks
 from sklearn_sparsedis.training._encode import encode, rows_at_once
 
-__all__ = ["Beside", "landmarks_among", "landmarks_of", "take_rows"]
+__all__ = ["Beside", "landmarks_among", "landmarks_of", "take_rows", "typical_distance"]
 
 # landmarks among some rows, the fewest that stand for them, and most numbers compared with theirs
 MOST_LANDMARKS = 256
@@ -49,6 +50,12 @@ class Beside:
 
         return encode(convert, X)
 
+    def missed(self, features: Tensor) -> Tensor | None:
+        """Similarity of rows to themselves, which is one, that these features do not have."""
+        if self.landmarks is None:
+            return None
+        return (1 - features[:, len(self.center) :].square().sum(1)).clamp_min(0)
+
     def kinds(self, k: int) -> Tensor:
         """One where a feature is of one of k kinds, and zero elsewhere, shape (k, p + L)."""
         n_landmarks = 0 if self.landmarks is None else len(self.landmarks)
@@ -73,6 +80,13 @@ def landmarks_of(prior: Bunch | None, rows: NDArray[np.float64] | None) -> Landm
     if prior is None or rows is None:
         return None
     return Landmarks(torch.tensor(rows), torch.tensor(prior.scale), prior.distance)
+
+
+def typical_distance(rows: NDArray[np.float64], scale: NDArray[np.float64]) -> float:
+    """Half of the median distance of two of some rows (n, p), or one where most are alike."""
+    length = pdist(rows[:: -(-len(rows) // MOST_LANDMARKS)] / scale, "cityblock")
+    found = float(np.median(length)) / 2 if len(length) else 0.0
+    return found if found > 0 else 1.0
 
 
 def take_rows(X: NDArray[Any] | Rows, index: NDArray[np.intp]) -> NDArray[Any]:

@@ -136,17 +136,19 @@ class AdaptedRows:
             The task of each row.
         """
         features = self.beside.features(X) if self.features.shape[1] else Z[:, :0]
+        missed = self.beside.missed(features)
         found = (predicted * (1 - predicted)).clamp_min(0).sqrt()
         for tasks, prior, rows in self.packs():
             if not isinstance(prior, ValuePrior):
                 continue
             if columns is None:
-                found[:, tasks] = prior.deviation(rows, Z, features).T
+                found[:, tasks] = prior.deviation(rows, Z, features, missed).T
                 continue
             for i, task in enumerate(tasks.tolist()):
                 own = columns == task
                 if own.any():
-                    found[own] = prior.deviation(rows.task(i), Z[own], features[own])[0]
+                    some = None if missed is None else missed[own]
+                    found[own] = prior.deviation(rows.task(i), Z[own], features[own], some)[0]
         return found.numpy()
 
     def to_arrays(self) -> Bunch | None:

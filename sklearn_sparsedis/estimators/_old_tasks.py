@@ -19,7 +19,12 @@ from sklearn_sparsedis.adaptation._learn import (
 )
 from sklearn_sparsedis.adaptation._prior import TaskPrior, ValuePrior
 from sklearn_sparsedis.adaptation._rows import DRAWN, draw_rows
-from sklearn_sparsedis.estimators._beside import Beside, landmarks_among, take_rows
+from sklearn_sparsedis.estimators._beside import (
+    Beside,
+    landmarks_among,
+    take_rows,
+    typical_distance,
+)
 from sklearn_sparsedis.estimators._fitted_encoder import FittedEncoder
 from sklearn_sparsedis.estimators._representation_heads import FittedHeads
 from sklearn_sparsedis.inputs._losses import loss_names, standard_units
@@ -28,7 +33,6 @@ from sklearn_sparsedis.inputs._targets import Targets
 from sklearn_sparsedis.losses import Logistic, SquaredError
 from sklearn_sparsedis.nn._encoders import column_moments
 from sklearn_sparsedis.nn._generators import seeded
-from sklearn_sparsedis.nn._landmarks import typical_distance
 from sklearn_sparsedis.tasks._dense import TargetValues
 from sklearn_sparsedis.tasks._tables import TaskTable
 from sklearn_sparsedis.training._encode import encode, rows_at_once
@@ -77,7 +81,8 @@ def learn_task_prior(
     rows = np.asarray(take_rows(X, index), dtype=np.float64)
     center, scale = (x.numpy() for x in column_moments(torch.from_numpy(rows)))
     distance = typical_distance(rows, scale)
-    landmarks = landmarks_among(rows, scale, distance)
+    # of tasks about a common head each has few rows, which tell no curve from noise
+    landmarks = None if common else landmarks_among(rows, scale, distance)
     beside = Beside(center, scale, landmarks)
     old = OldTasks(
         components=torch.from_numpy(Z[index].astype(np.float64)),

@@ -533,7 +533,6 @@ class SparseRotation(
         self.tasks_ = tasks
         self.losses_ = np.full(len(tasks), "squared_error")
         self.coef_residual_: NDArray[np.float64] | None = None
-        self.landmarks_ = self.coef_landmarks_ = None  # of estimators whose rows were compared
         self.prior_: Bunch | None = None
         self._labels: Bunch | None = None
         self._n_features_out = len(found.matrix)

@@ -31,8 +31,8 @@ class TaskPredictions(ComponentHeads):
     tasks_: NDArray[Any]
     losses_: NDArray[np.str_]
     coef_residual_: NDArray[np.float64] | None
-    landmarks_: NDArray[np.float64] | None
-    coef_landmarks_: NDArray[np.float64] | None
+    landmarks_: NDArray[np.float64] | None = None
+    coef_landmarks_: NDArray[np.float64] | None = None
     prior_: Bunch | None
     _layout: str
     # rows and labels of heads with a prior, which say how far predictions are trusted

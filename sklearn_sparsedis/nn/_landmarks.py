@@ -1,16 +1,12 @@
 """How similar rows are to some rows, under a Laplace kernel."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["Landmarks", "typical_distance"]
+__all__ = ["Landmarks"]
 
 # added to the diagonal of the kernel of the landmarks, which repeat where rows do
 JITTER = 1e-8
-# rows of which all pairs give the typical distance
-MOST_PAIRED = 256
 
 
 class Landmarks(nn.Module):
@@ -67,11 +63,3 @@ class Landmarks(nn.Module):
         own = self(self.rows)
         own.diagonal().add_(JITTER)
         return torch.linalg.cholesky_ex(own).L
-
-
-def typical_distance(rows: NDArray[np.float64], scale: NDArray[np.float64]) -> float:
-    """Half of the median distance of two of some rows (n, p), or one where most are alike."""
-    some = torch.from_numpy(rows[:: -(-len(rows) // MOST_PAIRED)] / scale)
-    length = torch.nn.functional.pdist(some, p=1)
-    found = float(length.median()) if len(length) else 0.0
-    return found / 2 if found > 0 else 1.0
