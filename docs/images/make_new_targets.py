@@ -28,7 +28,7 @@ def main():
     _, axes = plt.subplots(1, len(figures), figsize=(10, 2.9), layout="constrained")
     for ax, (name, (ours, peer)) in zip(axes, figures.items(), strict=True):
         ax.plot(ROWS, ours, "o-", color="C0", label="adapt")
-        ax.plot(ROWS, peer, "s--", color="0.5", label="best of five usual models")
+        ax.plot(ROWS, peer, "s--", color="0.5", label="best of nine usual models")
         ax.axhline(0, color="0.8", linewidth=0.8, zorder=0)
         ax.set(xscale="log", xticks=ROWS, title=TITLES[name], xlabel="labelled rows")
         ax.set_xticklabels([str(n) for n in ROWS])

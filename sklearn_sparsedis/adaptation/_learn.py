@@ -30,7 +30,7 @@ Designs = Sequence[Design] | Sequence[LabelDesign]
 NOISE = (1e-6, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.95)
 RESIDUAL = (0.1, 0.3, 0.6, 0.9, 1.0)
 # shares of the second kind of features among these
-SECOND = (0.0, 0.5, 1.0)
+SECOND = (0.0, 1.0)
 # variances of log-odds, as many as shares of noise
 SPREAD = (0.01, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 # tasks that a multiple of the identity counts as among the old ones in their second moment
@@ -260,7 +260,7 @@ def _shares(kinds: Tensor) -> Tensor:
 def _coarse(prior: TaskPrior) -> Tensor:
     """Some strengths that stand for all: every third share of noise, fewer of the others."""
     n_shares = len(prior.strengths) // len(NOISE)
-    step = 4 if prior.strengths.features.shape[1] > 1 else 2
+    step = 3 if prior.strengths.features.shape[1] > 1 else 2
     index = torch.arange(len(prior.strengths)).unflatten(0, (len(NOISE), n_shares))
     return index[::3, ::step].flatten()
 
