@@ -97,7 +97,7 @@ ROW, TASK = np.nonzero(~np.isnan(DATA.Y))
 WITHOUT_LAST = WHOLE.Y.copy()
 WITHOUT_LAST[-1, 0] = np.nan
 # arguments of one call of fit, or of several of partial_fit
-# three labels a row: with one, chance decides what resamples find, and rounding decides some of them
+# three labels a row: with one, rounding decides what some of the resamples find
 LABELLED = np.repeat(np.arange(301), 3)
 OF_TASK = (LABELLED + 2 * (np.arange(903) % 3)) % 7
 ROTATIONS = {
