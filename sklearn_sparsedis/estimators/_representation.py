@@ -273,9 +273,9 @@ class SparseDisentangledRepresentation(
         of log-odds; and the `probability` of each combination. Where old heads have zeros, new ones
         have some with the probability `sparse`: a component is used with that of `used_share`, and
         then has coefficients of the mean `used_mean` and the variance `used_variance`. `center` and
-        `scale` are those of the columns of X, `distance` the typical one of two rows, or None
-        where rows are not compared: with `common_head`, and where X is too large. None where tasks have other losses, and with
-        `task_of_output`.
+        `scale` are those of the columns of X, `distance` the typical one of two rows, or None where
+        rows are not compared: with `common_head`, and where X is too large. None where tasks have
+        other losses, and with `task_of_output`.
     coef_residual_ : ndarray of shape (n_tasks, n_features) or None
         Of heads that `adapt` gave with a prior: coefficients of the columns of X, which `predict`
         adds to the components' part.
