@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sklearn_sparsedis.adaptation._design import Design
 
-__all__ = ["Scales", "Solution", "Strengths", "kernels", "log_evidence", "solutions"]
+__all__ = ["Scales", "Solution", "Strengths", "kernels", "log_evidence", "solutions", "variances"]
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,13 @@ def kernels(left: Design, right: Design, scales: Scales) -> tuple[Tensor, Tensor
         (left.features * scales.feature[:, None, None]) @ right.features.mT,
         scales.level * (ones @ others),
     )
+
+
+def variances(design: Design, scales: Scales) -> tuple[Tensor, Tensor, Tensor]:
+    """Covariances (B, n) of rows with themselves, as `kernels` has them."""
+    U = design.components
+    features = torch.einsum("bnp,kp->kbn", design.features.square(), scales.feature)
+    return ((U @ scales.moment) * U).sum(-1), features, scales.level * U[..., 0].square()
 
 
 def solutions(design: Design, scales: Scales, strengths: Strengths) -> Iterator[Solution]:

@@ -14,6 +14,7 @@ from sklearn_sparsedis.adaptation._evidence import (
     kernels,
     log_evidence,
     solutions,
+    variances,
 )
 from sklearn_sparsedis.adaptation._logistic import modes
 from sklearn_sparsedis.adaptation._spike_slab import Spikes, sparse_heads
@@ -274,7 +275,7 @@ class ValuePrior(TaskPrior):
         others = Design.of_inputs(components, features)
         probability = self._given(self.log_evidence(design, self.scales))
         cross = kernels(design, others, self.scales)
-        own = [k.diagonal(dim1=-2, dim2=-1).clone() for k in kernels(others, others, self.scales)]
+        own = variances(others, self.scales)
         if missed is not None:
             own[1][-1] += self.scales.feature[-1].max() * missed
         dof = self.scales.dof + design.n_labels
