@@ -70,9 +70,11 @@ def test_rows_alone_tell_the_errors_of_targets_of_unit_variance(data):
     F, Y, _, _ = data
     Y = Y / Y.std(0)
     coef, _, covariance = _least_squares(F, Y)
-    model = SparseRotation(**QUICK)
+    # with few starts rounding decides where the search of a fold ends
+    settings = {**QUICK, "n_init": 32}
+    model = SparseRotation(**settings)
     model.fit_heads(coef, n_samples=len(F), feature_covariance=covariance)
-    _assert_equal(model, SparseRotation(**QUICK).fit(F, Y))
+    _assert_equal(model, SparseRotation(**settings).fit(F, Y))
 
 
 def test_structure_and_covariance_are_those_of_the_components(data):
