@@ -70,7 +70,7 @@ def test_rows_alone_tell_the_errors_of_targets_of_unit_variance(data):
     F, Y, _, _ = data
     Y = Y / Y.std(0)
     coef, _, covariance = _least_squares(F, Y)
-    # searches of folds and rivals end early, and with other numbers of starts rounding decides where
+    # searches of folds end early: with other numbers of starts rounding decides where
     settings = {**QUICK, "n_init": 12}
     model = SparseRotation(**settings)
     model.fit_heads(coef, n_samples=len(F), feature_covariance=covariance)
