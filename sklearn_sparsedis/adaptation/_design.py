@@ -1,6 +1,6 @@
 """Rows of new tasks as the evidence of a prior needs them: weighed, and no more than features."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -71,6 +71,19 @@ class Design:
     spare: Tensor
     left: Tensor
     n_labels: Tensor
+    _known: list[tuple[Tensor, Tensor]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+
+    def feature_products(self, variances: Tensor) -> Tensor:
+        """Inner products (k, B, n, n) of rows under variances (k, p) of their features.
+
+        Those of the last variances are kept, because priors that are tried differ in other things.
+        """
+        if not self._known or self._known[0][0] is not variances:
+            products = (self.features * variances[:, None, None]) @ self.features.mT
+            self._known[:] = [(variances, products)]
+        return self._known[0][1]
 
     @classmethod
     def of(cls, rows: TaskRows) -> "Design":

@@ -113,11 +113,12 @@ def kernels(left: Design, right: Design, scales: Scales) -> tuple[Tensor, Tensor
     Those of features are stacked in a first dimension.
     """
     ones, others = left.components[..., :1], right.components[..., :1].mT
-    return (
-        left.components @ scales.moment @ right.components.mT,
-        (left.features * scales.feature[:, None, None]) @ right.features.mT,
-        scales.level * (ones @ others),
-    )
+    if left is right:
+        features = left.feature_products(scales.feature)
+    else:
+        features = (left.features * scales.feature[:, None, None]) @ right.features.mT
+    heads = left.components @ scales.moment @ right.components.mT
+    return heads, features, scales.level * (ones @ others)
 
 
 def variances(design: Design, scales: Scales) -> tuple[Tensor, Tensor, Tensor]:
