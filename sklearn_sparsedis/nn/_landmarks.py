@@ -45,7 +45,11 @@ class Landmarks(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Similarities (n, L) of rows (n, p)."""
-        length = torch.cdist(x / self.scale, self.rows / self.scale, p=1)
+        x, rows = x / self.scale, self.rows / self.scale
+        if torch.compiler.is_compiling():  # ONNX has no such distances, and takes all differences
+            length = (x[:, None] - rows).abs().sum(-1)
+        else:
+            length = torch.cdist(x, rows, p=1)
         return torch.exp(-length / self.distance)
 
     def features(self, x: Tensor) -> Tensor:

@@ -31,9 +31,12 @@ MODELS = {
 pytestmark = pytest.mark.filterwarnings("ignore")  # their warnings are not ours
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=[*MODELS, "new tasks"])
 def model(request):
     """A fitted model, and what its module is to give for X."""
+    if request.param == "new tasks":
+        new = MODELS["mlp"].fit(X, Y[:, :6]).adapt(X[:60], Y[:60, 6:])
+        return new, new.predict(X)
     model = MODELS[request.param]
     if hasattr(model, "decision_function"):
         return model.fit(X, LABELS), model.decision_function(X)
