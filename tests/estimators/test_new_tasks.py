@@ -143,6 +143,20 @@ def test_a_file_keeps_the_prior_and_the_labels(data, tmp_path, common_head):
         np.testing.assert_array_equal(one, other)
 
 
+def test_many_tasks_at_once_have_nearly_the_heads_of_few(data, fitted):
+    # the first of many say with which strengths the others need not be tried
+    random = np.random.default_rng(3)
+    truth = data.Z @ random.normal(size=(4, 120))
+    Y = truth[300:320] + 0.5 * random.normal(size=(20, 120))
+    together = fitted.adapt(data.X[300:320], Y).predict(data.X)
+    parts = [fitted.adapt(data.X[300:320], Y[:, half]) for half in (slice(60), slice(60, 120))]
+    apart = np.hstack([new.predict(data.X) for new in parts])
+    assert (together != apart).any()
+    # a task that is unlike the others may differ by more
+    assert np.abs(together - apart).mean() < 0.01 * truth.std()
+    assert r2_score(truth, together) > r2_score(truth, apart) - 0.001
+
+
 def test_labels_that_say_little_leave_what_the_prior_says(data, fitted):
     X, y = data.X[:6], data.Y[:6, 20]
     for rows, labels in ((X[:1], y[:1]), (X, np.full(6, 3.0))):
